@@ -1,0 +1,54 @@
+# Everything from a bare python3: `make train`, `make test`.  Another Python: make PYTHON=python3.12 …
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train sweep test test-slow lint format clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv with the locked versions (about 80 s, once)
+
+train: $(READY)  ## the whole recipe on a CPU: SFT, then IGPO, then the report
+	$(BIN)/python -m igpo_lightning.train experiment=quickstart $(ARGS)
+
+sweep: $(READY)  ## IGPO and GRPO over three seeds (ARGS="…" for your own)
+	$(BIN)/python -m igpo_lightning.train -m $(if $(ARGS),$(ARGS),experiment=quickstart algo=grpo,igpo seed=0,1,2)
+
+test: $(READY)  ## the fast tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-slow: $(READY)  ## the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+lint: $(READY)  ## ruff, as CI runs it
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)  ## let ruff fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment and caches; runs stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find igpo_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)': install Python 3.10 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.10 or later is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) can't make environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), about 80 s the first time ..."
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock && \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e . ; \
+	 else \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[tasks,dev]' ; \
+	 fi
+	@touch $@

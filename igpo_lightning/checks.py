@@ -1,0 +1,188 @@
+"""Checks of user input that need nothing heavy, so they run before torch is imported.
+
+The same functions guard the command line (through :func:`check_config`) and the constructors of the
+classes that depend on them, so both say the same thing. Each raises :class:`ConfigError`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+class ConfigError(ValueError):
+    """Bad input, said in one line: which key or file, what is wrong, what would be right."""
+
+
+def positive_int(name: str, value: Any) -> int:
+    """``value``, if it is an integer of at least 1."""
+    if not _is_int(value) or value < 1:
+        raise ConfigError(f"{name}={value}: expected a whole number of at least 1")
+    return value
+
+
+def fraction(name: str, value: Any) -> float:
+    """``value``, if it is a number from 0 to 1."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ConfigError(f"{name}={value}: expected a number from 0 to 1")
+    return float(value)
+
+
+def interval(
+    name: str, value: Any, minimum: float, maximum: float = math.inf, *, integer: bool = False
+) -> tuple[float, float]:
+    """``value`` as (lo, hi) with minimum <= lo <= hi <= maximum; a single number means lo = hi."""
+    kind, valid = ("whole number", _is_int) if integer else ("number", _is_number)
+    upper = "" if math.isinf(maximum) else f" and at most {maximum:g}"
+    bounds = [value, value] if _is_number(value) else value
+    is_pair = isinstance(bounds, Sequence) and not isinstance(bounds, str) and len(bounds) == 2
+    if not is_pair or not all(valid(b) and minimum <= b <= maximum for b in bounds):
+        raise ConfigError(
+            f"{name}={_show(value)}: expected [low, high] or one {kind}, each at least {minimum:g}{upper}"
+        )
+    low, high = bounds
+    if low > high:
+        raise ConfigError(f"{name}=[{low},{high}]: low is above high; did you mean [{high},{low}]?")
+    return low, high
+
+
+def group_size(value: Any, name: str = "algo.group_size") -> int:
+    """``value``, if a group of so many completions can have an advantage relative to its mean."""
+    if positive_int(name, value) < 2:
+        raise ConfigError(
+            f"{name}={value}: advantages are relative to the group's mean reward, so it takes at least 2"
+        )
+    return value
+
+
+def denoising_schedule(
+    length: Any, block_length: Any, steps: Any, prefix: str = "sampler."
+) -> tuple[int, int]:
+    """(number of blocks, denoising steps per block) for a canvas of ``length`` tokens.
+
+    Blocks must tile the canvas, steps must spread evenly over the blocks, and a step must fill at
+    least one token.
+    """
+    for key, value in (("length", length), ("block_length", block_length), ("steps", steps)):
+        positive_int(prefix + key, value)
+    if length % block_length:
+        valid = _around(block_length, [d for d in range(1, length + 1) if length % d == 0])
+        raise ConfigError(
+            f"{prefix}block_length={block_length}: must divide {prefix}length={length}; nearest: {valid}"
+        )
+    blocks = length // block_length
+    if steps % blocks or steps > length:
+        valid = _around(steps, list(range(blocks, length + 1, blocks)))
+        raise ConfigError(
+            f"{prefix}steps={steps}: must be a multiple of the {blocks} blocks "
+            f"({prefix}length={length} / {prefix}block_length={block_length}) "
+            f"and at most {prefix}length; nearest: {valid}"
+        )
+    return blocks, steps // blocks
+
+
+def existing_path(name: str, path: str | Path) -> Path:
+    """``path`` as a Path, if there is a file or a folder."""
+    found = Path(path).expanduser()
+    if not found.exists():
+        parent = next(p for p in found.absolute().parents if p.is_dir())
+        raise ConfigError(f"{name}={path}: no such file or folder (the last part that exists is {parent})")
+    return found
+
+
+def model_source(name: str, path: str) -> str:
+    """``path``, if it is a folder with a model or could be the id of one on the hub."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model")
+    elif folder.exists():
+        raise ConfigError(f"{name}={path}: is a file; expected the folder of a saved model or a hub id")
+    elif not _HUB_ID.fullmatch(path):
+        raise ConfigError(f"{name}={path}: no such folder, and not a hub id such as 'organisation/model'")
+    return path
+
+
+def devices(name: str, value: Any) -> Any:
+    """``value``, if Lightning can read it as devices: a count, -1, "auto", or a list of indices."""
+    if isinstance(value, str):
+        valid = value == "auto" or re.fullmatch(r"-1|\d+(,\d+)*,?", value.replace(" ", ""))
+    elif _is_number(value):
+        valid = _is_int(value) and (value >= 1 or value == -1)
+    else:
+        valid = isinstance(value, Sequence) and len(value) > 0 and all(_is_int(i) and i >= 0 for i in value)
+    if not valid:
+        raise ConfigError(
+            f"{name}={_show(value)}: expected a count of at least 1, -1 or auto for all, "
+            "or a list of indices such as [0,1]"
+        )
+    return value
+
+
+_BY_KEY: dict[str, Callable[[str, Any], Any]] = {
+    "algo.group_size": lambda name, value: group_size(value, name),
+    "algo.inner_updates": positive_int,
+    "algo.prompts_per_window": positive_int,
+    "algo.prompts_per_step": positive_int,
+    "algo.accumulate": positive_int,
+    "algo.batch_size": positive_int,
+    "algo.inpaint.ratio": lambda name, value: interval(name, value, 0, 1),
+    "algo.inpaint.replace": fraction,
+    "algo.inpaint.placer.chunk": lambda name, value: interval(name, value, 1, integer=True),
+    "algo.token_filter.fraction": fraction,
+    "data.path": existing_path,
+    "data.train_path": existing_path,
+    "data.heldout_path": existing_path,
+    "model.path": model_source,
+    "hardware.devices": devices,
+}
+_SCHEDULE = ("sampler.length", "sampler.block_length", "sampler.steps")
+
+
+def check_config(cfg: Any) -> None:
+    """Check the keys of a composed config that have a meaning here; absent and null ones pass.
+
+    Args:
+        cfg: An OmegaConf ``DictConfig``.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationResolutionError
+
+    def value_of(key: str) -> Any:
+        try:
+            value = OmegaConf.select(cfg, key)
+        except InterpolationResolutionError:  # depends on something that only exists during a run
+            return None
+        return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+    for key, check in _BY_KEY.items():
+        if (value := value_of(key)) is not None:
+            check(key, value)
+    schedule = [value_of(key) for key in _SCHEDULE]
+    if None not in schedule:
+        denoising_schedule(*schedule)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _around(value: int, valid: Sequence[int]) -> str:
+    """The nearest valid values below and above, as text."""
+    below = [v for v in valid if v < value][-1:]
+    above = [v for v in valid if v > value][:1]
+    return " or ".join(str(v) for v in below + above)
+
+
+def _show(value: Any) -> str:
+    """As it would be typed on the command line."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,173 @@
+"""Entry points: Hydra's command line with quick, one-line refusals.
+
+``main = entry("train", "igpo_lightning.train:run")`` is a program whose ``--help`` and whose answer
+to a wrong override take well under two seconds, because ``run`` is imported only after both.
+
+Exit codes: 2 for bad input, 130 when interrupted, otherwise what the run gives.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.config import find_conf
+from igpo_lightning.overrides import check_command_line, open_tree
+
+# Shown by --help with their defaults, as far as the composed config has them.
+USUAL_KEYS = (
+    "seed", "output_dir", "model.path", "data.path", "algo.group_size", "algo.inner_updates",
+    "algo.inpaint.ratio", "algo.inpaint.replace", "algo.token_filter.fraction", "sampler.length",
+    "sampler.block_length", "sampler.steps", "sampler.temperature", "hardware.devices",
+)  # fmt: skip
+
+
+def entry(config_name: str, run: str) -> Callable[[], None]:
+    """A program around ``run``.
+
+    Args:
+        config_name: The main config, a file of ``conf/`` without its ending.
+        run: ``"package.module:function"``, called with the composed ``DictConfig``. What it returns
+            goes to Hydra's sweeper.
+
+    Returns:
+        A function without arguments that reads ``sys.argv``, for ``if __name__ == "__main__"`` and
+        for console scripts.
+    """
+
+    def main() -> None:
+        conf = find_conf()
+        arguments = get_args_parser().parse_args()
+        try:
+            if arguments.help:
+                print(help_text(conf, config_name))
+                return
+            _check(conf, config_name, arguments)
+            hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(Job(run))()
+        except ConfigError as error:
+            _refuse(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
+        except SystemExit as stop:
+            if isinstance(stop.__context__, _RefusedJob):  # Hydra has printed it
+                raise SystemExit(2) from None
+            raise
+
+    return main
+
+
+class Job:
+    """What Hydra calls once per job. An object, so that launchers can pickle it."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.__module__ = run.partition(":")[0]  # Hydra names the job after it
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        module, _, function = self.run.partition(":")
+        try:
+            return getattr(importlib.import_module(module), function)(cfg)
+        except Exception as error:
+            refused = _config_error(error)
+            if refused is None or _full_errors():
+                raise
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs of the sweep go on
+                raise _RefusedJob(f"error: {refused}") from None
+            _refuse(refused)
+
+
+class _RefusedJob(CompactHydraException):
+    """A ConfigError in one job of a sweep, in the form that Hydra prints without a traceback."""
+
+
+def help_text(conf: Path, config_name: str) -> str:
+    """Usage, groups with their options, the usual settings with their defaults."""
+    with open_tree(conf, config_name) as tree:
+        cfg = tree.base(())
+        chosen = cfg.hydra.runtime.choices
+        groups = {group: tree.options(group) for group in tree.groups()}
+    width = max(map(len, groups), default=0)
+    lines = [f"usage: {_program()} [group=option ...] [key=value ...]", *_description(conf, config_name), ""]
+    lines.append("groups, * marks the default (group=option):")
+    for group, options in groups.items():
+        marked = ("*" + o if o == chosen.get(group) else o for o in options)
+        lines.append(f"  {group:{width}}  {'  '.join(marked)}")
+    lines += ["", "usual settings with their defaults (key=value):", *_usual(cfg), ""]
+    lines += [
+        "flags:",
+        "  -m             run all combinations of comma-separated values: -m seed=0,1 algo=grpo,igpo",
+        "  --cfg job      print the configuration that the rest of the line gives, and stop",
+        "  --hydra-help   all other flags",
+    ]
+    return "\n".join(lines)
+
+
+def _check(conf: Path, config_name: str, arguments: Namespace) -> None:
+    """Check the command line, unless it asks Hydra for something other than this program's run."""
+    hydra_only = arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun
+    if hydra_only or (arguments.config_path and not os.path.isabs(arguments.config_path)):
+        return
+    check_command_line(
+        Path(arguments.config_path or conf),
+        arguments.config_name or config_name,
+        arguments.overrides,
+        multirun=arguments.multirun,
+        extra=Path(arguments.config_dir) if arguments.config_dir else None,
+    )
+
+
+def _usual(cfg: DictConfig) -> Iterator[str]:
+    plain = OmegaConf.to_container(cfg)
+    for key in USUAL_KEYS:
+        value: Any = plain
+        for part in key.split("."):
+            value = value.get(part, KeyError) if isinstance(value, dict) else KeyError
+        if value is not KeyError:
+            shown = "null" if value is None else str(value).replace(" ", "")
+            yield f"  {key}={shown}"
+
+
+def _description(conf: Path, config_name: str) -> Iterator[str]:
+    """The comment at the head of the main config."""
+    for line in (conf / f"{config_name}.yaml").read_text().splitlines():
+        if not line.startswith("#"):
+            return
+        if not line.startswith("# @package"):
+            yield line.lstrip("# ")
+
+
+def _program() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
+
+
+def _config_error(error: BaseException | None) -> ConfigError | None:
+    """The ConfigError that ``error`` is or was caused by (Hydra wraps what a constructor raises)."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__cause__
+    return error
+
+
+def _full_errors() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def _refuse(error: ConfigError) -> NoReturn:
+    if _full_errors():
+        raise error
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    raise SystemExit(2) from None

@@ -1,0 +1,106 @@
+"""What both DataModules share: encoded problems, and held-out prompts in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+
+from ..checks import ConfigError, positive_int
+from ..types import Prompt
+from .encoding import Encoder
+from .schedule import StepLoader
+from .sources.base import Source
+
+
+class ProblemDataModule(L.LightningDataModule):
+    """Problems of a source, encoded with the policy's tokenizer.
+
+    The first ``val_size`` held-out problems are for curves during training, the next ``test_size``
+    for the figures before and after it.
+
+    Args:
+        source: Where problems come from.
+        length: C, completion width in tokens.
+        val_size, test_size: Held-out problems.
+        eval_batch: Prompts decoded in one call.
+        encoder: Further arguments of :class:`Encoder`.
+        validate_every: Updates or windows between two validations.
+        seed: Of the order of the training set.
+    """
+
+    hints = True
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        length: int,
+        val_size: int,
+        test_size: int,
+        validate_every: int,
+        eval_batch: int = 256,
+        encoder: dict[str, Any] | None = None,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.source, self.length, self.seed = source, length, seed
+        self.val_size, self.test_size = val_size, test_size
+        self.validate_every = positive_int("algo.validate_every", validate_every)
+        self.eval_batch = positive_int("data.eval_batch", eval_batch)
+        self.encoder_options = dict(encoder or {})
+        self.dropped: dict[str, int] = {}
+        self._train: Sequence[Prompt] = ()
+        self._heldout: Sequence[Prompt] = ()
+
+    @property
+    def policy(self):
+        return self.trainer.lightning_module.policy
+
+    def setup(self, stage: str) -> None:
+        encode = Encoder(
+            self.policy.tokenizer, max_response=self.length, hints=self.hints, **self.encoder_options
+        )
+        if not self._heldout:
+            encode_eval = Encoder(self.policy.tokenizer, hints=False, **self._prompt_options())
+            rows = [
+                self.source.heldout[i]
+                for i in range(min(len(self.source.heldout), self.val_size + self.test_size))
+            ]
+            self._heldout = encode_eval.encode_all(rows).prompts
+        if stage == "fit" and not self._train:
+            report = encode.encode_all(self.source.train)
+            self._train, self.dropped = report.prompts, dict(report.dropped)
+            if not self._train:
+                raise ConfigError(f"data.source: no training row is left; dropped {self.dropped}")
+
+    def _prompt_options(self) -> dict[str, Any]:
+        return {
+            key: self.encoder_options[key] for key in ("system", "max_prompt") if key in self.encoder_options
+        }
+
+    def pace(self, batches_per_update: int, batches_per_validation: int) -> None:
+        """Tell the trainer how many micro-batches make an update, and how many lie between validations."""
+        self.trainer.accumulate_grad_batches = batches_per_update
+        self.trainer.val_check_interval = batches_per_validation
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        return batch  # steps are indices and prompts; tensors are made on the device itself
+
+    @property
+    def tested(self) -> int:
+        """Problems that the test loaders of all processes hold together."""
+        world = self.trainer.world_size
+        return len(self._heldout[self.val_size :]) // world * world
+
+    def val_dataloader(self) -> StepLoader:
+        return self._batches(self._heldout[: self.val_size])
+
+    def test_dataloader(self) -> StepLoader:
+        return self._batches(self._heldout[self.val_size :])
+
+    def _batches(self, prompts: Sequence[Prompt]) -> StepLoader:
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        mine = prompts[: len(prompts) // world * world][rank::world]
+        return StepLoader([mine[i : i + self.eval_batch] for i in range(0, len(mine), self.eval_batch)])

@@ -1,0 +1,111 @@
+"""The DataModule that samples: each Lightning batch is a micro-batch of a fresh rollout window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..checks import ConfigError, positive_int
+from ..rollout import RolloutEngine
+from ..types import RolloutBatch, SampleRecord
+from .base import ProblemDataModule
+from .schedule import RolloutSchedule, RolloutStep, StepLoader
+
+
+class RolloutDataModule(ProblemDataModule):
+    """Runs the rollout engine at the first step of each window and replays the window μ times.
+
+    It stores no model: it samples through ``trainer.lightning_module.policy``, so the rollouts of a
+    window come from exactly the weights that its first update will change.
+
+    Args:
+        engine: Turns prompts into a training batch.
+        windows: Rollout windows in the run.
+        prompts_per_window: Of all processes together.
+        prompts_per_step: Prompts in a micro-batch.
+        inner_updates: μ.
+        updates_per_pass: Updates in one of the μ passes; its micro-batches are shared among them.
+        **common: See :class:`ProblemDataModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: RolloutEngine,
+        windows: int,
+        prompts_per_window: int,
+        prompts_per_step: int,
+        inner_updates: int,
+        updates_per_pass: int = 1,
+        **common: Any,
+    ):
+        super().__init__(**common)
+        self.engine = engine
+        self.windows = positive_int("algo.windows", windows)
+        self.prompts_per_window, self.prompts_per_step = prompts_per_window, prompts_per_step
+        self.inner_updates = positive_int("algo.inner_updates", inner_updates)
+        self.updates_per_pass = positive_int("algo.updates_per_pass", updates_per_pass)
+        self.window: RolloutBatch | None = None
+        self._window_indices: tuple[int, ...] = ()
+        self._totals = {"completions": 0.0, "generated_tokens": 0.0, "row_forwards": 0.0}
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage != "fit":
+            return
+        slots = self._schedule().slots
+        if slots % self.updates_per_pass:
+            raise ConfigError(
+                f"algo.updates_per_pass={self.updates_per_pass}: must divide the {slots} micro-batches of a pass"
+            )
+        self.pace(slots // self.updates_per_pass, self.validate_every * self.inner_updates * slots)
+
+    def _schedule(self) -> RolloutSchedule:
+        return RolloutSchedule(
+            len(self._train),
+            windows=self.windows,
+            prompts_per_window=self.prompts_per_window,
+            prompts_per_step=self.prompts_per_step,
+            inner_updates=self.inner_updates,
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+
+    def train_dataloader(self) -> StepLoader:
+        return StepLoader(self._schedule())
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if not isinstance(batch, RolloutStep):
+            return batch
+        if self.window is None or self.window.window != batch.window:
+            self._generate(batch)
+        window = self.window.to(self.trainer.lightning_module.device)
+        return window.rows(batch.start, batch.stop, inner=batch.inner, slot=batch.slot)
+
+    def _generate(self, step: RolloutStep) -> None:
+        prompts = [self._train[i] for i in step.indices]
+        # Lightning turns autocast off in data hooks; sampling must see the precision of training.
+        with self.trainer.precision_plugin.forward_context():
+            self.window = self.engine.run(self.policy, prompts, step.window)
+        self._window_indices = step.indices
+        for name in self._totals:
+            self._totals[name] += self.window.metrics[name]
+        self.window.metrics.update(self._totals)
+
+    def sample_records(self, count: int) -> list[SampleRecord]:
+        """``count`` completions of the present window, inpainted ones first."""
+        if self.window is None:
+            return []
+        return self.engine.records(
+            self.policy, [self._train[i] for i in self._window_indices], self.window, count
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        window = None if self.window is None else self.window.state_dict()
+        return {"window": window, "indices": list(self._window_indices), "totals": dict(self._totals)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        window = state_dict["window"]
+        self.window = None if window is None else RolloutBatch.from_state_dict(window)
+        self._window_indices = tuple(state_dict["indices"])
+        self._totals.update(state_dict["totals"])

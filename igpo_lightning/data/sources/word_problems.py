@@ -1,0 +1,270 @@
+"""Embedded arithmetic word problems, made without end from a seed.
+
+A problem is a story in which persons own numbers and verbs change them:
+
+    prompt   Ann has 5 wins 2 . Bob has 6 eats 1 . total ?
+    trace    5 + 2 = 7 ; 6 - 1 = 5 ; 7 + 5 = 12 #### 12
+
+Every verb truly means one operator. A corpus for supervised fine-tuning may be made by annotators
+who do not *agree* what the verbs mean (``agreement`` < 1): each verb's operator is then drawn at
+random, and trace and answer follow the draw. The prompt alone no longer tells the answer, the trace
+does, so a model that fits such a corpus must read what its trace says. Hints cut from a trace are
+worth nothing to a model that does not.
+
+The numbers of a story are drawn so that *every* choice of operators stays within 0..max_number.
+They therefore carry no information on the operators, and prompts have the same distribution
+whatever the agreement.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from igpo_lightning.checks import ConfigError, fraction, positive_int
+from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
+from igpo_lightning.seeding import derive, python_rng
+from igpo_lightning.types import Problem
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One arithmetic operator and all the words for it."""
+
+    symbol: str
+    apply: Callable[[int, int], int]
+    explicit: str  # the word of explicit problems, with one meaning for everybody
+    says: str  # what a verbose trace calls it
+    verbs: tuple[str, ...]  # the verbs that truly mean it
+
+
+OPERATORS = (
+    Operator("+", operator.add, "plus", "add", ("wins", "finds", "earns")),
+    Operator("-", operator.sub, "minus", "subtract", ("eats", "loses", "gives")),
+    Operator("*", operator.mul, "times", "multiply", ("grows", "copies", "breeds")),
+)
+MEANING = {verb: op for op in OPERATORS for verb in op.verbs}
+EXPLICIT = {op.explicit: op for op in OPERATORS}
+NAMES = ("Ann", "Bob", "Cem", "Dee", "Eve", "Fay", "Gus", "Hal")
+
+_MAX_START = 15
+_MAX_OPERAND = 5
+_HELDOUT_SHARE = 10  # one problem in ten belongs to held-out
+_TRIES = 10_000
+_TRACE_WORDS = "; = #### . , : First Then has and so we At the end add what they have"
+_PROMPT_WORDS = "has . total ?"
+
+
+@dataclass(frozen=True)
+class Person:
+    """What one person of a story owns and does: ``start``, then each (verb, operand) in turn."""
+
+    name: str
+    start: int
+    actions: tuple[tuple[str, int], ...]
+
+    def says(self) -> str:
+        return " ".join([self.name, "has", str(self.start), *(f"{verb} {n}" for verb, n in self.actions)])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a solution; ``person`` and ``verb`` are None where persons are added up."""
+
+    person: str | None
+    verb: str | None
+    left: int
+    op: Operator
+    right: int
+
+    @property
+    def value(self) -> int:
+        return self.op.apply(self.left, self.right)
+
+    def equation(self) -> str:
+        return f"{self.left} {self.op.symbol} {self.right} = {self.value}"
+
+
+class WordProblems(Source):
+    """Multi-step arithmetic word problems.
+
+    Train and held-out are disjoint by construction: which one a problem belongs to is a hash of its
+    content (numbers and verbs, not names), the same for every seed and setting. So the held-out set
+    of one ``WordProblems`` is also disjoint from the training set of any other.
+
+    ``agreement`` and ``explicit`` shape the training set only. Held-out problems always use the true
+    meaning of the verbs and no explicit operator words.
+
+    Args:
+        train_size: Number of training problems. They are made when asked for.
+        heldout_size: Number of held-out problems.
+        steps: (fewest, most) actions in a story, drawn uniformly for each problem.
+        people: Number of persons; actions are dealt to them evenly, and what they have is added up.
+        max_number: Largest number that may occur anywhere.
+        trace: "concise" (equations) or "verbose" (sentences around the same equations).
+        agreement: Probability that a verb gets its true operator; else one of the others.
+        explicit: Share of problems that say "plus", "minus", "times", with just that meaning.
+        level: Label in the problem ids; by default the steps, such as "2" or "2-4".
+        seed: Names the draw of all problems.
+
+    Raises:
+        ConfigError: A value is out of range, or no story of that many steps fits below max_number.
+    """
+
+    name = "word_problems"
+
+    def __init__(
+        self,
+        train_size: int = 20_000,
+        heldout_size: int = 1_000,
+        steps: Sequence[int] = (2, 2),
+        people: int = 2,
+        max_number: int = 63,
+        trace: Literal["concise", "verbose"] = "concise",
+        agreement: float = 1.0,
+        explicit: float = 0.0,
+        level: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.steps = _checked_steps(steps)
+        self.people, self.max_number, self.trace = people, max_number, trace
+        self.agreement, self.explicit, self.seed = agreement, explicit, seed
+        self._check(train_size, heldout_size)
+        low, high = self.steps
+        self.level = level or (str(low) if low == high else f"{low}-{high}")
+        self.dropped = {}
+        self._train = LazyProblems(train_size, self._make_train)
+        self._heldout = LazyProblems(heldout_size, self._make_heldout)
+        self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
+
+    @property
+    def train(self) -> Sequence[Problem]:
+        return self._train
+
+    @property
+    def heldout(self) -> Sequence[Problem]:
+        return self._heldout
+
+    def vocabulary(self) -> list[str]:
+        """Every word any setting of this class can produce (for numbers: up to max_number)."""
+        words = {*NAMES, *MEANING, *EXPLICIT, *_TRACE_WORDS.split(), *_PROMPT_WORDS.split()}
+        words |= {word for op in OPERATORS for word in (op.symbol, op.says)}
+        return sorted(words) + [str(n) for n in range(self.max_number + 1)]
+
+    def _check(self, train_size: int, heldout_size: int) -> None:
+        check_sizes(train_size, heldout_size, all_allowed=False)
+        if positive_int("data.source.people", self.people) > len(NAMES):
+            raise ConfigError(f"data.source.people={self.people}: at most {len(NAMES)} persons have a name")
+        positive_int("data.source.max_number", self.max_number)
+        if self.trace not in ("concise", "verbose"):
+            raise ConfigError(f"data.source.trace={self.trace}: expected concise or verbose")
+        for key in ("agreement", "explicit"):
+            fraction(f"data.source.{key}", getattr(self, key))
+
+    def _make_train(self, index: int) -> Problem:
+        rng = python_rng(self.seed, self.name, "train", self.level, index)
+        return self._make(rng, "train", index, self.agreement, rng.random() < self.explicit)
+
+    def _make_heldout(self, index: int) -> Problem:
+        rng = python_rng(self.seed, self.name, "heldout", self.level, index)
+        return self._make(rng, "heldout", index, agreement=1.0, explicit=False)
+
+    def _make(self, rng: Random, part: str, index: int, agreement: float, explicit: bool) -> Problem:
+        count = rng.randint(*self.steps)
+        story = self._draw_story(rng, count, explicit)
+        while _is_heldout(story) != (part == "heldout"):
+            story = self._draw_story(rng, count, explicit)
+        verbs = [verb for person in story for verb, _ in person.actions]
+        meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
+        steps, total = _solve(story, meant)
+        return Problem(
+            id=f"{self.name}/{self.level}/{part}/{index}",
+            prompt=f"{' . '.join(person.says() for person in story)} . total ?",
+            trace=f"{_render(steps, self.trace)} #### {total}",
+            answer=str(total),
+            meta={"level": self.level, "steps": count, "explicit": explicit, "verbs": tuple(verbs)},
+        )
+
+    def _draw_story(self, rng: Random, count: int, explicit: bool) -> tuple[Person, ...]:
+        names = rng.sample(NAMES, self.people)
+        shares = [count // self.people + (k < count % self.people) for k in range(self.people)]
+        words = tuple(EXPLICIT) if explicit else tuple(MEANING)
+        return tuple(self._draw_person(rng, name, n, words) for name, n in zip(names, shares, strict=True))
+
+    def _draw_person(self, rng: Random, name: str, actions: int, words: Sequence[str]) -> Person:
+        ceiling = self.max_number // self.people  # so that the total stays below max_number
+        for _ in range(_TRIES):
+            operands = [rng.randint(1, _MAX_OPERAND) for _ in range(actions)]
+            starts = [
+                s for s in range(sum(operands) or 1, _MAX_START + 1) if _highest(s, operands) <= ceiling
+            ]
+            if starts:
+                return Person(name, rng.choice(starts), tuple((rng.choice(words), n) for n in operands))
+        raise ConfigError(
+            f"data.source.max_number: no story with {actions} actions per person stays within "
+            f"0..{self.max_number} for {self.people} people; raise max_number or lower steps"
+        )
+
+
+def _checked_steps(steps: Sequence[int]) -> tuple[int, int]:
+    values = list(steps) if not isinstance(steps, int) else [steps, steps]
+    if len(values) != 2 or not all(isinstance(v, int) for v in values) or not 1 <= values[0] <= values[1]:
+        raise ConfigError(f"data.source.steps: expected [fewest, most] with 1 <= fewest <= most, got {steps}")
+    return values[0], values[1]
+
+
+def _highest(start: int, operands: Sequence[int]) -> int:
+    """The largest value any choice of operators can reach (the smallest is start - sum(operands))."""
+    for n in operands:
+        start = max(op.apply(start, n) for op in OPERATORS)
+    return start
+
+
+def _is_heldout(story: Sequence[Person]) -> bool:
+    content = " ".join(str((person.start, person.actions)) for person in story)
+    return derive("word_problems", "split", content) % _HELDOUT_SHARE == 0
+
+
+def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:
+    true = MEANING[verb]
+    if rng.random() < agreement:
+        return true
+    return rng.choice([op for op in OPERATORS if op is not true])
+
+
+def _solve(story: Sequence[Person], meant: Sequence[Operator]) -> tuple[list[Step], int]:
+    """All steps of the solution in order, and the total."""
+    steps: list[Step] = []
+    owned: list[int] = []
+    remaining = iter(meant)
+    for person in story:
+        value = person.start
+        for verb, n in person.actions:
+            steps.append(Step(person.name, verb, value, next(remaining), n))
+            value = steps[-1].value
+        owned.append(value)
+    total = owned[0]
+    for value in owned[1:]:
+        steps.append(Step(None, None, total, OPERATORS[0], value))
+        total = steps[-1].value
+    return steps, total
+
+
+def _render(steps: Sequence[Step], style: str) -> str:
+    if style == "concise":
+        return " ; ".join(step.equation() for step in steps)
+    return " ".join(_sentence(step, first=i == 0) for i, step in enumerate(steps))
+
+
+def _sentence(step: Step, first: bool) -> str:
+    if step.verb is None:
+        return f"At the end we add what they have : {step.equation()} ."
+    does = step.verb if step.verb in EXPLICIT else f"and {step.verb}"
+    opening = "First" if first else "Then"
+    return (
+        f"{opening} , {step.person} has {step.left} {does} {step.right} , "
+        f"so we {step.op.says} : {step.equation()} ."
+    )

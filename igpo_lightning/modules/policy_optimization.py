@@ -1,0 +1,71 @@
+"""Policy optimisation (GRPO, IGPO and kin): one micro-batch of a rollout window in, a loss out.
+
+Which algorithm it is, is decided by the objects it is given. The rollouts come from the
+RolloutDataModule, through this module's ``policy``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..types import LossInputs, RolloutBatch
+from .base import DiffusionModule
+
+# Metrics of a window that add up over processes; all others are averaged.
+COUNTS = frozenset(
+    ["replaced", "triggered", "resampled", "resampled_correct", "completions", "generated_tokens", "row_forwards"]
+)
+
+
+class PolicyOptimization(DiffusionModule):
+    """μ clipped updates per rollout window.
+
+    Args:
+        logprobs: The estimator that the rollout engine used for the old log-probs.
+        loss: LossInputs → (loss, metrics).
+        **common: See :class:`DiffusionModule`.
+    """
+
+    def __init__(self, *, logprobs, loss, **common: Any):
+        super().__init__(**common)
+        self.logprobs, self.loss = logprobs, loss
+        self._rollout: dict[str, float] = {}
+        self.policy.disable_dropout()
+        if loss.needs_reference:
+            self.policy.keep_reference()
+
+    def training_step(self, batch: RolloutBatch, batch_idx: int) -> Tensor:
+        estimate = self.logprobs(self.policy, batch, batch.inner)
+        inputs = LossInputs(
+            logps=estimate.logps,
+            old_logps=batch.view("old_logps"),
+            ref_logps=batch.view("ref_logps"),
+            advantages=batch.advantages,
+            mask=batch.view("keep"),
+        )
+        loss, metrics = self.loss(inputs)
+        self.accumulate({"loss": loss.detach(), **metrics})
+        if batch.inner == 0 and batch.slot == 0:
+            self._rollout = self._over_ranks(batch.metrics)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: RolloutBatch, batch_idx: int) -> None:
+        updated = self.trainer.global_step != self._logged_step
+        super().on_train_batch_end(outputs, batch, batch_idx)
+        if updated and self._rollout:
+            for name, value in self._rollout.items():
+                self.log(f"rollout/{name}", value, batch_size=1)
+            self._rollout = {}
+
+    def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Means (sums for counts) over all processes, in one collective."""
+        local = torch.tensor(list(metrics.values()), device=self.device, dtype=torch.float64)
+        mean = dict(zip(metrics, self.trainer.strategy.reduce(local, reduce_op="mean").tolist(), strict=True))
+        world = self.trainer.world_size
+        result = {name: value * world if name in COUNTS else value for name, value in mean.items()}
+        if result["resampled"]:
+            result["hint_success"] = result["resampled_correct"] / result["resampled"]
+        return result

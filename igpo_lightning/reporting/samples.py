@@ -1,0 +1,95 @@
+"""``samples.jsonl``: completions as a person reads them, with the hints marked."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from igpo_lightning.checks import ConfigError
+
+if TYPE_CHECKING:
+    from igpo_lightning.types import SampleRecord
+
+FILE = "samples.jsonl"
+
+_MARKS = {"plain": ("[[", "]]"), "ansi": ("\x1b[30;43m", "\x1b[0m"), "html": ("<mark>", "</mark>")}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of the file; the fields of ``types.SampleRecord``, readable without torch."""
+
+    window: int
+    prompt: str
+    answer: str
+    pieces: tuple[tuple[str, bool], ...]
+    reward: float
+    correct: bool
+    inpainted: bool
+
+
+def append(path: str | Path, records: Iterable[SampleRecord]) -> None:
+    """Add one line per record to ``path``, creating it and its folder if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(_row(record), ensure_ascii=False) + "\n" for record in records]
+    with path.open("a", encoding="utf-8", errors="replace") as file:
+        file.writelines(lines)
+
+
+def read(path: str | Path) -> tuple[Sample, ...]:
+    """All samples of a file, oldest first; none if there is no file. ConfigError names a bad line."""
+    path = Path(path)
+    if not path.exists():
+        return ()
+    samples = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                pieces = tuple((str(text), bool(hint)) for text, hint in row.pop("pieces"))
+                samples.append(Sample(pieces=pieces, **row))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise ConfigError(f"{path}:{number}: not a sample ({error})") from error
+    return tuple(samples)
+
+
+def marked(pieces: Sequence[tuple[str, bool]], style: str = "plain") -> str:
+    """The completion with its hints marked: ``[[...]]`` ("plain"), colour ("ansi") or <mark> ("html").
+
+    Only "html" escapes the text. Control characters are taken out in the other styles, so model
+    output cannot steer a terminal.
+    """
+    opening, closing = _MARKS[style]
+    clean = html.escape if style == "html" else _printable
+    return "".join(f"{opening}{clean(text)}{closing}" if hint else clean(text) for text, hint in pieces)
+
+
+def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
+    """A few lines for the console: verdict, question, completion."""
+    verdict = "right" if sample.correct else "wrong"
+    origin = ", inpainted" if sample.inpainted else ""
+    head = (
+        f"[rollout {sample.window + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}"
+    )
+    return f"{head}\n  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
+
+
+def _row(record: SampleRecord) -> dict:
+    return {
+        "window": int(record.window),
+        "prompt": record.prompt,
+        "answer": record.answer,
+        "pieces": [[text, bool(hint)] for text, hint in record.pieces],
+        "reward": float(record.reward),
+        "correct": bool(record.correct),
+        "inpainted": bool(record.inpainted),
+    }
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -1,0 +1,95 @@
+"""``summary.json``: what a run did, stage by stage, in a few numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from igpo_lightning.checks import ConfigError
+
+FILE = "summary.json"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of correct answers in [0, 1], over ``n`` problems where that is known."""
+
+    value: float
+    n: int | None = None
+
+    def interval(self, z: float = 1.96) -> tuple[float, float] | None:
+        """Wilson's 95% interval for the share, or None if ``n`` is unknown.
+
+        It covers what a new draw of ``n`` problems would change, not a new training seed.
+        """
+        if not self.n:
+            return None
+        p, n = self.value, self.n
+        scale = 1 + z * z / n
+        centre = (p + z * z / (2 * n)) / scale
+        half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of a run.
+
+    Attributes:
+        name: What a reader calls it: "sft", "igpo".
+        folder: Its folder relative to the run folder, "." if it is the run folder itself.
+        seconds: Wall time.
+        accuracy_before: On held-out problems, before its first update.
+        accuracy_after: Likewise, after its last update.
+        updates: Optimizer steps.
+        completions: Sampled completions, hints included.
+    """
+
+    name: str
+    folder: str = "."
+    seconds: float | None = None
+    accuracy_before: Accuracy | None = None
+    accuracy_after: Accuracy | None = None
+    updates: int | None = None
+    completions: int | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The stages of a run in order, its wall time in seconds, and a title for reports."""
+
+    stages: tuple[Stage, ...]
+    seconds: float | None = None
+    title: str | None = None
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``folder/summary.json``."""
+        path = Path(folder) / FILE
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Summary:
+        """Read ``folder/summary.json``; ConfigError if it is not one."""
+        path = Path(folder) / FILE
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            stages = tuple(_stage(stage) for stage in raw["stages"])
+            return cls(stages, raw.get("seconds"), raw.get("title"))
+        except KeyError as error:
+            raise ConfigError(f"{path}: the key {error} is missing") from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ConfigError(f"{path}: not a run summary ({error})") from error
+
+
+def _stage(raw: Mapping[str, Any]) -> Stage:
+    accuracies = {
+        key: Accuracy(float(value["value"]), value.get("n"))
+        for key in ("accuracy_before", "accuracy_after")
+        if (value := raw.get(key)) is not None
+    }
+    return Stage(**{**raw, **accuracies})

@@ -1,0 +1,93 @@
+"""Reward terms and their weighted sum.
+
+A term is any object with a ``weight`` that maps (completions, answers) to one float per completion.
+To add one: write the class, and name it under ``terms`` of a config in ``conf/reward``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
+from igpo_lightning.rewards.verify import Verifier
+from igpo_lightning.types import Scores
+
+
+class Term(Protocol):
+    """One part of a reward; ``weight`` is its factor in the sum."""
+
+    weight: float
+
+    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> Sequence[float]: ...
+
+
+class Correctness:
+    """1 if the completion's final answer equals the gold one, else 0."""
+
+    def __init__(self, verifier: Verifier, weight: float = 1.0) -> None:
+        self.verifier = verifier
+        self.weight = weight
+
+    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
+        return [float(self._right(c, a)) for c, a in zip(completions, answers, strict=True)]
+
+    def _right(self, completion: str, answer: str) -> bool:
+        stated = extract(completion)
+        return stated is not None and self.verifier.equal(stated, answer)
+
+
+class AnswerFormat:
+    """1 if the completion states exactly one final answer and ends with it, else 0."""
+
+    def __init__(self, weight: float = 0.1) -> None:
+        self.weight = weight
+
+    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
+        return [float(self._clean(completion)) for completion in completions]
+
+    @staticmethod
+    def _clean(completion: str) -> bool:
+        found = statements(completion)
+        return len(found) == 1 and ends_cleanly(completion, found[0])
+
+
+class RewardSum:
+    """The weighted sum of named terms; one of them decides what counts as correct.
+
+    Args:
+        terms: Name to term; the names appear in the metrics as ``rollout/reward/<name>``.
+        correctness: Name of the term whose value above 0 means "correct".
+
+    Raises:
+        ConfigError: If ``terms`` is empty, a term is not one, or ``correctness`` names none of them.
+    """
+
+    def __init__(self, terms: Mapping[str, Term], correctness: str) -> None:
+        self.terms = {name: term for name, term in terms.items() if term is not None}
+        self.correctness = correctness
+        if correctness not in self.terms:
+            known = ", ".join(self.terms) or "none"
+            raise ConfigError(f"reward.correctness: '{correctness}' is not one of reward.terms ({known})")
+        for name, term in self.terms.items():
+            if not callable(term) or not isinstance(getattr(term, "weight", None), int | float):
+                raise ConfigError(f"reward.terms.{name}: a term needs a numeric 'weight' and to be callable")
+
+    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> Scores:
+        """Score B completions against B gold answers (same order; lengths must agree)."""
+        if len(completions) != len(answers):
+            raise ValueError(f"{len(completions)} completions but {len(answers)} answers")
+        parts = {}
+        for name, term in self.terms.items():
+            values = torch.as_tensor(term(completions, answers), dtype=torch.float32)
+            if values.shape != (len(completions),):
+                shape = tuple(values.shape)
+                raise ValueError(f"reward term '{name}': shape {shape} for {len(completions)} completions")
+            parts[name] = values
+        total = torch.zeros(len(completions))
+        for name, values in parts.items():
+            total += self.terms[name].weight * values
+        return Scores(total=total, correct=parts[self.correctness] > 0, parts=parts)

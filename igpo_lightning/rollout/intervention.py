@@ -1,0 +1,119 @@
+"""What happens to groups in which every completion is wrong (IGPO, arXiv 2509.10396, Algorithm 1).
+
+An intervention is ``(groups, resample) -> (groups, report)``. It sees scored groups and a
+:class:`Resampler` that samples again for some of the prompts; nothing after it knows that it ran,
+except through ``groups.hint_mask``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..checks import fraction, interval
+from ..seeding import python_rng
+from ..types import Prompt
+from .groups import Groups, InterventionReport, pick_replacements
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """How an intervention samples again within one window.
+
+    Attributes:
+        prompts: The window's P prompts.
+        group_size, width, mask_id: G, C and the mask id.
+        seed: (purpose, p, g) -> identity seed of a completion.
+        sample: (prompt indices, canvas [P', G, C], hint_mask [P', G, C], purpose) -> scored Groups.
+            With no indices it makes the model calls that other processes are making, and returns none.
+        anyone: Whether this holds on any process; all of them must ask.
+    """
+
+    prompts: Sequence[Prompt]
+    group_size: int
+    width: int
+    mask_id: int
+    seed: Callable[[str, int, int], int]
+    sample: Callable[[list[int], Tensor, Tensor, str], Groups]
+    anyone: Callable[[bool], bool]
+
+    def blank(self, count: int) -> tuple[Tensor, Tensor]:
+        """An empty canvas for ``count`` groups, and its empty hint mask."""
+        canvas = torch.full((count, self.group_size, self.width), self.mask_id)
+        return canvas, torch.zeros_like(canvas, dtype=torch.bool)
+
+
+class Intervention(Protocol):
+    def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]: ...
+
+
+class Keep:
+    """GRPO: groups stay as they are."""
+
+    def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]:
+        return groups, InterventionReport()
+
+
+class Resample:
+    """Sample all-wrong groups once more, without hints: GRPO with the completions that IGPO uses.
+
+    Args:
+        replace: λ; at most ⌊λ·G⌋ wrong completions of a group give way to correct new ones.
+    """
+
+    purpose = "resample"
+
+    def __init__(self, replace: float = 0.5):
+        self.replace = fraction("algo.inpaint.replace", replace)
+
+    def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]:
+        which = torch.nonzero(groups.all_wrong)[:, 0].tolist()
+        limit = int(self.replace * again.group_size)
+        if limit == 0 or not again.anyone(bool(which)):
+            return groups, InterventionReport()
+        canvas, hint_mask = self.canvas(which, again)
+        fresh = again.sample(which, canvas, hint_mask, self.purpose)
+        result = groups.copy()
+        result.cost = groups.cost + fresh.cost
+        replaced = 0
+        for row, p in enumerate(which):
+            for g, new in pick_replacements(~groups.correct[p], fresh.correct[row], limit):
+                result.overwrite(p, g, fresh, row, new)
+                replaced += 1
+        sampled = len(which) * again.group_size
+        return result, InterventionReport(len(which), sampled, int(fresh.correct.sum()), replaced)
+
+    def canvas(self, which: list[int], again: Resampler) -> tuple[Tensor, Tensor]:
+        """[P', G, C] canvas and hint mask to start the new completions from."""
+        return again.blank(len(which))
+
+
+class Inpaint(Resample):
+    """IGPO: sample all-wrong groups once more with chunks of the true trace as fixed hints.
+
+    Args:
+        placer: Writes the hints of one completion.
+        ratio: (lowest, highest) share η of chunks to write, drawn per completion; one number fixes it.
+        replace: λ, as in :class:`Resample`. 0 makes this GRPO.
+    """
+
+    purpose = "inpaint"
+
+    def __init__(self, placer, ratio: Sequence[float] | float = (0.2, 0.6), replace: float = 0.5):
+        super().__init__(replace)
+        self.placer = placer
+        self.low, self.high = interval("algo.inpaint.ratio", ratio, 0.0, 1.0)
+
+    def canvas(self, which: list[int], again: Resampler) -> tuple[Tensor, Tensor]:
+        canvas, hint_mask = again.blank(len(which))
+        for row, p in enumerate(which):
+            for g in range(again.group_size):
+                seed = again.seed("place", p, g)
+                ratio = python_rng(seed, "ratio").uniform(self.low, self.high)
+                hint = again.prompts[p].hint
+                canvas[row, g], hint_mask[row, g] = self.placer(hint, again.width, ratio, seed, again.mask_id)
+        return canvas, hint_mask

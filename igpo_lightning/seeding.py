@@ -1,0 +1,28 @@
+"""Randomness as a pure function of identity.
+
+Nothing in this package seeds or draws from the global generator. A draw is named by what it is for
+(seed, purpose, window, prompt, sample), so it does not depend on batch size, rank, or history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import torch
+
+
+def derive(*identity: int | str) -> int:
+    """A 63-bit seed for an identity such as ``(seed, "sample", window, prompt_id, g)``."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in identity)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def python_rng(*identity: int | str) -> random.Random:
+    """A local ``random.Random`` for an identity."""
+    return random.Random(derive(*identity))
+
+
+def torch_rng(*identity: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A local ``torch.Generator`` for an identity."""
+    return torch.Generator(device=device).manual_seed(derive(*identity))

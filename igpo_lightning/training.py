@@ -1,0 +1,152 @@
+"""One training run: its stages in order, each a fit between two looks at held-out accuracy."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from . import provenance
+from .checks import ConfigError
+from .models import Policy
+from .reporting import write_report
+from .reporting.summary import Accuracy, Stage, Summary
+
+MODEL = "model"  # folder of a stage's trained weights, within the stage's own folder
+
+
+def run(cfg: DictConfig) -> float | None:
+    """Train as ``cfg`` says; returns the last held-out accuracy (for sweepers), if it was measured.
+
+    An algorithm that needs a trained model (``algo.warm_start``) and is given none
+    (``model.path=null``) trains one first, in a folder of its own within the run's.
+    """
+    started, folder = time.perf_counter(), Path(cfg.output_dir)
+    stages = []
+    if cfg.algo.warm_start and cfg.model.path is None:
+        first = _warm_start_config(cfg)
+        stages.append(run_stage(first))
+        with open_dict(cfg):
+            cfg.model.path = str(Path(first.output_dir) / MODEL)
+    stages.append(run_stage(cfg))
+    if cfg.report and _is_first_process():
+        relative = [_relative(stage, folder) for stage in stages]
+        Summary(tuple(relative), time.perf_counter() - started).save(folder)
+        write_report(folder)
+    after = stages[-1].accuracy_after
+    return after.value if after else None
+
+
+def run_stage(cfg: DictConfig) -> Stage:
+    """Fit one module and save its weights to ``<output_dir>/model``."""
+    started, folder = time.perf_counter(), Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    if _is_first_process():
+        provenance.write(folder, cfg)
+    module, datamodule, trainer = build(cfg)
+    before = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
+    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    after = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
+    if trainer.is_global_zero:
+        module.policy.save(folder / MODEL)
+    completions = trainer.logged_metrics.get("rollout/completions")
+    return Stage(
+        name=cfg.algo.name,
+        folder=str(folder),
+        seconds=time.perf_counter() - started,
+        accuracy_before=before,
+        accuracy_after=after,
+        updates=trainer.global_step,
+        completions=None if completions is None else int(completions),
+    )
+
+
+def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
+    """The three objects of a stage, ready to fit."""
+    datamodule = instantiate(cfg.algo.datamodule)
+    module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
+    trainer = L.Trainer(
+        **instantiate(cfg.hardware),
+        **instantiate(cfg.algo.trainer),
+        default_root_dir=cfg.output_dir,
+        callbacks=_objects(cfg.callbacks),
+        logger=_objects(cfg.logger) or False,
+        max_epochs=1,  # the schedule's length is the run's
+        check_val_every_n_epoch=None,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any("Checkpoint" in c["_target_"] for c in _entries(cfg.callbacks)),
+    )
+    return module, datamodule, trainer
+
+
+def build_policy(cfg: DictConfig, source: Any) -> Policy:
+    """Load ``model.path``, or create a model with a tokenizer made for ``source``."""
+    lora = OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
+    if cfg.model.path is not None:
+        return instantiate(cfg.model.load)(cfg.model.path, lora=lora)
+    if cfg.model.create is None:
+        raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
+    return instantiate(cfg.model.create)(instantiate(cfg.data.tokenizer)(source), lora=lora)
+
+
+def checkpoint_of(cfg: DictConfig) -> str | None:
+    """The checkpoint that ``resume`` names; "auto" is the newest one of ``output_dir``, or none."""
+    if cfg.resume is None:
+        return None
+    if cfg.resume == "auto":
+        last = Path(cfg.output_dir) / "checkpoints" / "last.ckpt"
+        return str(last) if last.is_file() else None
+    if not Path(cfg.resume).is_file():
+        raise ConfigError(f"resume={cfg.resume}: no such file; give a .ckpt file or auto")
+    return str(cfg.resume)
+
+
+def _warm_start_config(cfg: DictConfig) -> DictConfig:
+    """This run's config with the warm start's ``algo``, a model to be made, and a folder of its own."""
+    plain = hydra.compose("train", [f"algo={cfg.algo.warm_start}", *cfg.warm_start])
+    first = copy.deepcopy(cfg)
+    with open_dict(first):
+        first.algo = plain.algo
+        first.model.lora = None
+        first.output_dir = str(Path(cfg.output_dir) / cfg.algo.warm_start)
+    return first
+
+
+def _accuracy(
+    trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule
+) -> Accuracy | None:
+    if datamodule.test_size == 0:
+        return None
+    (result,) = trainer.test(module, datamodule=datamodule, verbose=False)
+    return Accuracy(result["test/accuracy"], datamodule.tested)
+
+
+def _entries(group: DictConfig | None) -> list[Mapping[str, Any]]:
+    return [entry for entry in (group or {}).values() if entry is not None and "_target_" in entry]
+
+
+def _objects(group: DictConfig | None) -> list[Any]:
+    return [instantiate(entry) for entry in _entries(group)]
+
+
+def _is_first_process() -> bool:
+    return rank_zero_only.rank == 0
+
+
+def _relative(stage: Stage, folder: Path) -> Stage:
+    return replace(stage, folder=str(Path(stage.folder).relative_to(folder)))

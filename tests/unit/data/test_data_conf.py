@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from igpo_lightning.data.encoding import Encoder
+from igpo_lightning.data.sources import Gsm8k, Jsonl, MathFolder, WordProblems
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+SHARED = {"name", "source", "sft_source", "tokenizer", "system", "on_long", "on_missing_answer"}
+
+
+def data_config(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", [*overrides, "output_dir=out"])
+
+
+@pytest.fixture
+def files(tmp_path):
+    row = {"question": "1 + 1 ?", "answer": "<<1+1=2>>2\n#### 2", "q": "x", "trace": "#### 2"}
+    rows = [json.dumps({**row, "question": f"{i} + 1 ?", "q": f"{i}"}) for i in range(9)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+    (tmp_path / "test.jsonl").write_text(json.dumps({**row, "question": "held out"}))
+    items = [{"input": f"{i}", "process": "The answer is 2.", "label": "2"} for i in range(9)]
+    (tmp_path / "train_algebra_.json").write_text(json.dumps(items))
+    return tmp_path
+
+
+CASES = {
+    "gsm8k": (Gsm8k, ["data.path={0}"], 9, 1),
+    "math": (MathFolder, ["data.path={0}", "data.source.heldout_size=3"], 6, 3),
+    "jsonl": (
+        Jsonl,
+        ["data.train_path={0}/train.jsonl", "data.source.heldout_size=2", "data.source.columns.prompt=q"],
+        7,
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_file_sources_are_built_and_reused_for_fine_tuning(name, files):
+    kind, overrides, train, heldout = CASES[name]
+    cfg = data_config(f"data={name}", *(o.format(files) for o in overrides))
+    assert set(cfg.data) >= SHARED
+    assert cfg.sampler.length == 256, "traces of this kind need the long canvas"
+    for key in ("source", "sft_source"):
+        source = instantiate(cfg.data[key])
+        assert isinstance(source, kind) and (len(source.train), len(source.heldout)) == (train, heldout)
+
+
+def test_the_canvas_of_a_data_set_can_still_be_chosen(files):
+    assert data_config("data=gsm8k", f"data.path={files}", "sampler=tiny").sampler.length < 256
+
+
+def test_word_problems_fit_their_canvas_and_differ_only_in_agreement():
+    cfg = data_config("data=word_problems", "data.source.trace=verbose", "data.source.steps=[1,3]", "seed=5")
+    source, sft_source = instantiate(cfg.data.source), instantiate(cfg.data.sft_source)
+    assert isinstance(source, WordProblems) and isinstance(sft_source, WordProblems)
+    for same in ("steps", "people", "max_number", "trace", "seed"):
+        assert getattr(source, same) == getattr(sft_source, same)
+    assert (source.trace, source.steps, source.seed) == ("verbose", (1, 3), 5)
+    assert (source.agreement, source.explicit) == (1.0, 0.0)
+    assert sft_source.agreement < 0.7 and sft_source.explicit > 0
+    default = data_config("data=word_problems")
+    tokenizer = instantiate(default.data.tokenizer)(instantiate(default.data.source))
+    rows = instantiate(default.data.sft_source).train[:200]
+    assert len(Encoder(tokenizer, max_response=default.sampler.length).encode_all(rows).prompts) == 200
+
+
+def test_every_data_config_has_the_same_keys():
+    names = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
+    assert names == ["gsm8k", "gsm_symbolic", "jsonl", "math", "word_problems"]
+    assert all(set(data_config(f"data={name}").data) >= SHARED for name in names)

@@ -1,0 +1,225 @@
+import importlib
+import json
+
+import pytest
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.sources import Gsm8k, GsmSymbolic, Jsonl, MathFolder
+from igpo_lightning.data.sources.base import subset
+from igpo_lightning.data.sources.gsm_symbolic import rationale_fault
+from igpo_lightning.types import Problem
+
+ROW = {"prompt": "1 + 1 ?", "trace": "1 + 1 = 2 #### 2", "answer": "2"}
+
+
+def write(path, *rows):
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return str(path)
+
+
+def many(count, **fixed):
+    return [{**ROW, "prompt": f"question {i}", **fixed} for i in range(count)]
+
+
+# ---------------------------------------------------------------- JSON Lines
+
+
+def test_jsonl_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
+    row = {"q": " 1 + 1 ? ", "steps": "#### 2", "result": 2, "level": 3, "tags": ["a"]}
+    train = write(tmp_path / "a.jsonl", row, "", {**row, "q": "other"})
+    source = Jsonl(train, train, columns={"prompt": "q", "trace": "steps", "answer": "result"}, name="mine")
+    assert source.heldout == (
+        Problem("mine/heldout/0", "1 + 1 ?", "#### 2", "2", {"level": 3}),
+        Problem("mine/heldout/1", "other", "#### 2", "2", {"level": 3}),
+    )
+    assert source.train == () and source.dropped == {"held-out prompt": 2}
+
+
+def test_jsonl_split_is_disjoint_deterministic_and_free_of_row_order(tmp_path):
+    rows = [*many(100), *many(10)]  # ten prompts twice
+    forward = Jsonl(write(tmp_path / "a.jsonl", *rows), heldout_size=30)
+    backward = Jsonl(write(tmp_path / "b.jsonl", *rows[::-1]), heldout_size=30)
+    train, heldout = ({p.prompt for p in part} for part in (forward.train, forward.heldout))
+    assert not train & heldout and len(forward.heldout) == 30
+    assert heldout <= {p.prompt for p in backward.heldout} | {p.prompt for p in forward.heldout}
+    assert {p.prompt for p in backward.train} == train
+    assert Jsonl(write(tmp_path / "a.jsonl", *rows), heldout_size=30, seed=1).heldout != forward.heldout
+    assert list(forward.corpus()) == [text for p in forward.train for text in (p.prompt, p.trace)]
+
+
+def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
+    problems = Jsonl(write(tmp_path / "a.jsonl", *many(100)), heldout_size=0).train
+    small, large = subset(problems, 10, seed=0), subset(problems, 40, seed=0)
+    assert len(small) == 10 and len(large) == 40
+    assert [p for p in large if p in small] == small
+    assert [p for p in problems if p in large] == large
+    assert subset(problems, None, 0) == subset(problems, 1000, 0) == list(problems)
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ('{"prompt": "x", ', "a.jsonl:2: malformed JSON"),
+        ("[1, 2]", "a.jsonl:2: expected a JSON object, got list"),
+        ("[" * 100_000, "a.jsonl:2: malformed JSON"),
+        ({"prompt": "x", "trace": "y"}, "a.jsonl:2: no field 'answer'; the fields are 'prompt', 'trace'"),
+        ({**ROW, "trace": "  "}, "a.jsonl:2: field 'trace' is empty"),
+        ({**ROW, "prompt": 7}, "a.jsonl:2: field 'prompt' must be a text, got int"),
+        ({**ROW, "answer": None}, "a.jsonl:2: field 'answer' must be a text or a number, got NoneType"),
+        ({**ROW, "answer": True}, "a.jsonl:2: field 'answer' must be a text or a number, got bool"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_and_line(tmp_path, bad, message):
+    path = write(tmp_path / "a.jsonl", ROW, bad)
+    with pytest.raises(ConfigError) as caught:
+        Jsonl(path, heldout_size=0)
+    assert message in str(caught.value)
+
+
+def test_bad_files_and_settings(tmp_path):
+    good = write(tmp_path / "a.jsonl", *many(5))
+    (tmp_path / "latin.jsonl").write_bytes(b'{"prompt": "\xff"}')
+    for arguments, message in [
+        (dict(train_path=str(tmp_path / "none.jsonl")), "data.source.train_path="),
+        (dict(train_path=good, heldout_path=str(tmp_path / "none.jsonl")), "data.source.heldout_path="),
+        (dict(train_path=str(tmp_path)), "can't be read"),
+        (dict(train_path=str(tmp_path / "latin.jsonl")), "not UTF-8"),
+        (dict(train_path=write(tmp_path / "empty.jsonl")), "no rows"),
+        (dict(train_path=good, heldout_size=5), "data.source.heldout_size"),
+        (dict(train_path=good, heldout_size=None), "data.source.heldout_size"),
+        (dict(train_path=good, train_size=-1), "data.source.train_size"),
+        (dict(train_path=good, columns={"question": "q"}), "data.source.columns: unknown part 'question'"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            Jsonl(**arguments)
+        assert message in str(caught.value)
+
+
+# ---------------------------------------------------------------- GSM8K
+
+
+def gsm8k_row(i, answer="She has 6*200 = $<<6*200=1200>>1,200.\n#### 1,200"):
+    return {"question": f"question {i}", "answer": answer}
+
+
+def test_gsm8k_folder(tmp_path):
+    write(tmp_path / "train.jsonl", *map(gsm8k_row, range(5)))
+    write(tmp_path / "test.jsonl", *map(gsm8k_row, range(4, 7)))
+    source = Gsm8k(str(tmp_path))
+    assert source.train[3] == Problem(
+        "gsm8k/train/3", "question 3", "She has 6*200 = $1,200.\n#### 1,200", "1200"
+    )
+    assert [p.id for p in source.heldout] == ["gsm8k/test/0", "gsm8k/test/1", "gsm8k/test/2"]
+    assert len(source.train) == 4 and source.dropped == {"held-out prompt": 1}
+    sized = Gsm8k(str(tmp_path), train_size=2, heldout_size=1)
+    assert (len(sized.train), len(sized.heldout)) == (2, 1)
+
+
+def test_gsm8k_single_file_is_split(tmp_path):
+    source = Gsm8k(write(tmp_path / "train.jsonl", *map(gsm8k_row, range(20))), heldout_size=5)
+    assert (len(source.train), len(source.heldout)) == (15, 5)
+
+
+def test_gsm8k_bad_input(tmp_path):
+    write(tmp_path / "train.jsonl", gsm8k_row(0), gsm8k_row(1, "no mark"))
+    with pytest.raises(ConfigError, match=r"data\.path="):
+        Gsm8k(str(tmp_path / "none"))
+    with pytest.raises(
+        ConfigError, match=r"train.jsonl:2: field 'answer' must end in a line '#### <number>'"
+    ):
+        Gsm8k(str(tmp_path))
+    write(tmp_path / "train.jsonl", gsm8k_row(0))
+    with pytest.raises(ConfigError, match=r"data.path=.*test.jsonl"):
+        Gsm8k(str(tmp_path))
+
+
+def test_real_gsm8k(real_data):
+    source = Gsm8k(str(real_data("gsm8k")))
+    assert (len(source.train), len(source.heldout)) == (7473, 1319)
+    assert source.train[0].trace.endswith("48+24 = 72 clips altogether in April and May.\n#### 72")
+    assert not any("<<" in p.trace or ">>" in p.trace for p in source.train)
+
+
+# ---------------------------------------------------------------- MATH
+
+
+def math_items(count, label="7"):
+    return [
+        {"input": f"problem {i}", "process": f"So \\boxed{{{label}}}.", "label": label} for i in range(count)
+    ]
+
+
+def test_math_folder(tmp_path):
+    (tmp_path / "train_algebra_.json").write_text(json.dumps(math_items(3)))
+    geometry = [{**item, "input": "g" + item["input"]} for item in [*math_items(3), *math_items(1, "")]]
+    (tmp_path / "train_geometry_.json").write_text(json.dumps(geometry))
+    source = MathFolder(str(tmp_path), heldout_size=2)
+    assert (len(source.train), len(source.heldout)) == (4, 2) and source.dropped == {"no answer": 1}
+    everything = {p.id: p for p in [*source.train, *source.heldout]}
+    assert everything["math/geometry/2"] == Problem(
+        "math/geometry/2", "gproblem 2", "So \\boxed{7}.", "7", {"subject": "geometry"}
+    )
+
+
+def test_math_bad_input(tmp_path):
+    with pytest.raises(ConfigError, match=r"no file train_<subject>\.json"):
+        MathFolder(str(tmp_path))
+    file = tmp_path / "train_x.json"
+    for text, message in [
+        ("{}", r"train_x.json: expected a list"),
+        ("[\n{},\n{]", r"train_x.json:3: malformed JSON"),
+        ("[7]", r"train_x.json: item 1: expected a JSON object"),
+        (json.dumps([{"input": "a", "label": "7"}]), r"train_x.json: item 1: no field 'process'"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            MathFolder(str(tmp_path))
+
+
+def test_real_math(real_data):
+    source = MathFolder(str(real_data("math_train")))
+    assert len(source.train) + len(source.heldout) == 7496 and source.dropped == {"no answer": 2}
+    assert not {p.prompt for p in source.train} & {p.prompt for p in source.heldout}
+
+
+# ---------------------------------------------------------------- gsm_symbolic
+
+
+@pytest.mark.parametrize(
+    "trace, fault",
+    [
+        ("160 x 30% = 48, 160-48=112, 112*5=560\n#### 560", None),
+        ("It is 10 / 20 = 50%.\n#### 560", None),
+        ("15/45 = 1/3 of it, 7 x 0.5 = 3.5, 3 + 4 x 2 = 11\n#### 560.0", None),
+        ("That is $1,200 + 300 = $1,500\n#### 560", None),
+        ("James receives 48=48 emails\n#### 560", "equation without a left side"),
+        ("He pays 0.30000000000000004\n#### 560", "unrounded number"),
+        ("so that's 0.89*80 = 71 students\n#### 560", "false equation"),
+        ("5 / 0 = 3\n#### 560", "false equation"),
+        ("160-48=112\n#### 561", "another answer at the end"),
+    ],
+)
+def test_faults_of_generated_rationales(trace, fault):
+    assert rationale_fault(trace, "560") == fault
+
+
+def test_gsm_symbolic():
+    pytest.importorskip("reasoning_gym")
+    source = GsmSymbolic(train_size=300, heldout_size=60)
+    again = GsmSymbolic(train_size=300, heldout_size=60)
+    assert source.train == again.train and source.heldout == again.heldout
+    assert (len(source.train), len(source.heldout)) == (300, 60) and sum(source.dropped.values()) > 0
+    other = GsmSymbolic(train_size=300, heldout_size=60, seed=1)
+    train = {p.prompt for p in (*source.train, *other.train)}
+    heldout = {p.prompt for p in (*source.heldout, *other.heldout)}
+    assert not train & heldout and len(train) > 590
+    assert source.train[17].id == "gsm_symbolic/train/17"
+
+
+def test_gsm_symbolic_without_its_package(monkeypatch):
+    def refuse(name, *_):
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    with pytest.raises(ConfigError, match=r"pip install 'igpo-lightning\[tasks\]'"):
+        GsmSymbolic(train_size=1, heldout_size=1)

@@ -1,0 +1,89 @@
+import base64
+import json
+import re
+import subprocess
+import sys
+
+from igpo_lightning import report
+from igpo_lightning.reporting import facts, page, picture, read_run, table
+from igpo_lightning.reporting.picture import running_mean
+from igpo_lightning.reporting.table import duration
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_figures_of_a_run(run_folder):
+    assert dict(facts(read_run(run_folder))) == {
+        "held-out accuracy before SFT": "0.0%  (95% CI 0.0 to 3.7, n = 100)",
+        "held-out accuracy after SFT": "20.0%  (95% CI 13.3 to 28.9, n = 100)",
+        "held-out accuracy after IGPO": "50.0%  (95% CI 40.4 to 59.6, n = 100)",
+        "reward of the model alone, first → last fifth": "0.250 → 0.500",
+        "reward after hints, first → last fifth": "0.500 → 0.750",
+        "groups all wrong, before → after hints": "62.5% → 12.5%",
+        "completions with hints that are correct": "50.0%",
+        "rollouts": "2",
+        "completions sampled": "64",
+        "wall time": "2:20  (SFT 1:01, IGPO 1:15)",
+    }
+
+
+def test_the_table_is_aligned(run_folder):
+    lines = table(read_run(run_folder)).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].startswith("| IGPO on <tiny>") and set(lines[1]) == {"|", "-"}
+
+
+def test_a_supervised_run_alone(run_folder):
+    run = read_run(run_folder / "sft")
+    assert dict(facts(run)) == {"validation loss": "2.500", "validation token accuracy": "25.0%"}
+    assert picture(run, run_folder / "sft.png").read_bytes().startswith(PNG)
+
+
+def test_without_hints_nothing_is_said_of_them(run_folder):
+    (run_folder / "summary.json").unlink()
+    rows = "step,rollout/reward,rollout/reward_before,rollout/all_wrong_before\n0,0.25,0.25,0.5\n"
+    (run_folder / "metrics" / "metrics.csv").write_text(rows)
+    text = table(read_run(run_folder))
+    assert "hint" not in text and "unfinished" in text
+    assert re.search(r"groups all wrong +\| 50.0%", text)
+
+
+def test_the_page_stands_alone_and_escapes(run_folder, tmp_path):
+    text = page(read_run(run_folder), tmp_path / "page.html").read_text()
+    assert "so <mark>&lt;4&gt; </mark>#### 7" in text and "1 &lt; 2 &amp; 3?" in text
+    assert "IGPO on &lt;tiny&gt;" in text and "<tiny>" not in text and "name: &lt;b&gt;" in text
+    assert "abc123" in text and "http" not in text
+    (image,) = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    assert base64.b64decode(image).startswith(PNG)
+
+
+def test_many_samples_are_thinned_from_first_to_last(run_folder, tmp_path):
+    path = run_folder / "samples.jsonl"
+    row = json.loads(path.read_text())
+    path.write_text("".join(json.dumps(row | {"window": w}) + "\n" for w in range(200)))
+    shown = re.findall(r"rollout (\d+) ·", page(read_run(run_folder), tmp_path / "page.html").read_text())
+    assert len(shown) == 24 and (shown[0], shown[-1]) == ("1", "200")
+
+
+def test_the_command_writes_all_three_without_torch(run_folder):
+    code = (
+        "import sys; from igpo_lightning.report import main; status = main(sys.argv[1:]); "
+        "assert not {'torch', 'lightning'} & set(sys.modules); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, run_folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "held-out accuracy after IGPO" in done.stdout
+    assert (run_folder / "report.png").read_bytes().startswith(PNG)
+    assert "![report](report.png)" in (run_folder / "report.md").read_text()
+    assert (run_folder / "report.html").exists()
+
+
+def test_the_command_reports_a_wrong_folder_in_one_line(tmp_path, capsys):
+    assert report.main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and str(tmp_path) in error and error.count("\n") == 1
+
+
+def test_small_parts():
+    assert running_mean([0.0, 3.0, 6.0, 3.0], 1) == [1.5, 3.0, 4.0, 4.5]
+    assert [duration(s) for s in (None, 5, 75.4, 3661)] == ["", "0:05", "1:15", "1:01:01"]

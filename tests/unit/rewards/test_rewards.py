@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.rewards import AnswerFormat, Correctness, RewardSum, Verifier
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+class Constant:
+    def __init__(self, values, weight):
+        self.values, self.weight = values, weight
+
+    def __call__(self, completions, answers):
+        return self.values
+
+
+def reward(name, *overrides):
+    with initialize_config_dir(str(CONF / "reward"), version_base=None):
+        return instantiate(compose(name, overrides=list(overrides)))
+
+
+def test_the_math_reward_by_hand():
+    completions = [r"so \boxed{72}", "#### 72\nand so on", r"\boxed{7}", "72"]
+    scores = reward("math")(completions, ["72"] * 4)
+    torch.testing.assert_close(scores.total, torch.tensor([1.1, 1.0, 0.1, 0.0]))
+    assert scores.correct.tolist() == [True, True, False, False]
+    assert scores.parts["accuracy"].tolist() == [1, 1, 0, 0]
+    assert scores.parts["format"].tolist() == [1, 0, 1, 0]  # unweighted
+    assert scores.total.dtype == torch.float32 and scores.correct.dtype == torch.bool
+
+
+def test_a_format_reward_never_makes_a_completion_correct():
+    scores = reward("math", "terms.format.weight=5")([r"\boxed{7}"], ["72"])
+    assert scores.total.tolist() == [5.0] and scores.correct.tolist() == [False]
+
+
+def test_accuracy_alone():
+    scores = reward("accuracy")(["#### 1,000", "#### 999"], ["1000", "1000"])
+    assert scores.total.tolist() == [1.0, 0.0] and list(scores.parts) == ["accuracy"]
+
+
+def test_a_term_of_ones_own_is_one_config_line():
+    cfg = "+terms.brief={_target_: igpo_lightning.rewards.AnswerFormat, weight: 0.5}"
+    assert reward("accuracy", cfg)(["#### 3"], ["4"]).total.tolist() == [0.5]
+    assert list(reward("math", "terms.format=null").terms) == ["accuracy"]
+
+
+def test_bad_rewards_are_refused():
+    with pytest.raises(ConfigError, match=r"reward\.correctness: 'acc' .*accuracy"):
+        RewardSum({"accuracy": Correctness(Verifier())}, correctness="acc")
+    with pytest.raises(ConfigError, match=r"reward\.terms\.odd"):
+        RewardSum({"odd": len}, correctness="odd")
+    with pytest.raises(ValueError, match=r"'two'.*\(2,\)"):
+        RewardSum({"two": Constant([1.0, 2.0], 1.0)}, correctness="two")(["a"], ["b"])
+    with pytest.raises(ValueError, match="1 completions but 2 answers"):
+        RewardSum({"format": AnswerFormat()}, correctness="format")(["a"], ["b", "c"])
+
+
+def test_no_completions():
+    assert reward("math")([], []).total.shape == (0,)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+
+from igpo_lightning import cli
+
+JOBS = """
+from igpo_lightning.checks import ConfigError
+
+def run(cfg):
+    with open(cfg.log, "a") as file:
+        print(cfg.seed, file=file)
+    kind = cfg.raises if cfg.only is None or cfg.only == cfg.seed else None
+    if kind == "config":
+        raise ConfigError("data.jsonl:3: not JSON")
+    if kind == "wrapped":
+        raise RuntimeError("Error in call to target") from ConfigError("model.path: of another model")
+    if kind == "bug":
+        raise ZeroDivisionError("a bug")
+    if kind == "interrupt":
+        raise KeyboardInterrupt
+    if kind == "exit":
+        raise SystemExit(7)
+"""
+
+
+@pytest.fixture
+def program(conf_tree, tmp_path, monkeypatch):
+    """``program("seed=1")`` runs the command line in this process and gives its exit code."""
+    (tmp_path / "jobs_of_test_cli.py").write_text(JOBS)
+    with (conf_tree / "train.yaml").open("a") as file:
+        file.write(f"raises: null\nonly: null\nlog: {tmp_path}/log\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cli, "find_conf", lambda: conf_tree)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    main = cli.entry("train", "jobs_of_test_cli:run")
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        try:
+            main()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    yield run
+    sys.modules.pop("jobs_of_test_cli", None)
+
+
+def test_a_good_command_line_runs_once(program, tmp_path):
+    assert program("seed=3") == 0
+    assert (tmp_path / "log").read_text() == "3\n"
+
+
+def test_a_sweep_runs_every_job(program, tmp_path):
+    assert program("-m", "seed=3,4") == 0
+    assert (tmp_path / "log").read_text() == "3\n4\n"
+
+
+def test_a_bad_override_runs_nothing(program, tmp_path, capsys):
+    assert program("algo.gruop_size=4") == 2
+    assert capsys.readouterr().err == (
+        "error: unknown key 'algo.gruop_size'; did you mean algo.group_size?\n"
+    )
+    assert "jobs_of_test_cli" not in sys.modules
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["conf", "jobs_of_test_cli.py"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("config", "error: data.jsonl:3: not JSON\n"), ("wrapped", "error: model.path: of another model\n")],
+)
+def test_bad_input_found_during_the_run_is_one_line(program, capsys, kind, message):
+    assert program(f"raises={kind}") == 2
+    assert capsys.readouterr().err == message
+
+
+def test_bad_input_in_a_sweep_names_the_job_and_lets_the_others_run(program, capsys, tmp_path):
+    assert program("-m", "seed=3,4,5", "raises=config", "only=4") == 2
+    err = capsys.readouterr().err
+    assert "error: data.jsonl:3: not JSON" in err
+    assert "seed=4" in err
+    assert "Traceback" not in err
+    assert (tmp_path / "log").read_text() == "3\n4\n5\n"
+
+
+def test_the_traceback_is_there_when_asked_for(program, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(cli.ConfigError, match="not JSON"):
+        program("raises=config")
+
+
+def test_a_bug_keeps_its_traceback(program, capsys):
+    assert program("raises=bug") == 1
+    assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_clean(program, capsys):
+    assert program("raises=interrupt") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_exit_code_is_kept(program):
+    assert program("raises=exit") == 7
+
+
+def test_a_job_travels_to_another_process():
+    job = pickle.loads(pickle.dumps(cli.Job("igpo_lightning.train:run")))
+    assert (job.run, job.__module__) == ("igpo_lightning.train:run", "igpo_lightning.train")
+
+
+def test_help_lists_groups_options_and_usual_settings(program, capsys):
+    assert program("--help") == 0
+    out = capsys.readouterr().out
+    assert "A small program." in out
+    assert "  algo        grpo  *igpo\n" in out
+    assert "  data        dangling  jsonl  *toy\n" in out
+    assert "  algo.inpaint.ratio=[0.2,0.6]\n" in out
+    assert "sampler.steps" not in out  # this tree has none
+    assert len(out.splitlines()) < 40
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.gruop_size=4", 2)])
+def test_answers_come_without_torch_in_two_seconds(conf_tree, argument, code):
+    script = (
+        "import sys; from pathlib import Path; import igpo_lightning.cli as cli\n"
+        f"cli.find_conf = lambda: Path({str(conf_tree)!r})\n"
+        "try: cli.entry('train', 'absent.module:run')()\n"
+        "finally: assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)\n"
+    )
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script, argument],
+        capture_output=True, text=True, env={**os.environ, "HYDRA_FULL_ERROR": "0"},
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    assert done.returncode == code, done.stderr
+    assert "AssertionError" not in done.stderr
+    assert seconds < 2

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.overrides import MAX_VARIANTS, ConfigTree, check_command_line
+
+
+def refusal(conf_tree, *overrides, **options) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check_command_line(conf_tree, "train", overrides, **options)
+    return str(caught.value)
+
+
+def test_good_overrides_compose(conf_tree):
+    cfg = check_command_line(conf_tree, "train", ["algo=grpo", "algo.group_size=4", "algo.kl=0.01", "+new=1"])
+    assert (cfg.algo.group_size, cfg.algo.kl, cfg.new, cfg.data.size) == (4, 0.01, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("algo.gruop_size=4", "unknown key 'algo.gruop_size'; did you mean algo.group_size?"),
+        ("group_size=4", "unknown key 'group_size'; did you mean algo.group_size?"),
+        ("algoo=igpo", "unknown key 'algoo'; did you mean algo?"),
+        ("sede=1", "unknown key 'sede'; did you mean seed?"),
+        ("algo.zzz=4", "unknown key 'algo.zzz'; algo has: group_size, inner_updates, lr, kl, inpaint"),
+        ("~algo.gruop_size", "unknown key 'algo.gruop_size'; did you mean algo.group_size?"),
+        ("hydra.run.dirr=x", "did you mean hydra.run.dir?"),
+        ("algo=igpoo", "algo=igpoo: no such option; did you mean igpo or grpo?; algo is one of: grpo, igpo"),
+        ("experiment=zzz", "experiment=zzz: no such option; experiment is one of: broken, seeds"),
+        ("algo.group_size=abc", "algo.group_size=abc: expected a number (the default is 8)"),
+        ("algo.group_size=true", "expected a number"),
+        ("algo.lr=[1]", "algo.lr=[1]: expected a number (the default is 0.001)"),
+        ("verbose=7", "verbose=7: expected true or false"),
+        ("data.levels=x", "data.levels=x: expected a list"),
+        ("algo.inpaint=x", "algo.inpaint=x: expected settings of its own"),
+        ("seed=[1", "seed=[1: "),
+        ("seed", "seed: "),
+        ("algo.group_size=1", "algo.group_size=1: advantages are relative"),
+        ("algo.inpaint.ratio=[0.9,0.1]", "did you mean [0.1,0.9]?"),
+        ("experiment=broken", "algo.group_size=1: advantages"),
+        ("data=jsonl", "data.path has no default: give data.path=…"),
+        ("data=dangling", "data.size=${algo.nothing}: Interpolation key 'algo.nothing' not found"),
+        ("seed=1,2", "seed=1,2: several values are a sweep: add -m"),
+        ("hydra/launcher=nope", "hydra/launcher=nope: no such option; hydra/launcher is one of:"),
+    ],
+)
+def test_a_wrong_override_gets_one_line(conf_tree, override, message):
+    said = refusal(conf_tree, override)
+    assert message in said
+    assert "\n" not in said
+
+
+def test_a_key_of_another_option_says_which(conf_tree):
+    assert refusal(conf_tree, "algo=grpo", "algo.inpaint.ratio=0.5") == (
+        "unknown key 'algo.inpaint.ratio' with algo=grpo; it exists with algo=igpo"
+    )
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["algo.group_size=null", "algo.kl=word", "algo.lr=1", "algo.group_size=${algo.inner_updates}",
+     "name=5", "algo.inpaint.ratio=0.5", "data.size=3", "~verbose"],
+)  # fmt: skip
+def test_values_of_a_fitting_type_pass(conf_tree, override):
+    check_command_line(conf_tree, "train", [override])
+
+
+def test_every_choice_of_a_sweep_is_checked(conf_tree):
+    check_command_line(conf_tree, "train", ["algo=igpo,grpo", "seed=range(0,5)"], multirun=True)
+    assert "algo=igop: no such option" in refusal(conf_tree, "seed=1,2", "algo=igpo,igop", multirun=True)
+    assert "algo.group_size=1:" in refusal(conf_tree, "algo.group_size=4,2,1", multirun=True)
+    assert "algo.group_size=x: expected a number" in refusal(conf_tree, "algo.group_size=4,x", multirun=True)
+    assert "algo.group_size=1:" in refusal(conf_tree, "algo.group_size=interval(1,8)", multirun=True)
+    assert "algo=glob(x*): matches no option" in refusal(conf_tree, "algo=glob(x*)", multirun=True)
+
+
+def test_a_sweep_that_the_config_asks_for_is_checked(conf_tree):
+    assert "algo.inner_updates=0" in refusal(conf_tree, "experiment=seeds")
+    check_command_line(conf_tree, "train", ["experiment=seeds", "algo.inner_updates=1,2"])
+
+
+def test_a_large_sweep_is_checked_in_bounded_time(conf_tree, monkeypatch):
+    checked = []
+    original = ConfigTree.check
+    monkeypatch.setattr(ConfigTree, "check", lambda self, texts: checked.append(1) or original(self, texts))
+    check_command_line(
+        conf_tree, "train", [f"{k}=range(2,5000)" for k in ("seed", "data.size")], multirun=True
+    )
+    assert len(checked) == MAX_VARIANTS
+
+
+def test_a_second_folder_is_searched_first(conf_tree, tmp_path):
+    own = tmp_path / "own" / "data"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("rows: 3\n")
+    cfg = check_command_line(conf_tree, "train", ["data=mine"], extra=tmp_path / "own")
+    assert OmegaConf.to_container(cfg.data) == {"rows": 3}
+    searched = f"hydra.searchpath=[file://{tmp_path}/own]"
+    assert check_command_line(conf_tree, "train", [searched, "data=mine"]).data.rows == 3
+    assert "--config-dir /nowhere: no such folder" in refusal(conf_tree, extra=Path("/nowhere"))
