@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import hydra
 import lightning as L
+import transformers
 from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -19,6 +22,7 @@ from . import provenance
 from .checks import ConfigError
 from .models import Policy
 from .reporting import write_report
+from .reporting.summary import FILE as SUMMARY
 from .reporting.summary import Accuracy, Stage, Summary
 
 MODEL = "model"  # folder of a stage's trained weights, within the stage's own folder
@@ -31,36 +35,47 @@ def run(cfg: DictConfig) -> float | None:
     (``model.path=null``) trains one first, in a folder of its own within the run's.
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
+    _quieten()
+    _check_folder(cfg, folder)
     stages = []
     if cfg.algo.warm_start and cfg.model.path is None:
         first = _warm_start_config(cfg)
-        stages.append(run_stage(first))
+        stages.append(_run_once(first))
         with open_dict(cfg):
             cfg.model.path = str(Path(first.output_dir) / MODEL)
-    stages.append(run_stage(cfg))
-    if cfg.report and _is_first_process():
+    stages.append(run_stage(cfg, before=stages[-1].accuracy_after if stages else None))
+    if _is_first_process():
         relative = [_relative(stage, folder) for stage in stages]
-        Summary(tuple(relative), time.perf_counter() - started).save(folder)
-        write_report(folder)
+        Summary(tuple(relative), time.perf_counter() - started, _title(cfg)).save(folder)
+        if cfg.report:
+            files = f"picture: {folder / 'report.png'}   page: {folder / 'report.html'}"
+            print(f"\n{write_report(folder)}\n\n{files}")
     after = stages[-1].accuracy_after
     return after.value if after else None
 
 
-def run_stage(cfg: DictConfig) -> Stage:
-    """Fit one module and save its weights to ``<output_dir>/model``."""
+def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
+    """Fit one module and save its weights to ``<output_dir>/model``.
+
+    Args:
+        cfg: The run's config.
+        before: Held-out accuracy of the weights it starts from; measured if None.
+    """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if _is_first_process():
         provenance.write(folder, cfg)
     module, datamodule, trainer = build(cfg)
-    before = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
+    if cfg.evaluate and before is None:
+        before = _accuracy(trainer, module, datamodule)
     trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    completions = trainer.callback_metrics.get("rollout/completions")  # testing forgets them
     after = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
     if trainer.is_global_zero:
         module.policy.save(folder / MODEL)
-    completions = trainer.logged_metrics.get("rollout/completions")
+    trainer.strategy.barrier()  # the next stage loads it, on every process
     return Stage(
         name=cfg.algo.name,
         folder=str(folder),
@@ -72,12 +87,36 @@ def run_stage(cfg: DictConfig) -> Stage:
     )
 
 
+def _run_once(cfg: DictConfig) -> Stage:
+    """A stage that others build on: run it, unless a resumed job has it already."""
+    folder = Path(cfg.output_dir)
+    if cfg.resume and (folder / SUMMARY).is_file():
+        return replace(Summary.load(folder).stages[0], folder=str(folder))
+    stage = run_stage(cfg)
+    if _is_first_process():
+        Summary((replace(stage, folder="."),), stage.seconds, _title(cfg)).save(folder)
+    return stage
+
+
+def _check_folder(cfg: DictConfig, folder: Path) -> None:
+    """Refuse to write over another run."""
+    if cfg.resume is None and (folder / "provenance.json").exists() and _is_first_process():
+        raise ConfigError(
+            f"output_dir={folder}: it holds a run already; "
+            "go on with it by resume=auto, or name another folder"
+        )
+
+
+def _title(cfg: DictConfig) -> str:
+    return f"{cfg.algo.name} · {cfg.model.name} · {cfg.data.name} · seed {cfg.seed}"
+
+
 def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
     """The three objects of a stage, ready to fit."""
     datamodule = instantiate(cfg.algo.datamodule)
     module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
     trainer = L.Trainer(
-        **instantiate(cfg.hardware),
+        **instantiate(cfg.hardware, _convert_="all"),
         **instantiate(cfg.algo.trainer),
         default_root_dir=cfg.output_dir,
         callbacks=_objects(cfg.callbacks),
@@ -132,8 +171,21 @@ def _accuracy(
 ) -> Accuracy | None:
     if datamodule.test_size == 0:
         return None
-    (result,) = trainer.test(module, datamodule=datamodule, verbose=False)
-    return Accuracy(result["test/accuracy"], datamodule.tested)
+    results = trainer.test(module, datamodule=datamodule, verbose=False)
+    if not results:  # fewer held-out problems than val_size asks for: Lightning has warned
+        return None
+    return Accuracy(results[0]["test/accuracy"], datamodule.tested)
+
+
+def _quieten() -> None:
+    """Leave the console to the progress line: libraries speak up for warnings only."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def _entries(group: DictConfig | None) -> list[Mapping[str, Any]]:

@@ -41,5 +41,6 @@ class TopEntropyHints:
         keys = entropy.masked_fill(~hints, -torch.inf)
         rank = keys.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
         counts = hints.sum(-1, keepdim=True)
-        quota = torch.tensor([math.ceil(self.fraction * n) for n in counts.flatten().tolist()])
+        # Rounded first: 0.28 * 25 is 7.000000000000001, and its ceiling would be 8.
+        quota = torch.tensor([math.ceil(round(self.fraction * n, 9)) for n in counts.flatten().tolist()])
         return loss_mask & (~hint_mask | (rank < quota.view_as(counts).to(rank.device)))

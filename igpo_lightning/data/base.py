@@ -60,10 +60,16 @@ class ProblemDataModule(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         encode = Encoder(
-            self.policy.tokenizer, max_response=self.length, hints=self.hints, **self.encoder_options
+            self.policy.tokenizer,
+            max_response=self.length,
+            hints=self.hints,
+            mask_id=self.policy.mask_id,
+            **self.encoder_options,
         )
         if not self._heldout:
-            encode_eval = Encoder(self.policy.tokenizer, hints=False, **self._prompt_options())
+            encode_eval = Encoder(
+                self.policy.tokenizer, hints=False, mask_id=self.policy.mask_id, **self._prompt_options()
+            )
             rows = [
                 self.source.heldout[i]
                 for i in range(min(len(self.source.heldout), self.val_size + self.test_size))

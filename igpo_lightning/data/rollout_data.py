@@ -55,7 +55,8 @@ class RolloutDataModule(ProblemDataModule):
         slots = self._schedule().slots
         if slots % self.updates_per_pass:
             raise ConfigError(
-                f"algo.updates_per_pass={self.updates_per_pass}: must divide the {slots} micro-batches of a pass"
+                f"algo.updates_per_pass={self.updates_per_pass}: "
+                f"must divide the {slots} micro-batches of a pass"
             )
         self.pace(slots // self.updates_per_pass, self.validate_every * self.inner_updates * slots)
 

@@ -88,8 +88,9 @@ class RolloutSchedule(Sequence[RolloutStep]):
         self.slots, rest = divmod(prompts_per_window, world * prompts_per_step)
         if rest or not self.slots:
             raise ConfigError(
-                f"algo.prompts_per_window: {prompts_per_window} is not a multiple of {world} processes x "
-                f"algo.prompts_per_step {prompts_per_step}; try {max(self.slots, 1) * world * prompts_per_step}"
+                f"algo.prompts_per_window={prompts_per_window}: must be a multiple of {world} processes x "
+                f"algo.prompts_per_step={prompts_per_step}; "
+                f"nearest: {max(self.slots, 1) * world * prompts_per_step}"
             )
         self.windows, self.inner_updates, self.step_size = windows, inner_updates, prompts_per_step
         self.draws = Shuffled(size, prompts_per_window, seed, "algo.prompts_per_window")
@@ -134,20 +135,21 @@ class StepLoader:
 
     def __init__(self, steps: Sequence[Any]):
         self.steps = steps
-        self.next = 0
+        self._first = self._next = 0
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[Any]:
-        first, self.next = self.next, 0
+        # Only a restored state starts midway: Lightning takes the last step without asking for a
+        # further one, so an earlier pass may never have seen its own end.
+        first, self._first = self._first, 0
         for index in range(first, len(self.steps)):
-            self.next = index + 1
+            self._next = index + 1
             yield self.steps[index]
-        self.next = 0
 
     def state_dict(self) -> dict[str, int]:
-        return {"next": self.next}
+        return {"next": self._next}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.next = state["next"]
+        self._first = self._next = state["next"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def create_policy(
     mlp_size: int,
     max_length: int = 4096,
     rope_theta: float = 500_000.0,
+    init_std: float = 0.02,
     tie_embeddings: bool = False,
     attn_implementation: str = "sdpa",
     lora: Mapping[str, Any] | None = None,
@@ -41,6 +43,9 @@ def create_policy(
     Args:
         hidden_size, layers, heads, mlp_size: Widths and depth of the Llama blocks.
         max_length: Longest canvas, in tokens.
+        rope_theta: Base of the rotary embedding; LLaDA's is 500,000. With heads of 16 dimensions and
+            canvases of 40 tokens that leaves two usable frequencies: take about 100.
+        init_std: Standard deviation of the initial weights.
         seed: Of the initial weights; the global generator is left as it was.
     """
     config = LlamaConfig(
@@ -53,6 +58,7 @@ def create_policy(
         max_position_embeddings=max_length,
         rope_parameters={"rope_type": "default", "rope_theta": rope_theta},
         rms_norm_eps=1e-5,
+        initializer_range=init_std,
         tie_word_embeddings=tie_embeddings,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -60,11 +66,9 @@ def create_policy(
         attn_implementation=attn_implementation,
     )
     config.mask_token_id = tokenizer.mask_token_id
-    # transformers initialises from the global generator: fork it rather than reseed it.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with _initialised_from(seed):
         model = LlamaForCausalLM(config)
-    return _finish(model, tokenizer, lora)
+    return _finish(model, tokenizer, lora, seed)
 
 
 def load_policy(
@@ -75,10 +79,12 @@ def load_policy(
     lora: Mapping[str, Any] | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
+    seed: int = 0,
 ) -> Policy:
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
 
-    An adapter folder (``adapter_config.json``) is merged into its base model first.
+    An adapter folder (``adapter_config.json``) is merged into its base model first. ``seed`` is of the
+    weights of new adapters (``lora``).
 
     Raises:
         ConfigError: No such model, not a supported architecture, or its tensors do not fit its config.
@@ -95,6 +101,7 @@ def load_policy(
             attn_implementation=attn_implementation,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # _check_loaded names them
             **common,
         )
     except (OSError, ValueError, RuntimeError) as error:
@@ -106,7 +113,7 @@ def load_policy(
         model = PeftModel.from_pretrained(model, path, use_safetensors=True).merge_and_unload()
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return _finish(model, tokenizer, lora)
+    return _finish(model, tokenizer, lora, seed)
 
 
 def _base_of(path: str, revision: str | None) -> tuple[str, bool]:
@@ -130,7 +137,7 @@ def _bidirectional_config(config: Any) -> Any:
 
 
 def _finish(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lora: Mapping[str, Any] | None
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lora: Mapping[str, Any] | None, seed: int
 ) -> Policy:
     _bidirectional_config(model.config)
     for module in model.modules():
@@ -140,7 +147,8 @@ def _finish(
     # Weight decay, freezing and logits masks never rely on HF generation: drop its stale defaults.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     if lora:
-        model = add_lora(model, **lora)
+        with _initialised_from(seed):
+            model = add_lora(model, **lora)
     return Policy(model, tokenizer)
 
 
@@ -169,14 +177,22 @@ def _check_loaded(path: str, info: Mapping[str, Any], tokenizer: Any, model: Pre
     if wrong:
         names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in wrong)
         raise ConfigError(
-            f"model.path: the weights in {path!r} do not fit its config.json: {len(names)} tensors are missing "
-            f"or of another shape, e.g. {names[0]}; is this a checkpoint of another model?"
+            f"model.path: the weights in {path!r} do not fit its config.json: {len(names)} tensors are "
+            f"missing or of another shape, e.g. {names[0]}; is this a checkpoint of another model?"
         )
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise ConfigError(
             f"model.path: the tokenizer in {path!r} has {len(tokenizer)} tokens but the model embeds only "
             f"{model.get_input_embeddings().num_embeddings}"
         )
+
+
+@contextmanager
+def _initialised_from(seed: int) -> Iterator[None]:
+    """transformers and peft draw new weights from the global generator: fork it rather than reseed it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _first_line(error: BaseException) -> str:

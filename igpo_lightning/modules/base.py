@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from ..checks import ConfigError
 from ..evaluation.decoding import decode
 from ..models import Policy
 from ..types import Prompt
@@ -48,6 +49,19 @@ class DiffusionModule(L.LightningModule):
             return optimizer
         scheduler = self.make_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another model by name; sharded strategies load their weights themselves."""
+        own, saved = self.state_dict(), checkpoint.get("state_dict")
+        if saved is None:
+            return
+        shapes, expected = ({name: value.shape for name, value in state.items()} for state in (saved, own))
+        wrong = sorted(name for name in {*own, *saved} if shapes.get(name) != expected.get(name))
+        if wrong:
+            raise ConfigError(
+                f"resume={self.trainer.ckpt_path}: a checkpoint of another model: {len(wrong)} tensors are "
+                f"missing, unknown or of another shape, e.g. {wrong[0]}"
+            )
 
     def on_train_start(self) -> None:
         self._sums.clear()

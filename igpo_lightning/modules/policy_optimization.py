@@ -15,9 +15,10 @@ from ..types import LossInputs, RolloutBatch
 from .base import DiffusionModule
 
 # Metrics of a window that add up over processes; all others are averaged.
-COUNTS = frozenset(
-    ["replaced", "triggered", "resampled", "resampled_correct", "completions", "generated_tokens", "row_forwards"]
-)
+COUNTS = {
+    *("replaced", "triggered", "resampled", "resampled_correct"),
+    *("completions", "generated_tokens", "row_forwards"),
+}
 
 
 class PolicyOptimization(DiffusionModule):
@@ -56,9 +57,12 @@ class PolicyOptimization(DiffusionModule):
         updated = self.trainer.global_step != self._logged_step
         super().on_train_batch_end(outputs, batch, batch_idx)
         if updated and self._rollout:
-            for name, value in self._rollout.items():
-                self.log(f"rollout/{name}", value, batch_size=1)
+            metrics = {f"rollout/{name}": value for name, value in self._rollout.items()}
             self._rollout = {}
+            self.log_dict(metrics, logger=False, batch_size=1)  # for callbacks and schedulers
+            # Straight to the loggers: Lightning would repeat the values at every update of the window.
+            for logger in self.loggers:
+                logger.log_metrics(metrics, step=self._logged_step - 1)  # this update's number, from 0
 
     def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
         """Means (sums for counts) over all processes, in one collective."""

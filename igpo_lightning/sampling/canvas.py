@@ -48,4 +48,6 @@ def completion_texts(policy: Policy, completions: Tensor) -> list[str]:
     """Completions [B, C] as text, each up to its first stop token."""
     lengths = up_to_stop(completions, policy.stop_ids).sum(-1).tolist()
     rows = [ids[:n] for ids, n in zip(completions.tolist(), lengths, strict=True)]
+    if not rows:  # a process without all-wrong groups; transformers would decode it as one empty text
+        return []
     return policy.tokenizer.batch_decode(rows, skip_special_tokens=True)

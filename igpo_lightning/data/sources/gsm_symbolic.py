@@ -17,8 +17,7 @@ from igpo_lightning.types import Problem
 _CHUNK = 1_000  # items asked for at a time
 _ENOUGH = 40  # give up after so many times the items wanted: the package's templates have run dry
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
-_LONE_AFTER = r"(?![\d.,]*[%/])"  # not a percentage or a fraction
-_EQUATION = re.compile(rf"[A-Za-z]{{2,20}} ({_NUMBER}) ?= ?\1(?![\d.]\d)")
+_LONE_EQUATION = re.compile(rf"[A-Za-z]{{2,20}} ({_NUMBER}) ?= ?\1(?![\d.]\d)")
 _UNROUNDED = re.compile(r"\.\d{6}")
 _BEFORE = r"(?<![\d.,+*/×÷x(-])(?<![+*/×÷x(-] )"  # not the tail of a number or of a longer calculation
 _AFTER = r"(?![\d.,]*[%/])"  # not a percentage or a fraction

@@ -1,0 +1,105 @@
+"""The program as a user runs it, at the smallest size."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from fakes import TINY, TINY_RL, compose, tiny_policy
+
+from igpo_lightning.models import load_policy
+from igpo_lightning.reporting.run import read_run
+from igpo_lightning.training import run
+
+SIZES = [o for o in TINY if not o.startswith(("logger", "callbacks"))]
+WARM_START = 'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]'
+
+
+def program(folder, *overrides):
+    """``python -m igpo_lightning.train`` in an empty folder."""
+    command = [
+        sys.executable,
+        "-m",
+        "igpo_lightning.train",
+        f"hydra.run.dir={folder / 'run'}",
+        *SIZES,
+        *overrides,
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "0"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_one_command_from_nothing_to_a_report(tmp_path):
+    done = program(
+        tmp_path, "algo=igpo", "model=tiny", *TINY_RL, WARM_START, "callbacks.samples.every_n_windows=1"
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run"
+    for name in (
+        "config.yaml",
+        "provenance.json",
+        "samples.jsonl",
+        "summary.json",
+        "report.png",
+        "report.md",
+        "report.html",
+    ):
+        assert (folder / name).stat().st_size > 0, name
+    for stage in (folder, folder / "sft"):
+        assert (stage / "metrics" / "metrics.csv").is_file() and (
+            stage / "checkpoints" / "last.ckpt"
+        ).is_file()
+        assert (stage / "model" / "model.safetensors").is_file() and (stage / "config.yaml").is_file()
+    stages = json.loads((folder / "summary.json").read_text())["stages"]
+    assert [s["name"] for s in stages] == ["sft", "igpo"]
+    assert [s["updates"] for s in stages] == [4, 4]  # four batches; two windows of two passes
+    assert stages[1]["completions"] >= 2 * 4 * 4
+    assert stages[0]["accuracy_after"] == stages[1]["accuracy_before"]  # the weights were handed on
+    columns = (folder / "metrics" / "metrics.csv").read_text().splitlines()[0].split(",")
+    for name in (
+        "rollout/reward",
+        "rollout/all_wrong_before",
+        "rollout/all_wrong_after",
+        "train/kl",
+        "val/accuracy",
+    ):
+        assert name in columns
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert {s["window"] for s in samples} == {0, 1}
+    assert "rollout 2/2" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_lora_on_a_saved_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny_policy().save(tmp_path / "base")
+    lora = "{rank: 2, alpha: 4, targets: [q_proj, down_proj]}"
+    cfg = compose(
+        tmp_path / "run",
+        "algo=grpo",
+        *TINY_RL,
+        f"model.path={tmp_path / 'base'}",
+        f"model.lora={lora}",
+        "logger=csv",
+    )
+    accuracy = run(cfg)
+    assert 0 <= accuracy <= 1
+    adapter = tmp_path / "run" / "model"
+    assert (adapter / "adapter_model.safetensors").is_file() and not (adapter / "model.safetensors").exists()
+    tokens = torch.arange(4, 16)[None]
+    assert load_policy(str(adapter))(tokens).shape[-1] == len(tiny_policy().tokenizer)
+    stages = read_run(tmp_path / "run").stages
+    assert [(s.stage.name, s.stage.updates) for s in stages] == [("grpo", 4)]
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(tmp_path):
+    done = program(tmp_path, "algo=igpo", "hardware=cpu_ddp", *TINY_RL, WARM_START)
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]  # the second process has no folder of its own
+    stages = json.loads((tmp_path / "run" / "summary.json").read_text())["stages"]
+    assert [s["updates"] for s in stages] == [4, 4]
+    assert stages[1]["completions"] >= 2 * 4 * 4
+    assert done.stdout.count("rollout 2/2") == 1

@@ -1,0 +1,102 @@
+"""A run that is killed and resumed equals the one that was not."""
+
+import pytest
+import torch
+from fakes import LORA, MemoryLogger, engine, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from igpo_lightning.algos import TopEntropyHints
+from igpo_lightning.algos.logprobs import MeanField, RandomMasking
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAfter(Callback):
+    """Stops the process, so to say, after so many updates."""
+
+    def __init__(self, updates):
+        self.updates = updates
+
+    def on_train_batch_start(self, trainer, *args):  # checkpoints are written at the end of a batch
+        if trainer.global_step == self.updates:
+            raise Killed
+
+
+def fitted(folder, make, kill_after=None):
+    """(weights, logged rows, trainer) of a run, killed and resumed on the way if asked."""
+    rows = {}
+    for attempt in ("killed", "resumed") if kill_after else ("whole",):
+        module, data = make()
+        logger = MemoryLogger()
+        keep = ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=0, save_last=True)
+        callbacks = [keep] + [KillAfter(kill_after)] * (attempt == "killed")
+        run = trainer(folder, callbacks=callbacks, enable_checkpointing=True, logger=logger)
+        resume = str(folder / "last.ckpt") if attempt == "resumed" else None
+        try:
+            run.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except Killed:
+            assert attempt == "killed"
+        rows = {step: {**rows.get(step, {}), **row} for step, row in {**rows, **logger.repeatable()}.items()}
+    return weights(module.policy), rows, run
+
+
+def after(rows, step):
+    """What was logged later than ``step``."""
+    return {at: row for at, row in rows.items() if at > step}
+
+
+def rl(lora=None, logprobs=None, slots=2, updates_per_pass=1):
+    sampling = engine(
+        intervention=inpaint(),
+        token_filter=TopEntropyHints(0.2),
+        logprobs=logprobs or MeanField(),
+        prompts_per_forward=4 // slots,
+    )
+    return rollout_fit(
+        tiny_policy(lora=lora),
+        windows=3,
+        per_step=4 // slots,
+        sampling=sampling,
+        updates_per_pass=updates_per_pass,
+    )
+
+
+@pytest.mark.parametrize("kill_after", [1, 2, 3, 5])
+def test_policy_optimisation_killed_within_and_between_windows(tmp_path, kill_after):
+    whole, rows, run = fitted(tmp_path / "whole", rl)
+    resumed, resumed_rows, resumed_run = fitted(tmp_path / "resumed", rl, kill_after)
+    assert torch.equal(whole, resumed)
+    assert run.global_step == resumed_run.global_step == 6
+    assert after(resumed_rows, kill_after) == after(rows, kill_after)
+    sampled = max(row.get("rollout/completions", 0) for row in rows.values())
+    assert sampled > 48  # 3 windows x 4 prompts x 4 completions, and those with hints
+    assert sum("val/accuracy" in row for row in rows.values()) == 3
+
+
+@pytest.mark.parametrize("options", [
+    {"lora": LORA}, {"logprobs": RandomMasking()}, {"slots": 4, "updates_per_pass": 2},
+], ids=["lora", "random masking", "two updates a pass"])  # fmt: skip
+def test_other_policy_optimisations_killed_within_a_window(tmp_path, options):
+    def make():
+        return rl(**options)
+
+    whole, rows, run = fitted(tmp_path / "whole", make)
+    resumed, resumed_rows, _ = fitted(tmp_path / "resumed", make, kill_after=3)
+    assert torch.equal(whole, resumed)
+    assert after(resumed_rows, 3) == after(rows, 3)
+    assert len(after(rows, 3)) >= run.global_step - 4
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_fine_tuning(tmp_path, accumulate):
+    def make():
+        return sft_fit(tiny_policy(), steps=12, accumulate=accumulate)
+
+    whole, rows, run = fitted(tmp_path / "whole", make)
+    resumed, resumed_rows, _ = fitted(tmp_path / "resumed", make, kill_after=3)
+    assert run.global_step == 12 // accumulate
+    assert torch.equal(whole, resumed)
+    assert after(resumed_rows, 3) == after(rows, 3)
+    assert len(after(rows, 3)) >= run.global_step - 4

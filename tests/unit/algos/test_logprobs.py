@@ -1,0 +1,109 @@
+import math
+
+import pytest
+import torch
+from fakes import WIDTH, FixedPolicy, rollout_batch, tiny_policy
+
+from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
+from igpo_lightning.algos.logprobs.base import token_logps
+
+POLICY = tiny_policy()
+
+
+def read_where(policy, batch, p, g, masked):
+    """[C] log-probs of one completion's tokens with ``masked`` of them hidden, in one unpadded forward."""
+    ids = batch.prompt_ids[p][batch.prompt_mask[p]]
+    tokens = batch.completions[p, g]
+    canvas = torch.cat([ids, tokens.masked_fill(masked, policy.mask_id)])[None]
+    table = policy(canvas)[0, -WIDTH:].log_softmax(-1)
+    return table[torch.arange(WIDTH), tokens], -(table.exp() * table).sum(-1)
+
+
+def plans(estimator, batch, view=0):
+    return {
+        (p, g): estimator.canvases(WIDTH, int(batch.seeds[p]), view, g) for p in range(3) for g in range(3)
+    }
+
+
+def test_log_probs_and_entropy_by_hand():
+    """p = (1/2, 1/4, 1/4): H = 1.5 log 2."""
+    logits = torch.tensor([[0.5, 0.25, 0.25]]).log() + 3
+    picked, nats = token_logps(logits, torch.tensor([[0, 2]]), entropy=True)
+    assert picked[0].tolist() == pytest.approx([-math.log(2), -math.log(4)])
+    assert nats.tolist() == pytest.approx([1.5 * math.log(2)])
+    assert token_logps(logits, torch.tensor([1]), entropy=False)[1] is None
+
+
+@torch.no_grad()
+def test_mean_field_reads_every_token_under_a_fully_masked_completion():
+    batch = rollout_batch(POLICY)
+    estimate = MeanField()(POLICY, batch, 0, entropy=True)
+    assert estimate.scored.all() and MeanField().views(4) == 1
+    everything = torch.ones(WIDTH, dtype=torch.bool)
+    for p in range(3):
+        for g in range(3):
+            logps, nats = read_where(POLICY, batch, p, g, everything)
+            torch.testing.assert_close(estimate.logps[p, g], logps, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(estimate.entropy[p, g], nats, atol=1e-5, rtol=1e-5)
+
+
+def test_mean_field_costs_one_row_a_prompt():
+    policy = FixedPolicy(lambda t: torch.zeros(*t.shape, 200), mask_id=POLICY.mask_id)
+    MeanField()(policy, rollout_batch(POLICY), 0)
+    assert [call.shape[0] for call in policy.calls] == [3]
+    assert (policy.calls[0][:, -WIDTH:] == POLICY.mask_id).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "estimator",
+    [RandomMasking(True), RandomMasking(False), BlockMasking(8)],
+    ids=["coupled", "random", "block"],
+)
+@pytest.mark.parametrize("view", [0, 1])
+def test_masking_estimators_read_each_token_where_it_was_hidden(estimator, view):
+    batch = rollout_batch(POLICY)
+    estimate = estimator(POLICY, batch, view, entropy=True)
+    assert estimator.views(3) == 3
+    for (p, g), calls in plans(estimator, batch, view).items():
+        scored = torch.zeros(WIDTH, dtype=torch.bool)
+        for masked, here in calls:
+            assert not (scored & here).any() and not (here & ~masked).any()
+            logps, nats = read_where(POLICY, batch, p, g, masked)
+            torch.testing.assert_close(estimate.logps[p, g][here], logps[here], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(estimate.entropy[p, g][here], nats[here], atol=1e-5, rtol=1e-5)
+            scored |= here
+        assert torch.equal(estimate.scored[p, g], scored)
+        assert (estimate.logps[p, g][~scored] == 0).all()
+
+
+@pytest.mark.parametrize("estimator", [RandomMasking(True), BlockMasking(8), BlockMasking(16)])
+def test_every_token_is_scored_once(estimator):
+    for calls in plans(estimator, rollout_batch(POLICY)).values():
+        assert torch.stack([scored for _, scored in calls]).sum(0).tolist() == [1] * WIDTH
+
+
+def test_block_masking_shows_what_decoding_has_written():
+    for calls in plans(BlockMasking(8), rollout_batch(POLICY)).values():
+        (first, a), (second, b), (third, c), (fourth, d) = calls
+        assert first.all() and second[8:].all() and torch.equal(second[:8], b[:8])
+        assert torch.equal(a[:8], ~b[:8]) and not a[8:].any()
+        assert not third[:8].any() and third[8:].all()
+        assert not fourth[:8].any() and torch.equal(fourth, d) and torch.equal(c[8:], ~d[8:])
+
+
+def test_masks_differ_by_update_completion_and_prompt_and_repeat_by_identity():
+    batch, estimator = rollout_batch(POLICY), RandomMasking(coupled=False)
+    masks = [plan[0][0] for view in (0, 1) for plan in plans(estimator, batch, view).values()]
+    assert len({tuple(m.tolist()) for m in masks}) > 14  # of 18; some are nearly empty or full
+    assert all(
+        torch.equal(a[0][0], b[0][0])
+        for a, b in zip(plans(estimator, batch).values(), plans(estimator, batch).values(), strict=True)
+    )
+
+
+def test_the_masked_share_is_uniform():
+    estimator = RandomMasking(coupled=False)
+    shares = torch.stack([estimator.canvases(200, seed, 0, 0)[0][0].float().mean() for seed in range(400)])
+    quarters = torch.histc(shares, 4, 0, 1)
+    assert quarters.sum() == 400 and quarters.min() > 70 and quarters.max() < 130

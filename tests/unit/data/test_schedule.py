@@ -1,0 +1,105 @@
+from itertools import islice
+
+import pytest
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.schedule import RolloutSchedule, SFTSchedule, Shuffled, StepLoader
+
+
+def rollouts(size=20, **changes):
+    options = {"windows": 5, "prompts_per_window": 6, "prompts_per_step": 2, "inner_updates": 3, "seed": 0}
+    return RolloutSchedule(size, **{**options, **changes})
+
+
+def test_windows_then_passes_then_slots():
+    schedule = rollouts()
+    assert len(schedule) == 5 * 3 * 3 and schedule.slots == 3
+    order = [(s.window, s.inner, s.slot) for s in schedule]
+    assert order == [(w, m, n) for w in range(5) for m in range(3) for n in range(3)]
+    assert [(s.start, s.stop) for s in schedule][:4] == [(0, 2), (2, 4), (4, 6), (0, 2)]
+    for step in schedule:
+        assert step.indices == schedule[step.window * 9].indices and len(step.indices) == 6
+
+
+def test_a_window_repeats_no_row_and_an_epoch_none_either():
+    schedule = rollouts(windows=6)  # 20 rows make 3 windows of 6 an epoch; two wait for the next
+    windows = [schedule[w * 9].indices for w in range(6)]
+    for epoch in (windows[:3], windows[3:]):
+        rows = [i for window in epoch for i in window]
+        assert len(set(rows)) == 18 and set(rows) <= set(range(20))
+    assert windows[:3] != windows[3:]  # another order
+
+
+def test_an_order_belongs_to_its_seed():
+    assert [s.indices for s in rollouts()] == [s.indices for s in rollouts()]
+    assert rollouts()[0].indices != rollouts(seed=1)[0].indices
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_shares_of_the_processes_make_up_the_window(world):
+    whole = rollouts(prompts_per_step=1)
+    shares = [rollouts(prompts_per_step=1, rank=r, world=world) for r in range(world)]
+    assert {len(s) for s in shares} == {len(whole) // world}
+    for window in range(5):
+        parts = [share[window * 3 * share.slots].indices for share in shares]
+        assert sum(parts, ()) == whole[window * 18].indices
+
+
+def test_no_ragged_window():
+    with pytest.raises(
+        ConfigError, match=r"algo.prompts_per_window=6: must be a multiple of 1 processes x .*=4; nearest: 4"
+    ):
+        rollouts(prompts_per_step=4)
+    with pytest.raises(ConfigError, match=r"not a multiple of 2 processes x .* 2; try 4"):
+        rollouts(world=2)
+    with pytest.raises(ConfigError, match=r"try 8"):
+        rollouts(prompts_per_step=8)
+    with pytest.raises(
+        ConfigError, match=r"algo.prompts_per_window: 6 asked for at once, but .* only 5 rows"
+    ):
+        rollouts(size=5)
+
+
+def test_fine_tuning_steps():
+    schedule = SFTSchedule(10, steps=7, batch_size=4, seed=0)
+    assert [s.step for s in schedule] == list(range(7))
+    assert all(len(set(s.indices)) == 4 for s in schedule)
+    rows = schedule[0].indices + schedule[1].indices
+    assert len(set(rows)) == 8  # two batches an epoch
+    halves = [SFTSchedule(10, steps=7, batch_size=2, seed=0, rank=r, world=2) for r in (0, 1)]
+    assert all(a.indices + b.indices == s.indices for a, b, s in zip(*halves, schedule, strict=True))
+    with pytest.raises(ConfigError, match=r"algo.batch_size: 12 asked"):
+        SFTSchedule(10, steps=1, batch_size=12, seed=0)
+
+
+def test_a_far_draw_needs_no_history():
+    draws = Shuffled(10, 5, 3, "x")
+    late = draws[2001]
+    assert Shuffled(10, 5, 3, "x")[2001] == late and sorted(draws[2000] + late) == list(range(10))
+
+
+def test_a_loader_goes_on_where_its_state_was_taken():
+    loader = StepLoader(list("abcde"))
+    iterator = iter(loader)
+    assert list(islice(iterator, 2)) == ["a", "b"]
+    state = loader.state_dict()
+    assert [next(iterator), next(iterator)] == ["c", "d"]
+    resumed = StepLoader(list("abcde"))
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state
+    assert list(resumed) == ["c", "d", "e"]
+    assert list(resumed) == list("abcde")  # once only
+
+
+def test_a_loader_starts_over_even_if_the_last_pass_was_not_asked_for_its_end():
+    """Lightning counts to the loader's length and asks for nothing beyond."""
+    loader = StepLoader(list("abc"))
+    for _ in range(3):
+        assert list(islice(iter(loader), 3)) == list("abc")
+    assert len(loader) == 3
+
+
+def test_at_its_end_a_loader_has_nothing_left():
+    loader = StepLoader(list("abc"))
+    loader.load_state_dict({"next": 3})
+    assert list(loader) == []

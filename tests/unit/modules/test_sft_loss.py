@@ -1,0 +1,96 @@
+from functools import partial
+
+import pytest
+import torch
+from fakes import FixedPolicy, HashReward, tiny_policy
+
+from igpo_lightning.data.sft_data import SFTBatch
+from igpo_lightning.modules import MaskedDiffusionSFT, sft
+from igpo_lightning.modules.sft import draw_masks
+from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.seeding import torch_rng
+
+MASK, HALF, QUARTER = 1, 2, 3  # the fixed policy gives token 2 p = 1/2, and 3 and 4 p = 1/4
+LOG2 = torch.tensor(2.0).log().item()
+
+
+def module(policy, **options):
+    return MaskedDiffusionSFT(
+        policy=policy, optimizer=partial(torch.optim.SGD, lr=0.1), sampler=LowConfidenceSampler(4, 4, 2),
+        reward=HashReward(), **options,
+    )  # fmt: skip
+
+
+def batch(response, prompt=((5, 5), (0, 5)), mask=((1, 1), (0, 1)), step=0):
+    return SFTBatch(torch.tensor(prompt), torch.tensor(mask, dtype=torch.bool), torch.tensor(response), step)
+
+
+def fixed_policy():
+    row = torch.tensor([-30.0, -30.0, 0.5, 0.25, 0.25])
+    row[2:] = row[2:].log()
+    return FixedPolicy(lambda t: row.expand(*t.shape, 5))
+
+
+def test_the_loss_by_hand(monkeypatch):
+    """Row 0, t = 1/2: tokens of p = 1/2 and 1/4 hidden: (1 + 2) log 2 / 0.5 = 6 log 2.
+    Row 1, t = 1/4: one token of p = 1/4 hidden: 2 log 2 / 0.25 = 8 log 2. Over B · C = 8 tokens."""
+    masked = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
+    monkeypatch.setattr(sft, "draw_masks", lambda *args: (torch.tensor([[0.5], [0.25]]), masked))
+    policy = fixed_policy()
+    response = [[HALF, HALF, QUARTER, HALF], [HALF, HALF, HALF, QUARTER]]
+    loss, right = module(policy).denoise(batch(response), "x", 0)
+    assert loss.item() == pytest.approx(14 * LOG2 / 8, rel=1e-5)
+    assert right.item() == pytest.approx(1 / 3)  # only the token of p = 1/2 is the best guess
+    expected = [[5, 5, MASK, HALF, MASK, HALF], [0, 5, HALF, HALF, HALF, MASK]]  # the prompt is never hidden
+    assert policy.calls[0].tolist() == expected
+
+
+def test_hiding_nothing_teaches_nothing(monkeypatch):
+    monkeypatch.setattr(
+        sft, "draw_masks", lambda shape, *_: (torch.ones(2, 1), torch.zeros(shape, dtype=torch.bool))
+    )
+    policy = tiny_policy()
+    loss, right = module(policy).denoise(batch([[9, 9, 9, 9]] * 2), "x", 0)
+    loss.backward()
+    assert loss == 0 and right == 0
+    assert all((p.grad == 0).all() for p in policy.parameters())
+
+
+def test_padding_does_not_matter():
+    policy = tiny_policy()
+    narrow = batch([[9, 8, 7, 0], [4, 5, 6, 0]])
+    wide = batch([[9, 8, 7, 0], [4, 5, 6, 0]], ((0, 0, 5, 5), (0, 0, 0, 5)), ((0, 0, 1, 1), (0, 0, 0, 1)))
+    losses = [module(policy).denoise(b, "x", 3)[0] for b in (narrow, wide)]
+    torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-5)
+
+
+def test_masks_belong_to_seed_purpose_and_step():
+    policy = fixed_policy()
+    response = [[HALF] * 64] * 2
+
+    def canvas(seed, purpose, step):
+        module(policy, seed=seed).denoise(batch(response), purpose, step)
+        return policy.calls[-1]
+
+    first = canvas(0, "a", 0)
+    assert torch.equal(first, canvas(0, "a", 0))
+    for other in ((1, "a", 0), (0, "b", 0), (0, "a", 1)):
+        assert not torch.equal(first, canvas(*other))
+
+
+def test_ratios_are_spread_evenly_over_the_batch():
+    for seed in range(50):
+        ratio, masked = draw_masks(torch.Size((8, 500)), 0.0, torch_rng(seed))
+        assert ratio.shape == (8, 1) and masked.shape == (8, 500)
+        strata = torch.ceil(ratio[:, 0] * 8).long()  # t in (k/8, (k+1)/8]
+        assert sorted(strata.tolist()) == [1, 2, 3, 4, 5, 6, 7, 8]
+        error = (masked.float().mean(1) - ratio[:, 0]).abs()
+        assert error.max() < 5 * 0.5 / 500**0.5
+    order = [draw_masks(torch.Size((8, 1)), 0.0, torch_rng(s))[0].argmax().item() for s in range(200)]
+    assert len(set(order)) == 8  # any row may get the largest
+
+
+def test_the_smallest_ratio_bounds_the_weights():
+    ratios = torch.cat([draw_masks(torch.Size((4, 1)), 0.3, torch_rng(s))[0] for s in range(300)])
+    assert 0.3 <= ratios.min() < 0.32 and 0.98 < ratios.max() <= 1
+    assert ratios.mean() == pytest.approx(0.65, abs=0.01)

@@ -1,0 +1,156 @@
+import pytest
+import torch
+from fakes import HashReward, encoded, engine, inpaint, tiny_policy
+
+from igpo_lightning.algos import TopEntropyHints
+from igpo_lightning.algos.logprobs import MeanField, RandomMasking
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.types import RolloutBatch, Scores
+
+
+class AlwaysWrong:
+    """All wrong, with a format reward for every other completion."""
+
+    calls = 0
+
+    def __call__(self, texts, answers):
+        self.calls += 1
+        total = torch.tensor([0.1 * (i % 2) for i in range(len(texts))])
+        return Scores(total, torch.zeros(len(texts), dtype=torch.bool), {"format": total})
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return tiny_policy()
+
+
+def test_a_window_has_all_that_the_update_needs(policy):
+    prompts = encoded(policy, 5)
+    batch = engine(intervention=inpaint(), logprobs=RandomMasking(), inner_updates=3).run(policy, prompts, 4)
+    assert batch.completions.shape == (5, 4, 16)
+    assert batch.old_logps.shape == batch.keep.shape == (3, 5, 4, 16)
+    assert batch.ref_logps is None  # nobody asked for a reference
+    assert (batch.window, batch.inner, batch.slot) == (4, 0, 0)
+    assert (batch.completions != policy.mask_id).all()
+    assert (batch.old_logps[batch.keep] < 0).all()
+    torch.testing.assert_close(batch.advantages, batch.rewards - batch.rewards.mean(1, keepdim=True))
+    assert not batch.old_logps.requires_grad
+
+
+def test_counts_and_shares_of_a_window_by_hand(policy):
+    prompts = encoded(policy, 8)
+    kept = engine().run(policy, prompts, 0)
+    run = engine(intervention=inpaint())
+    batch = run.run(policy, prompts, 0)
+    wrong = ~kept.correct.any(1)
+    triggered = int(wrong.sum())
+    assert 0 < triggered < 8
+    m = batch.metrics
+    assert m["triggered"] == triggered and m["all_wrong_before"] == triggered / 8
+    assert m["all_wrong_after"] == float((~batch.correct.any(1)).float().mean()) < m["all_wrong_before"]
+    assert m["reward_before"] == m["correct_before"] == pytest.approx(float(kept.rewards.mean()))
+    assert m["reward"] == pytest.approx(float(batch.rewards.mean()))
+    assert m["completions"] == 8 * 4 + triggered * 4
+    assert m["generated_tokens"] == m["completions"] * 16
+    assert m["resampled"] == triggered * 4 and m["replaced"] <= min(m["resampled_correct"], 2 * triggered)
+    assert m["reward"] == m["reward_before"] + m["replaced"] / 32  # each replaced one was worth 0, and now 1
+    flat = batch.rewards.amax(1) == batch.rewards.amin(1)
+    assert m["no_signal"] == float(flat.float().mean())
+    # Groups that were not all wrong are as they were.
+    assert torch.equal(batch.completions[~wrong], kept.completions[~wrong])
+    assert not batch.hint_mask[~wrong].any()
+
+
+def test_format_rewards_do_not_keep_a_group_from_its_hints(policy):
+    reward = AlwaysWrong()
+    batch = engine(intervention=inpaint(), reward=reward).run(policy, encoded(policy, 3), 0)
+    assert batch.metrics["triggered"] == 3 and reward.calls == 2
+    assert batch.metrics["reward"] > 0 and batch.metrics["all_wrong_after"] == 1
+    assert batch.metrics["reward/format"] == pytest.approx(0.05)
+
+
+def test_a_process_without_wrong_groups_goes_along_with_the_others(policy, monkeypatch):
+    """It makes their model calls, and scores nothing."""
+    from igpo_lightning.rollout import engine as module
+
+    prompts = encoded(policy, 2)
+    expected = engine(reward=HashReward(1.0)).run(policy, prompts, 0)
+    chunks = []
+    monkeypatch.setattr(
+        module, "agree_any", lambda flag, device: chunks.append(flag) or flag or len(chunks) < 12
+    )
+    monkeypatch.setattr(module, "agree_max", lambda value, device: max(value, 1))
+    batch = engine(intervention=inpaint(), reward=HashReward(1.0)).run(policy, prompts, 0)
+    assert not all(chunks)  # others had calls to make when this one had none
+    assert torch.equal(batch.completions, expected.completions) and batch.metrics["resampled"] == 0
+    assert batch.metrics["completions"] == 8
+
+
+def test_old_log_probs_are_those_of_the_policy(policy):
+    batch = engine().run(policy, encoded(policy, 4), 0)
+    assert torch.equal(MeanField()(policy, batch.rows(2, 4), 0).logps, batch.old_logps[0, 2:4])
+
+
+def test_reference_log_probs_are_those_of_the_starting_weights():
+    policy = tiny_policy()
+    policy.keep_reference()
+    start = engine().run(policy, encoded(policy, 2), 0)
+    assert torch.equal(start.ref_logps, start.old_logps)
+    with torch.no_grad():
+        policy.model.lm_head.weight.mul_(1.1)
+    moved = engine().run(policy, encoded(policy, 2), 0)
+    moved.completions = start.completions
+    assert not torch.equal(moved.ref_logps, moved.old_logps)
+    with policy.reference() as frozen:
+        assert torch.equal(MeanField()(frozen, start, 0).logps, start.ref_logps[0])
+    assert torch.equal(policy.model.lm_head.weight, next(iter(policy.network.lm_head.parameters())))
+
+
+def test_the_filter_sees_entropies_and_hints(policy):
+    run = engine(intervention=inpaint(ratio=1.0), token_filter=TopEntropyHints(0.5))
+    batch = run.run(policy, encoded(policy, 8), 0)
+    hints = (batch.hint_mask & batch.loss_mask).sum(-1)
+    kept = (batch.hint_mask & batch.keep[0]).sum(-1)
+    assert hints.max() >= 3
+    assert torch.equal(kept, torch.ceil(hints / 2).long())
+    own = batch.loss_mask & ~batch.hint_mask
+    assert torch.equal(batch.keep[0] & ~batch.hint_mask, own)
+
+
+def test_records_show_inpainted_completions_first_with_their_hints(policy):
+    prompts = encoded(policy, 6)
+    run = engine(intervention=inpaint(ratio=1.0))
+    batch = run.run(policy, prompts, 2)
+    count = int(batch.hint_mask.any(-1).sum())
+    records = run.records(policy, prompts, batch, 24)
+    assert len(records) == 24 and [r.inpainted for r in records] == [True] * count + [False] * (24 - count)
+    for record in records:
+        text = "".join(piece for piece, _ in record.pieces)
+        assert HashReward()([text], [record.answer]).correct.item() == record.correct == bool(record.reward)
+        assert any(is_hint for _, is_hint in record.pieces) == record.inpainted
+        assert record.window == 2
+    first = records[0]
+    trace = next(p.problem.trace for p in prompts if p.problem.prompt == first.prompt)
+    hint = next(piece for piece, is_hint in first.pieces if is_hint)
+    assert hint.strip() in trace
+
+
+def test_slices_of_a_window_and_its_checkpoint(policy):
+    batch = engine(logprobs=RandomMasking()).run(policy, encoded(policy, 4), 1)
+    part = batch.rows(1, 3, inner=1, slot=1)
+    assert torch.equal(part.completions, batch.completions[1:3]) and part.old_logps.shape[:2] == (2, 2)
+    assert torch.equal(part.view("old_logps"), batch.old_logps[1, 1:3])
+    assert part.view("ref_logps") is None
+    again = RolloutBatch.from_state_dict(batch.state_dict())
+    assert torch.equal(again.old_logps, batch.old_logps) and again.metrics == batch.metrics
+
+
+@pytest.mark.parametrize("bad, message", [
+    ({"group_size": 1}, "algo.group_size=1"),
+    ({"inner_updates": 0}, "algo.inner_updates=0"),
+    ({"prompts_per_forward": 0}, "algo.prompts_per_step=0"),
+    ({"rows_per_forward": 0}, "algo.rows_per_forward=0"),
+])  # fmt: skip
+def test_bad_values_are_refused(bad, message):
+    with pytest.raises(ConfigError, match=message):
+        engine(**bad)

@@ -1,0 +1,159 @@
+"""Interventions on hand-made groups: P = 3 prompts with G = 4 completions of C = 6 tokens."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.rollout import ChunkPlacer, Inpaint, Keep, Resample
+from igpo_lightning.rollout.groups import Cost, Groups, pick_replacements
+from igpo_lightning.rollout.intervention import Resampler
+from igpo_lightning.seeding import derive
+from igpo_lightning.types import Problem, Prompt
+
+MASK, G, C = 1, 4, 6
+HINT = (10, 11, 12, MASK)
+
+
+def groups(correct, base=100, extra=0.0):
+    """Completion g of prompt p is base + 10 p + g in every column."""
+    correct = torch.tensor(correct, dtype=torch.bool)
+    p = len(correct)
+    tokens = base + 10 * torch.arange(p)[:, None] + torch.arange(G)
+    return Groups(
+        completions=tokens[..., None].expand(p, G, C).clone(),
+        hint_mask=torch.zeros(p, G, C, dtype=torch.bool),
+        rewards=correct.float() + extra,
+        correct=correct,
+        parts={"accuracy": correct.float()},
+        cost=Cost(completions=p * G, tokens=p * G * C),
+    )
+
+
+class Again:
+    """What sampling again gives, and what it was asked for."""
+
+    def __init__(self, correct):
+        self.correct, self.calls = correct, []
+
+    def __call__(self, which, canvas, hint_mask, purpose):
+        self.calls.append((which, canvas, hint_mask, purpose))
+        fresh = groups([self.correct] * len(which), base=500)
+        fresh.hint_mask = hint_mask.clone()
+        return fresh
+
+
+def resampler(again, prompts=3, anyone=bool):
+    return Resampler(
+        prompts=[Prompt(Problem(f"t/{i}", "", "", ""), (), (), HINT) for i in range(prompts)],
+        group_size=G, width=C, mask_id=MASK, seed=partial(derive, 0), sample=again, anyone=anyone,
+    )  # fmt: skip
+
+
+WRONG, MIXED, RIGHT = [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1]
+
+
+def inpaint(replace=0.5, ratio=1.0):
+    return Inpaint(ChunkPlacer((1, 1)), ratio=ratio, replace=replace)
+
+
+@pytest.mark.parametrize("rule", [inpaint(), Resample(0.5)])
+def test_only_the_group_that_is_all_wrong_is_sampled_again(rule):
+    again = Again([0, 1, 0, 0])
+    before = groups([MIXED, WRONG, RIGHT])
+    after, report = rule(before, resampler(again))
+    assert [call[0] for call in again.calls] == [[1]]
+    assert again.calls[0][1].shape == (1, G, C)
+    assert torch.equal(after.completions[[0, 2]], before.completions[[0, 2]])
+    assert after.completions[1, :, 0].tolist() == [501, 111, 112, 113]
+    assert not torch.equal(after.completions[1], before.completions[1]) and before.completions[1, 0, 0] == 110
+    assert (report.triggered, report.sampled, report.correct, report.replaced) == (1, 4, 1, 1)
+
+
+def test_a_format_reward_cannot_hide_that_all_are_wrong():
+    again = Again(RIGHT)
+    before = groups([WRONG, MIXED], extra=0.1)
+    before.rewards[0] = torch.tensor([0.1, 0.1, 0.0, 0.1])
+    _, report = inpaint()(before, resampler(again, 2))
+    assert [call[0] for call in again.calls] == [[0]] and report.triggered == 1
+    # nor can a missing one fake it
+    before = groups([MIXED])
+    before.rewards[:] = 0
+    assert inpaint()(before, resampler(Again(RIGHT), 1))[1].triggered == 0
+
+
+@pytest.mark.parametrize("replace, correct, k", [
+    (0.5, [1, 1, 1, 1], 2),   # min(4, floor(2.0))
+    (0.5, [0, 0, 0, 1], 1),   # min(1, 2)
+    (0.5, [0, 0, 0, 0], 0),
+    (0.74, [1, 1, 1, 0], 2),  # floor(2.96)
+    (0.75, [1, 1, 1, 1], 3),
+    (0.25, [0, 1, 1, 0], 1),
+    (1.0, [1, 1, 1, 1], 4),
+])  # fmt: skip
+def test_as_many_are_replaced_as_are_correct_and_allowed(replace, correct, k):
+    before = groups([WRONG])
+    after, report = inpaint(replace)(before, resampler(Again(correct), 1))
+    assert report.replaced == k
+    new = [500 + g for g, ok in enumerate(correct) if ok][:k]
+    assert sorted(after.completions[0, :, 0].tolist()) == sorted([100, 101, 102, 103][k:] + new)
+    assert after.correct[0].sum() == k and after.rewards[0].tolist() == [1.0] * k + [0.0] * (G - k)
+    assert after.parts["accuracy"].sum() == k
+    assert torch.equal(after.completions[0, k:], before.completions[0, k:])
+    expected_hints = [3 if g < k else 0 for g in range(G)]  # HINT has three tokens that are no answer
+    assert after.hint_mask[0].sum(-1).tolist() == expected_hints
+
+
+def test_replacements_go_to_wrong_slots_in_order():
+    wrong = torch.tensor([True, False, True, True])
+    correct = torch.tensor([False, True, False, True])
+    assert pick_replacements(wrong, correct, 4) == [(0, 1), (2, 3)]
+    assert pick_replacements(wrong, correct, 1) == [(0, 1)]
+    assert pick_replacements(wrong, correct, 0) == []
+
+
+def test_hints_are_written_for_every_completion_with_its_own_draw():
+    again = Again(RIGHT)
+    Inpaint(ChunkPlacer((1, 1)), ratio=(0.0, 1.0))(groups([WRONG] * 3), resampler(again))
+    which, canvas, hint_mask, purpose = again.calls[0]
+    assert which == [0, 1, 2] and purpose == "inpaint"
+    assert (canvas[hint_mask] != MASK).all() and (canvas[~hint_mask] == MASK).all()
+    for row in canvas.view(-1, C).tolist():
+        assert all(token in (MASK, hint) for token, hint in zip(row, (*HINT, MASK, MASK), strict=True))
+    assert len(set(hint_mask.view(-1, C).sum(-1).tolist())) > 1  # ratios are drawn per completion
+
+
+def test_sampling_again_without_hints_has_an_empty_canvas():
+    again = Again(RIGHT)
+    Resample(0.5)(groups([WRONG]), resampler(again, 1))
+    _, canvas, hint_mask, purpose = again.calls[0]
+    assert (canvas == MASK).all() and not hint_mask.any() and purpose == "resample"
+
+
+def test_costs_add_up():
+    after, _ = inpaint()(groups([WRONG, MIXED, WRONG]), resampler(Again(RIGHT)))
+    assert after.cost.completions == 3 * G + 2 * G and after.cost.tokens == 5 * G * C
+
+
+@pytest.mark.parametrize("rule", [Keep(), inpaint(replace=0), inpaint(replace=0.24)])
+def test_nothing_is_sampled_where_nothing_can_be_replaced(rule):
+    """0.24 of 4 is less than one completion."""
+    again, before = Again(RIGHT), groups([WRONG])
+    after, report = rule(before, resampler(again, 1))
+    assert not again.calls and torch.equal(after.completions, before.completions)
+    assert (report.triggered, report.replaced) == (0, 0)
+
+
+def test_a_process_without_wrong_groups_joins_the_others_calls():
+    again, before = Again(RIGHT), groups([MIXED])
+    after, report = inpaint()(before, resampler(again, 1, anyone=lambda mine: True))
+    assert [call[0] for call in again.calls] == [[]] and again.calls[0][1].shape == (0, G, C)
+    assert torch.equal(after.completions, before.completions) and report.triggered == 0
+
+
+def test_bad_values_are_refused():
+    with pytest.raises(ConfigError, match=r"algo.inpaint.replace=1.5"):
+        Resample(1.5)
+    with pytest.raises(ConfigError, match=r"algo.inpaint.ratio=\[0.6,0.2\]"):
+        Inpaint(ChunkPlacer((1, 1)), ratio=(0.6, 0.2))
