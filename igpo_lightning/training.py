@@ -7,6 +7,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from typing import Any
 import hydra
 import lightning as L
 import transformers
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from . import provenance
 from .checks import ConfigError
+from .config import find_conf
 from .models import Policy
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
@@ -62,10 +66,10 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
         before: Held-out accuracy of the weights it starts from; measured if None.
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    if _is_first_process():
-        provenance.write(folder, cfg)
     module, datamodule, trainer = build(cfg)
+    if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
+        folder.mkdir(parents=True, exist_ok=True)
+        provenance.write(folder, cfg)
     if cfg.evaluate and before is None:
         before = _accuracy(trainer, module, datamodule)
     trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
@@ -157,7 +161,12 @@ def checkpoint_of(cfg: DictConfig) -> str | None:
 
 def _warm_start_config(cfg: DictConfig) -> DictConfig:
     """This run's config with the warm start's ``algo``, a model to be made, and a folder of its own."""
-    plain = hydra.compose("train", [f"algo={cfg.algo.warm_start}", *cfg.warm_start])
+    with (
+        nullcontext()
+        if GlobalHydra.instance().is_initialized()
+        else initialize_config_dir(str(find_conf()), version_base="1.3")
+    ):
+        plain = hydra.compose("train", [f"algo={cfg.algo.warm_start}", *cfg.warm_start])
     first = copy.deepcopy(cfg)
     with open_dict(first):
         first.algo = plain.algo

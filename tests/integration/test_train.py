@@ -9,6 +9,7 @@ import pytest
 import torch
 from fakes import TINY, TINY_RL, compose, tiny_policy
 
+from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
 from igpo_lightning.training import run
@@ -92,6 +93,21 @@ def test_lora_on_a_saved_model(tmp_path, monkeypatch):
     assert load_policy(str(adapter))(tokens).shape[-1] == len(tiny_policy().tokenizer)
     stages = read_run(tmp_path / "run").stages
     assert [(s.stage.name, s.stage.updates) for s in stages] == [("grpo", 4)]
+
+
+def test_nothing_is_written_over_and_nothing_is_done_twice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ("algo=igpo", *TINY_RL, WARM_START, "logger=csv")
+    run(compose(tmp_path / "run", *settings))
+    weights = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    sft = (tmp_path / "run" / "sft" / "model" / "model.safetensors").stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="holds a run already; go on with it by resume=auto"):
+        run(compose(tmp_path / "run", *settings))
+    run(compose(tmp_path / "run", *settings, "resume=auto"))
+    assert (tmp_path / "run" / "sft" / "model" / "model.safetensors").stat().st_mtime_ns == sft
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == weights
+    stages = read_run(tmp_path / "run").stages
+    assert [(s.stage.name, s.stage.folder) for s in stages] == [("sft", "sft"), ("igpo", ".")]
 
 
 @pytest.mark.slow

@@ -50,9 +50,9 @@ def test_no_ragged_window():
         ConfigError, match=r"algo.prompts_per_window=6: must be a multiple of 1 processes x .*=4; nearest: 4"
     ):
         rollouts(prompts_per_step=4)
-    with pytest.raises(ConfigError, match=r"not a multiple of 2 processes x .* 2; try 4"):
+    with pytest.raises(ConfigError, match=r"must be a multiple of 2 processes x .*=2; nearest: 4"):
         rollouts(world=2)
-    with pytest.raises(ConfigError, match=r"try 8"):
+    with pytest.raises(ConfigError, match=r"nearest: 8"):
         rollouts(prompts_per_step=8)
     with pytest.raises(
         ConfigError, match=r"algo.prompts_per_window: 6 asked for at once, but .* only 5 rows"
