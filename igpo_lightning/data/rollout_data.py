@@ -6,6 +6,7 @@ from typing import Any
 
 from ..checks import ConfigError, positive_int
 from ..rollout import RolloutEngine
+from ..rollout.records import sample_records
 from ..types import RolloutBatch, SampleRecord
 from .base import ProblemDataModule
 from .schedule import RolloutSchedule, RolloutStep, StepLoader
@@ -97,9 +98,8 @@ class RolloutDataModule(ProblemDataModule):
         """``count`` completions of the present window, inpainted ones first."""
         if self.window is None:
             return []
-        return self.engine.records(
-            self.policy, [self._train[i] for i in self._window_indices], self.window, count
-        )
+        prompts = [self._train[i] for i in self._window_indices]
+        return sample_records(self.policy, prompts, self.window, count)
 
     def state_dict(self) -> dict[str, Any]:
         window = None if self.window is None else self.window.state_dict()

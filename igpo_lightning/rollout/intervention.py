@@ -7,8 +7,8 @@ except through ``groups.hint_mask``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -20,31 +20,21 @@ from ..types import Prompt
 from .groups import Groups, InterventionReport, pick_replacements
 
 
-@dataclass(frozen=True)
-class Resampler:
-    """How an intervention samples again within one window.
-
-    Attributes:
-        prompts: The window's P prompts.
-        group_size, width, mask_id: G, C and the mask id.
-        seed: (purpose, p, g) -> identity seed of a completion.
-        sample: (prompt indices, canvas [P', G, C], hint_mask [P', G, C], purpose) -> scored Groups.
-            With no indices it makes the model calls that other processes are making, and returns none.
-        anyone: Whether this holds on any process; all of them must ask.
-    """
+class Resampler(Protocol):
+    """What an intervention may use of a window; see :class:`~igpo_lightning.rollout.window.WindowSampler`."""
 
     prompts: Sequence[Prompt]
     group_size: int
     width: int
     mask_id: int
-    seed: Callable[[str, int, int], int]
-    sample: Callable[[list[int], Tensor, Tensor, str], Groups]
-    anyone: Callable[[bool], bool]
 
-    def blank(self, count: int) -> tuple[Tensor, Tensor]:
-        """An empty canvas for ``count`` groups, and its empty hint mask."""
-        canvas = torch.full((count, self.group_size, self.width), self.mask_id)
-        return canvas, torch.zeros_like(canvas, dtype=torch.bool)
+    def seed(self, purpose: str, p: int, g: int) -> int: ...
+
+    def anyone(self, flag: bool) -> bool: ...
+
+    def blank(self, count: int) -> tuple[Tensor, Tensor]: ...
+
+    def sample(self, which: Sequence[int], canvas: Tensor, hint_mask: Tensor, purpose: str) -> Groups: ...
 
 
 class Intervention(Protocol):
@@ -72,7 +62,7 @@ class Resample:
 
     def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]:
         which = torch.nonzero(groups.all_wrong)[:, 0].tolist()
-        limit = int(self.replace * again.group_size)
+        limit = math.floor(self.replace * again.group_size + 1e-9)  # 0.58 * 50 is 28.999…
         if limit == 0 or not again.anyone(bool(which)):
             return groups, InterventionReport()
         canvas, hint_mask = self.canvas(which, again)

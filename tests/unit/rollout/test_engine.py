@@ -5,6 +5,7 @@ from fakes import HashReward, encoded, engine, inpaint, tiny_policy
 from igpo_lightning.algos import TopEntropyHints
 from igpo_lightning.algos.logprobs import MeanField, RandomMasking
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.rollout.records import sample_records
 from igpo_lightning.types import RolloutBatch, Scores
 
 
@@ -71,7 +72,7 @@ def test_format_rewards_do_not_keep_a_group_from_its_hints(policy):
 
 def test_a_process_without_wrong_groups_goes_along_with_the_others(policy, monkeypatch):
     """It makes their model calls, and scores nothing."""
-    from igpo_lightning.rollout import engine as module
+    from igpo_lightning.rollout import window as module
 
     prompts = encoded(policy, 2)
     expected = engine(reward=HashReward(1.0)).run(policy, prompts, 0)
@@ -122,7 +123,7 @@ def test_records_show_inpainted_completions_first_with_their_hints(policy):
     run = engine(intervention=inpaint(ratio=1.0))
     batch = run.run(policy, prompts, 2)
     count = int(batch.hint_mask.any(-1).sum())
-    records = run.records(policy, prompts, batch, 24)
+    records = sample_records(policy, prompts, batch, 24)
     assert len(records) == 24 and [r.inpainted for r in records] == [True] * count + [False] * (24 - count)
     for record in records:
         text = "".join(piece for piece, _ in record.pieces)

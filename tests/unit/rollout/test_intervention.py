@@ -1,14 +1,11 @@
 """Interventions on hand-made groups: P = 3 prompts with G = 4 completions of C = 6 tokens."""
 
-from functools import partial
-
 import pytest
 import torch
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rollout import ChunkPlacer, Inpaint, Keep, Resample
 from igpo_lightning.rollout.groups import Cost, Groups, pick_replacements
-from igpo_lightning.rollout.intervention import Resampler
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Prompt
 
@@ -44,11 +41,25 @@ class Again:
         return fresh
 
 
+class FakeWindow:
+    """A Resampler whose second tries are given."""
+
+    group_size, width, mask_id = G, C, MASK
+
+    def __init__(self, sample, prompts, anyone):
+        self.prompts = [Prompt(Problem(f"t/{i}", "", "", ""), (), (), HINT) for i in range(prompts)]
+        self.sample, self.anyone = sample, anyone
+
+    def seed(self, purpose, p, g):
+        return derive(0, purpose, p, g)
+
+    def blank(self, count):
+        canvas = torch.full((count, G, C), MASK)
+        return canvas, torch.zeros_like(canvas, dtype=torch.bool)
+
+
 def resampler(again, prompts=3, anyone=bool):
-    return Resampler(
-        prompts=[Prompt(Problem(f"t/{i}", "", "", ""), (), (), HINT) for i in range(prompts)],
-        group_size=G, width=C, mask_id=MASK, seed=partial(derive, 0), sample=again, anyone=anyone,
-    )  # fmt: skip
+    return FakeWindow(again, prompts, anyone)
 
 
 WRONG, MIXED, RIGHT = [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1]
