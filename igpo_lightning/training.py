@@ -38,9 +38,18 @@ def run(cfg: DictConfig) -> float | None:
     An algorithm that needs a trained model (``algo.warm_start``) and is given none
     (``model.path=null``) trains one first, in a folder of its own within the run's.
     """
-    started, folder = time.perf_counter(), Path(cfg.output_dir)
+    folder = Path(cfg.output_dir)
     _quieten()
     _check_folder(cfg, folder)
+    try:
+        return _run_stages(cfg, folder)
+    except KeyboardInterrupt:
+        print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
+        raise
+
+
+def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
+    started = time.perf_counter()
     stages = []
     if cfg.algo.warm_start and cfg.model.path is None:
         first = _warm_start_config(cfg)
@@ -72,9 +81,7 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
         provenance.write(folder, cfg)
     if cfg.evaluate and before is None:
         before = _accuracy(trainer, module, datamodule)
-    trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    _fit(trainer, module, datamodule, cfg)
     completions = trainer.callback_metrics.get("rollout/completions")  # testing forgets them
     after = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
     if trainer.is_global_zero:
@@ -89,6 +96,18 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
         updates=trainer.global_step,
         completions=None if completions is None else int(completions),
     )
+
+
+def _fit(
+    trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule, cfg: DictConfig
+) -> None:
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def _run_once(cfg: DictConfig) -> Stage:
