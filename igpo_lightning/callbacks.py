@@ -83,6 +83,8 @@ class RolloutProgress(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()
+        if describe := getattr(trainer.datamodule, "describe", None):
+            self.print(describe())
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         # Callbacks see the end of a batch before the module has logged it: report on a window, or on

@@ -94,6 +94,14 @@ class ProblemDataModule(L.LightningDataModule):
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # steps are indices and prompts; tensors are made on the device itself
 
+    def describe(self) -> str:
+        """The training set in one line, with what was left out of it and why."""
+        left_out = {**self.source.dropped}
+        for reason, count in self.dropped.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        return f"{len(self._train):,} training problems" + (f" (left out: {reasons})" if reasons else "")
+
     @property
     def tested(self) -> int:
         """Problems that the test loaders of all processes hold together."""
