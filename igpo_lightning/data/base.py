@@ -90,6 +90,8 @@ class ProblemDataModule(L.LightningDataModule):
         """Tell the trainer how many micro-batches make an update, and how many lie between validations."""
         self.trainer.accumulate_grad_batches = batches_per_update
         self.trainer.val_check_interval = batches_per_validation
+        if self.val_size == 0:
+            self.trainer.limit_val_batches = 0
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # steps are indices and prompts; tensors are made on the device itself
