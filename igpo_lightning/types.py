@@ -101,6 +101,7 @@ class RolloutBatch:
         window: Index of the rollout window.
         inner: Which of the inner updates this pass is (0-based).
         metrics: Scalars of the whole window; present on every slice, logged once.
+        second_tries: A few hinted completions that entered no group, for people to read.
     """
 
     prompt_ids: Tensor
@@ -119,6 +120,7 @@ class RolloutBatch:
     inner: int = 0
     slot: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    second_tries: tuple[SampleRecord, ...] = ()
 
     _BY_VIEW = ("old_logps", "ref_logps", "keep")  # prompt axis 1; all other tensors have it at 0
 
@@ -142,7 +144,7 @@ class RolloutBatch:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and scalars, so a checkpoint that holds it loads with ``weights_only``."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "second_tries"}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> RolloutBatch:

@@ -15,7 +15,7 @@ from ..sampling.canvas import up_to_stop
 from ..seeding import derive
 from ..types import Prompt, RolloutBatch
 from .intervention import Intervention
-from .records import window_metrics
+from .records import failed_tries, window_metrics
 from .window import WindowSampler
 
 
@@ -102,6 +102,7 @@ class RolloutEngine:
             window=window,
         )
         self._add_logprobs(policy, batch)
+        batch.second_tries = failed_tries(policy, prompts, report, window)
         batch.metrics = window_metrics(first, groups, report, batch, time.perf_counter() - clock)
         return batch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -75,11 +75,19 @@ class Cost:
 class InterventionReport:
     """What an intervention did in one window."""
 
-    triggered: int = 0  # groups sampled again
-    sampled: int = 0  # completions sampled again
-    correct: int = 0  # of them correct
+    triggered: tuple[int, ...] = ()  # prompts whose groups were sampled again
+    fresh: Groups | None = None  # the new completions, one group for each of them
     replaced: int = 0  # completions that entered a group
-    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def sampled(self) -> int:
+        """Completions sampled again."""
+        return 0 if self.fresh is None else self.fresh.correct.numel()
+
+    @property
+    def correct(self) -> int:
+        """How many of them are correct."""
+        return 0 if self.fresh is None else int(self.fresh.correct.sum())
 
 
 def pick_replacements(wrong: Tensor, correct: Tensor, limit: int) -> list[tuple[int, int]]:

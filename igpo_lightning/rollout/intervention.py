@@ -74,8 +74,7 @@ class Resample:
             for g, new in pick_replacements(~groups.correct[p], fresh.correct[row], limit):
                 result.overwrite(p, g, fresh, row, new)
                 replaced += 1
-        sampled = len(which) * again.group_size
-        return result, InterventionReport(len(which), sampled, int(fresh.correct.sum()), replaced)
+        return result, InterventionReport(tuple(which), fresh, replaced)
 
     def canvas(self, which: list[int], again: Resampler) -> tuple[Tensor, Tensor]:
         """[P', G, C] canvas and hint mask to start the new completions from."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from ..models import Policy
+from ..sampling.canvas import up_to_stop
 from ..types import Prompt, RolloutBatch, SampleRecord
 from .groups import Groups, InterventionReport
 
@@ -15,25 +17,62 @@ from .groups import Groups, InterventionReport
 def sample_records(
     policy: Policy, prompts: Sequence[Prompt], batch: RolloutBatch, count: int
 ) -> list[SampleRecord]:
-    """``count`` completions of a window, inpainted ones first."""
+    """``count`` completions of a window: inpainted ones, second tries that failed, then the others."""
     inpainted = batch.hint_mask.any(-1)
-    prompts_count, group = batch.rewards.shape
-    order = sorted(
-        ((p, g) for p in range(prompts_count) for g in range(group)),
-        key=lambda at: (not inpainted[at], at[1], at[0]),
-    )
-    return [
-        SampleRecord(
-            window=batch.window,
-            prompt=prompts[p].problem.prompt,
-            answer=prompts[p].problem.answer,
-            pieces=_pieces(policy, batch.completions[p, g][batch.loss_mask[p, g]], batch.hint_mask[p, g]),
-            reward=float(batch.rewards[p, g]),
-            correct=bool(batch.correct[p, g]),
-            inpainted=bool(inpainted[p, g]),
+    every = [(p, g) for g in range(batch.rewards.shape[1]) for p in range(batch.rewards.shape[0])]
+    first = [at for at in every if inpainted[at]][:count]
+    rest = [at for at in every if not inpainted[at]][:count]
+
+    def read(at: tuple[int, int]) -> SampleRecord:
+        tokens, hints = batch.completions[at][batch.loss_mask[at]], batch.hint_mask[at]
+        return _record(
+            policy, prompts[at[0]], batch.window, tokens, hints, batch.rewards[at], batch.correct[at]
         )
-        for p, g in order[:count]
-    ]
+
+    return [*map(read, first), *batch.second_tries, *map(read, rest)][:count]
+
+
+def failed_tries(
+    policy: Policy, prompts: Sequence[Prompt], report: InterventionReport, window: int, count: int = 4
+) -> tuple[SampleRecord, ...]:
+    """``count`` hinted completions that came out wrong, so that a reader sees what hints do not help."""
+    fresh = report.fresh
+    if fresh is None or not report.triggered:
+        return ()
+    wrong = torch.nonzero(fresh.hint_mask.any(-1) & ~fresh.correct).tolist()[:count]
+    ends = up_to_stop(fresh.completions, policy.stop_ids)
+    return tuple(
+        _record(
+            policy,
+            prompts[report.triggered[row]],
+            window,
+            fresh.completions[row, g][ends[row, g]],
+            fresh.hint_mask[row, g],
+            fresh.rewards[row, g],
+            fresh.correct[row, g],
+        )
+        for row, g in wrong
+    )
+
+
+def _record(
+    policy: Policy,
+    prompt: Prompt,
+    window: int,
+    tokens: Tensor,
+    hints: Tensor,
+    reward: Tensor,
+    correct: Tensor,
+) -> SampleRecord:
+    return SampleRecord(
+        window=window,
+        prompt=prompt.problem.prompt,
+        answer=prompt.problem.answer,
+        pieces=_pieces(policy, tokens, hints),
+        reward=float(reward),
+        correct=bool(correct),
+        inpainted=bool(hints.any()),
+    )
 
 
 def _pieces(policy: Policy, tokens: Tensor, is_hint: Tensor) -> list[tuple[str, bool]]:
@@ -65,7 +104,7 @@ def window_metrics(
         "all_wrong_after": groups.all_wrong.float().mean(),
         "no_signal": (groups.rewards.amax(1) == groups.rewards.amin(1)).float().mean(),
         "replaced": report.replaced,
-        "triggered": report.triggered,
+        "triggered": len(report.triggered),
         "resampled": report.sampled,
         "resampled_correct": report.correct,
         "hint_tokens": groups.hint_mask.sum() / groups.hint_mask.any(-1).sum().clamp(min=1),

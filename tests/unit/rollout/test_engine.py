@@ -124,7 +124,10 @@ def test_records_show_inpainted_completions_first_with_their_hints(policy):
     batch = run.run(policy, prompts, 2)
     count = int(batch.hint_mask.any(-1).sum())
     records = sample_records(policy, prompts, batch, 24)
-    assert len(records) == 24 and [r.inpainted for r in records] == [True] * count + [False] * (24 - count)
+    failed = len(batch.second_tries)
+    assert failed == 4 and not any(r.correct for r in records[count : count + failed])
+    hinted = count + failed
+    assert len(records) == 24 and [r.inpainted for r in records] == [True] * hinted + [False] * (24 - hinted)
     for record in records:
         text = "".join(piece for piece, _ in record.pieces)
         assert HashReward()([text], [record.answer]).correct.item() == record.correct == bool(record.reward)

@@ -79,7 +79,7 @@ def test_only_the_group_that_is_all_wrong_is_sampled_again(rule):
     assert torch.equal(after.completions[[0, 2]], before.completions[[0, 2]])
     assert after.completions[1, :, 0].tolist() == [501, 111, 112, 113]
     assert not torch.equal(after.completions[1], before.completions[1]) and before.completions[1, 0, 0] == 110
-    assert (report.triggered, report.sampled, report.correct, report.replaced) == (1, 4, 1, 1)
+    assert (report.triggered, report.sampled, report.correct, report.replaced) == ((1,), 4, 1, 1)
 
 
 def test_a_format_reward_cannot_hide_that_all_are_wrong():
@@ -87,11 +87,11 @@ def test_a_format_reward_cannot_hide_that_all_are_wrong():
     before = groups([WRONG, MIXED], extra=0.1)
     before.rewards[0] = torch.tensor([0.1, 0.1, 0.0, 0.1])
     _, report = inpaint()(before, resampler(again, 2))
-    assert [call[0] for call in again.calls] == [[0]] and report.triggered == 1
+    assert [call[0] for call in again.calls] == [[0]] and report.triggered == (0,)
     # nor can a missing one fake it
     before = groups([MIXED])
     before.rewards[:] = 0
-    assert inpaint()(before, resampler(Again(RIGHT), 1))[1].triggered == 0
+    assert inpaint()(before, resampler(Again(RIGHT), 1))[1].triggered == ()
 
 
 @pytest.mark.parametrize("replace, correct, k", [
@@ -153,14 +153,14 @@ def test_nothing_is_sampled_where_nothing_can_be_replaced(rule):
     again, before = Again(RIGHT), groups([WRONG])
     after, report = rule(before, resampler(again, 1))
     assert not again.calls and torch.equal(after.completions, before.completions)
-    assert (report.triggered, report.replaced) == (0, 0)
+    assert (report.triggered, report.replaced) == ((), 0)
 
 
 def test_a_process_without_wrong_groups_joins_the_others_calls():
     again, before = Again(RIGHT), groups([MIXED])
     after, report = inpaint()(before, resampler(again, 1, anyone=lambda mine: True))
     assert [call[0] for call in again.calls] == [[]] and again.calls[0][1].shape == (0, G, C)
-    assert torch.equal(after.completions, before.completions) and report.triggered == 0
+    assert torch.equal(after.completions, before.completions) and report.triggered == ()
 
 
 def test_bad_values_are_refused():
