@@ -15,11 +15,13 @@ from transformers import (
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from ..checks import ConfigError
+from . import llada
 from .policy import Policy
 
 
@@ -92,8 +94,8 @@ def load_policy(
     base, adapter = _base_of(path, revision)
     common = {"revision": revision if base == path else None, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(base, **common)
-        tokenizer = AutoTokenizer.from_pretrained(path, **common)
+        config, key_mapping = _config_of(base, common)
+        tokenizer = AutoTokenizer.from_pretrained(path, config=config, **common)
         model, info = AutoModelForCausalLM.from_pretrained(
             base,
             config=_bidirectional_config(config),
@@ -101,6 +103,7 @@ def load_policy(
             attn_implementation=attn_implementation,
             use_safetensors=True,
             output_loading_info=True,
+            key_mapping=key_mapping,
             ignore_mismatched_sizes=True,  # _check_loaded names them
             **common,
         )
@@ -129,6 +132,14 @@ def _base_of(path: str, revision: str | None) -> tuple[str, bool]:
     if not base:
         raise ConfigError(f"model.path: the adapter in {path!r} does not say which base model it belongs to")
     return base, True
+
+
+def _config_of(base: str, common: Mapping[str, Any]) -> tuple[PreTrainedConfig, dict[str, str] | None]:
+    """The config of ``base``, and how its tensors' names map to the network's (None: as they are)."""
+    published, _ = PreTrainedConfig.get_config_dict(base, **common)
+    if published.get("model_type") == llada.MODEL_TYPE:
+        return llada.llama_config(published), llada.KEY_MAPPING
+    return AutoConfig.from_pretrained(base, **common), None
 
 
 def _bidirectional_config(config: Any) -> Any:
