@@ -6,6 +6,7 @@ import pytest
 import torch
 from fakes import tiny_policy
 from safetensors.torch import save_file
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
@@ -98,3 +99,24 @@ def test_the_published_config_describes_eight_billion_parameters(real_data):
     block = 4 * hidden * hidden + 3 * hidden * mlp + 2 * hidden
     assert config.num_hidden_layers * block + 2 * vocab * hidden + hidden == 8_015_581_184
     assert config.mask_token_id == 126336
+
+
+def test_a_qwen_folder_becomes_bidirectional(tmp_path):
+    tokenizer = tiny_policy().tokenizer
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    policy = load_policy(str(tmp_path))
+    tokens = torch.arange(4, 16)[None]
+    other = tokens.clone()
+    other[0, -1] = 20
+    for mask in (None, torch.ones_like(tokens, dtype=torch.bool)):
+        with torch.no_grad():
+            assert not torch.equal(policy(tokens, mask)[:, 0], policy(other, mask)[:, 0])
