@@ -26,6 +26,7 @@ STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 _SMOOTH = 12  # a running mean reaches over 1/12 of a curve to either side; shorter curves stay as they are
+_MOST_SMOOTHED = 25  # points on either side; more would bend a steep start
 
 Panel = Callable[["Axes"], None]
 
@@ -176,7 +177,7 @@ def _line(ax: Axes, run: StageRun, name: str, colour: str, text: str) -> Points:
     x, y = run.metrics.by_rollout(name) if run.has_rollouts else run.metrics.series(name)
     if not x:
         return [], []
-    smooth = running_mean(y, len(y) // _SMOOTH)
+    smooth = running_mean(y, min(len(y) // _SMOOTH, _MOST_SMOOTHED))
     if len(y) >= _SMOOTH:
         ax.plot(x, y, color=colour, alpha=0.22, linewidth=1.0)
     ax.plot(x, smooth, color=colour, label=text, marker=None if len(y) >= _SMOOTH else "o", markersize=3.5)
