@@ -108,6 +108,26 @@ def table(arms: dict[str, list[dict]], best: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def by_start(arms: dict[str, list[dict]], starts: int) -> str:
+    """Test accuracy for each SFT seed, and IGPO's paired lead, as Markdown."""
+    size = len(next(iter(arms.values()))) // starts
+    lines = ["Held-out accuracy after RL, by start:", ""]
+    lines.append("| start | before | " + " | ".join(LABELS[arm] for arm in arms) + " |")
+    lines.append("|---|---|" + "---|" * len(arms))
+    for start in range(starts):
+        rows = {arm: runs[start * size : (start + 1) * size] for arm, runs in arms.items()}
+        before = next(iter(rows.values()))[0]["test_before"]
+        cells = [_figure(runs, "test_after") for runs in rows.values()]
+        lines.append(f"| SFT seed {start} | {before:.3f} | " + " | ".join(cells) + " |")
+    cells = []
+    for runs in arms.values():
+        pairs = zip(arms["igpo"], runs, strict=True)
+        lead = Figure.of([igpo["test_after"] - other["test_after"] for igpo, other in pairs])
+        cells.append("" if runs is arms["igpo"] else str(lead))
+    lines.append("| IGPO's lead, paired by seed | | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _mean(runs: list[dict], key: str) -> float:
     return float(np.mean([run[key] for run in runs]))
 
@@ -156,7 +176,7 @@ def collect(out: Path, folders: dict[str, list[Path]], *, sweep: dict, best: dic
     }
     results = {"best": best, "learning_rate_sweep": tried, "arms": arms, "equal_tokens": equal_tokens(arms)}
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    text = "\n".join([table(arms, best), "", sweep_table(tried), ""])
+    text = "\n".join([table(arms, best), "", by_start(arms, len(sft)), "", sweep_table(tried), ""])
     (out / "results.md").write_text(text)
     picture(arms, out / "results.png")
     print(text)
