@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 import hydra
 import lightning as L
+import torch
 import transformers
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -209,7 +211,8 @@ def _quieten() -> None:
     """Leave the console to the progress line: libraries speak up for warnings only."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    if not torch.accelerator.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or it warns that it found nothing else
     transformers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

@@ -12,8 +12,13 @@ import numpy as np
 from igpo_lightning.reporting import read_run
 from igpo_lightning.reporting.run import Metrics
 
-LABELS = {"grpo": "GRPO", "grpo_resample": "GRPO + resampling", "igpo": "IGPO"}
-COLOURS = {"grpo": "#8a8f98", "grpo_resample": "#d98c2b", "igpo": "#2b6cb0"}
+LABELS = {
+    "grpo": "GRPO",
+    "grpo_resample": "GRPO + resampling",
+    "igpo": "IGPO",
+    "igpo_low": "IGPO at 5e-4",
+}
+COLOURS = {"grpo": "#8a8f98", "grpo_resample": "#d98c2b", "igpo": "#2b6cb0", "igpo_low": "#7fb3e6"}
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,11 @@ def equal_tokens(arms: dict[str, list[dict]]) -> dict[str, list[float]]:
     return result
 
 
-def table(arms: dict[str, list[dict]], best: dict[str, float]) -> str:
+def table(arms: dict[str, list[dict]], rates: dict[str, float]) -> str:
     """The main table as Markdown."""
     same = equal_tokens(arms)
     rows = [
-        ("learning rate", lambda arm, runs: f"{best[arm]:g}"),
+        ("learning rate", lambda arm, runs: f"{rates[arm]:g}"),
         ("held-out accuracy before", lambda arm, runs: _figure(runs, "test_before")),
         ("**held-out accuracy after** (equal updates)", lambda arm, runs: _figure(runs, "test_after")),
         ("validation accuracy at equal generated tokens", lambda arm, runs: str(Figure.of(same[arm]))),
@@ -163,7 +168,7 @@ def picture(arms: dict[str, list[dict]], path: Path) -> None:
     plt.close(figure)
 
 
-def collect(out: Path, folders: dict[str, list[Path]], *, sweep: dict, best: dict, sft: list[Path]) -> None:
+def collect(out: Path, folders: dict[str, list[Path]], *, sweep: dict, rates: dict, sft: list[Path]) -> None:
     """Write the three result files into ``out``."""
     starts = [metrics_of(folder).last("val/accuracy") for folder in sft]
     arms = {
@@ -174,9 +179,9 @@ def collect(out: Path, folders: dict[str, list[Path]], *, sweep: dict, best: dic
         arm: {f"{lr:g}": mean_validation(folder) for lr, folder in jobs.items()}
         for arm, jobs in sweep.items()
     }
-    results = {"best": best, "learning_rate_sweep": tried, "arms": arms, "equal_tokens": equal_tokens(arms)}
+    results = {"rates": rates, "learning_rate_sweep": tried, "arms": arms, "equal_tokens": equal_tokens(arms)}
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    text = "\n".join([table(arms, best), "", by_start(arms, len(sft)), "", sweep_table(tried), ""])
+    text = "\n".join([table(arms, rates), "", by_start(arms, len(sft)), "", sweep_table(tried), ""])
     (out / "results.md").write_text(text)
     picture(arms, out / "results.png")
     print(text)

@@ -99,21 +99,23 @@ def main() -> None:
         for arm, jobs in sweep.items()
     }
     print("learning rates:", best)
+    columns = {arm: (arm, lr) for arm, lr in best.items()}
+    columns |= {name: (extra.arm, extra.lr) for name, extra in plan.extra.items()}
     final = {
-        arm: [rl_job(plan, arm, lr, s, r) for s in plan.sft_seeds for r in plan.rl_seeds]
-        for arm, lr in best.items()
+        name: [rl_job(plan, arm, lr, s, r) for s in plan.sft_seeds for r in plan.rl_seeds]
+        for name, (arm, lr) in columns.items()
     }
     if not args.collect:
         # Interleave the arms, so that an interrupted run leaves comparable ones.
         run_all([job for jobs in zip(*final.values(), strict=True) for job in jobs], args.workers)
     collect(
         HERE,
-        {arm: [job.folder for job in jobs] for arm, jobs in final.items()},
+        {name: [job.folder for job in jobs] for name, jobs in final.items()},
         sweep={
             arm: dict(zip(plan.learning_rates, [j.folder for j in jobs], strict=True))
             for arm, jobs in sweep.items()
         },
-        best=best,
+        rates={name: lr for name, (_, lr) in columns.items()},
         sft=[RUNS / f"sft{s}" for s in plan.sft_seeds],
     )
 
