@@ -155,7 +155,7 @@ def _finish(
         # Attention backends that get no mask fall back to the module's own flag.
         if hasattr(module, "is_causal"):
             module.is_causal = False
-    # Weight decay, freezing and logits masks never rely on HF generation: drop its stale defaults.
+    # Saving refuses generation defaults that contradict the tokenizer.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     if lora:
         with _initialised_from(seed):
