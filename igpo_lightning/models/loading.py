@@ -155,7 +155,7 @@ def _finish(
         # Attention backends that get no mask fall back to the module's own flag.
         if hasattr(module, "is_causal"):
             module.is_causal = False
-    # Saving refuses generation defaults that contradict the tokenizer.
+    # So that the generation_config.json of a saved folder agrees with its tokenizer.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     if lora:
         with _initialised_from(seed):
