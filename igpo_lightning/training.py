@@ -7,8 +7,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,12 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write(folder, cfg)
-    if cfg.evaluate and before is None:
-        before = _accuracy(trainer, module, datamodule)
-    _fit(trainer, module, datamodule, cfg)
-    completions = trainer.callback_metrics.get("rollout/completions")  # testing forgets them
-    after = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
+    with _stoppable(trainer):
+        if cfg.evaluate and before is None:
+            before = _accuracy(trainer, module, datamodule)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
+        completions = trainer.callback_metrics.get("rollout/completions")  # testing forgets them
+        after = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
     if trainer.is_global_zero:
         module.policy.save(folder / MODEL)
     trainer.strategy.barrier()  # the next stage loads it, on every process
@@ -100,12 +101,12 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
     )
 
 
-def _fit(
-    trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule, cfg: DictConfig
-) -> None:
+@contextmanager
+def _stoppable(trainer: L.Trainer) -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit of its own; give it back as what it was."""
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C
+        yield
+    except SystemExit:
         if not trainer.interrupted:
             raise
     if trainer.interrupted:
@@ -192,6 +193,7 @@ def _warm_start_config(cfg: DictConfig) -> DictConfig:
     with open_dict(first):
         first.algo = plain.algo
         first.model.lora = None
+        first.resume = cfg.resume and "auto"  # a checkpoint that was named is of the stage that was asked for
         first.output_dir = str(Path(cfg.output_dir) / cfg.algo.warm_start)
     return first
 

@@ -12,7 +12,7 @@ from fakes import TINY, TINY_RL, compose, tiny_policy
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
-from igpo_lightning.training import run
+from igpo_lightning.training import _warm_start_config, run
 
 SIZES = [o for o in TINY if not o.startswith(("logger", "callbacks"))]
 WARM_START = 'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]'
@@ -108,6 +108,13 @@ def test_nothing_is_written_over_and_nothing_is_done_twice(tmp_path, monkeypatch
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == weights
     stages = read_run(tmp_path / "run").stages
     assert [(s.stage.name, s.stage.folder) for s in stages] == [("sft", "sft"), ("igpo", ".")]
+
+
+def test_a_named_checkpoint_is_not_the_warm_starts(tmp_path):
+    cfg = compose(tmp_path, "algo=igpo", *TINY_RL, "resume=/of/the/rl/stage.ckpt")
+    assert _warm_start_config(cfg).resume == "auto"
+    cfg.resume = None
+    assert _warm_start_config(cfg).resume is None
 
 
 @pytest.mark.slow
