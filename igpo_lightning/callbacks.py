@@ -81,7 +81,12 @@ class RolloutProgress(Callback):
         """Print ``text`` for good, above the progress line."""
         self._write(text, keep=True)
 
+    def show(self, text: str) -> None:
+        """Put ``text`` in place of the progress line; off a terminal, print it."""
+        self._write(text)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish_line()
         self._begin()
         if describe := getattr(trainer.datamodule, "describe", None):
             self.print(describe())
@@ -108,17 +113,6 @@ class RolloutProgress(Callback):
             self._report_window(trainer)
         else:
             self._report_step(trainer, last=True)
-        self._finish_line()
-
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = time.monotonic()
-        if self._tty:
-            self._write("held-out problems ...")
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        accuracy = _cell("held-out accuracy", _numbers(trainer).get("test/accuracy"), 3)
-        if accuracy:
-            self._write(f"{accuracy} | {time.monotonic() - self._started:.1f} s")
         self._finish_line()
 
     def _begin(self) -> None:

@@ -129,7 +129,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.inner_updates": positive_int,
     "algo.prompts_per_window": positive_int,
     "algo.prompts_per_step": positive_int,
-    "algo.accumulate": positive_int,
+    "algo.rows_per_step": positive_int,
     "algo.batch_size": positive_int,
     "algo.inpaint.ratio": lambda name, value: interval(name, value, 0, 1),
     "algo.inpaint.replace": fraction,

@@ -26,7 +26,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from . import provenance
 from .checks import ConfigError
 from .config import find_conf
+from .evaluation.heldout import HeldOutAccuracy
 from .models import Policy
+from .models.sharding import save_policy
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
 from .reporting.summary import Accuracy, Stage, Summary
@@ -78,24 +80,23 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     module, datamodule, trainer = build(cfg)
+    heldout = HeldOutAccuracy(before)
+    if cfg.evaluate:
+        trainer.callbacks.insert(0, heldout)
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write(folder, cfg)
     with _stoppable(trainer):
-        if cfg.evaluate and before is None:
-            before = _accuracy(trainer, module, datamodule)
         trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
-        completions = trainer.callback_metrics.get("rollout/completions")  # testing forgets them
-        after = _accuracy(trainer, module, datamodule) if cfg.evaluate else None
-    if trainer.is_global_zero:
-        module.policy.save(folder / MODEL)
+    completions = trainer.callback_metrics.get("rollout/completions")
+    save_policy(module.policy, folder / MODEL)
     trainer.strategy.barrier()  # the next stage loads it, on every process
     return Stage(
         name=cfg.algo.name,
         folder=str(folder),
         seconds=time.perf_counter() - started,
-        accuracy_before=before,
-        accuracy_after=after,
+        accuracy_before=heldout.before,
+        accuracy_after=heldout.after or _accuracy_of(folder),
         updates=trainer.global_step,
         completions=None if completions is None else int(completions),
     )
@@ -198,15 +199,9 @@ def _warm_start_config(cfg: DictConfig) -> DictConfig:
     return first
 
 
-def _accuracy(
-    trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule
-) -> Accuracy | None:
-    if datamodule.test_size == 0:
-        return None
-    results = trainer.test(module, datamodule=datamodule, verbose=False)
-    if not results:  # fewer held-out problems than val_size asks for: Lightning has warned
-        return None
-    return Accuracy(results[0]["test/accuracy"], datamodule.tested)
+def _accuracy_of(folder: Path) -> Accuracy | None:
+    """What a run that had ended before, and was resumed, measured at its end."""
+    return Summary.load(folder).stages[-1].accuracy_after if (folder / SUMMARY).is_file() else None
 
 
 def _quieten() -> None:

@@ -207,7 +207,7 @@ def rollout_fit(
 
 
 def sft_fit(
-    policy: Policy, *, steps: int = 6, accumulate: int = 1
+    policy: Policy, *, steps: int = 6, slots: int = 1
 ) -> tuple[MaskedDiffusionSFT, SFTDataModule]:
     """Module and datamodule of a small supervised fine-tuning."""
     module = MaskedDiffusionSFT(
@@ -220,7 +220,7 @@ def sft_fit(
         source=source(),
         steps=steps,
         batch_size=4,
-        accumulate=accumulate,
+        rows_per_step=4 // slots,
         validate_every=2,
         length=WIDTH,
         val_size=4,

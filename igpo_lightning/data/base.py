@@ -105,16 +105,12 @@ class ProblemDataModule(L.LightningDataModule):
         return f"{len(self._train):,} training problems" + (f" (left out: {reasons})" if reasons else "")
 
     @property
-    def tested(self) -> int:
-        """Problems that the test loaders of all processes hold together."""
-        world = self.trainer.world_size
-        return len(self._heldout[self.val_size :]) // world * world
+    def test_problems(self) -> Sequence[Prompt]:
+        """Held-out problems that decide how good a run is; the same on every process."""
+        return self._heldout[self.val_size :]
 
     def val_dataloader(self) -> StepLoader:
         return self._batches(self._heldout[: self.val_size])
-
-    def test_dataloader(self) -> StepLoader:
-        return self._batches(self._heldout[self.val_size :])
 
     def _batches(self, prompts: Sequence[Prompt]) -> StepLoader:
         world, rank = self.trainer.world_size, self.trainer.global_rank

@@ -9,7 +9,7 @@ from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
 from ..types import RolloutBatch, SampleRecord
 from .base import ProblemDataModule
-from .schedule import RolloutSchedule, RolloutStep, StepLoader
+from .schedule import RolloutSchedule, RolloutStep, Sealed, StepLoader
 
 
 class RolloutDataModule(ProblemDataModule):
@@ -22,7 +22,7 @@ class RolloutDataModule(ProblemDataModule):
         engine: Turns prompts into a training batch.
         windows: Rollout windows in the run.
         prompts_per_window: Of all processes together.
-        prompts_per_step: Prompts in a micro-batch.
+        prompts_per_step: Most prompts in a micro-batch of one process.
         inner_updates: μ.
         updates_per_pass: Updates in one of the μ passes; its micro-batches are shared among them.
         **common: See :class:`ProblemDataModule`.
@@ -53,12 +53,15 @@ class RolloutDataModule(ProblemDataModule):
         super().setup(stage)
         if stage != "fit":
             return
-        slots = self._schedule().slots
+        schedule = self._schedule()
+        slots = schedule.slots
         if slots % self.updates_per_pass:
             raise ConfigError(
                 f"algo.updates_per_pass={self.updates_per_pass}: "
                 f"must divide the {slots} micro-batches of a pass"
             )
+        # Old log-probs are estimated in the batches of training: rounding then cancels in the ratio.
+        self.engine.prompts_per_forward = schedule.step_size
         self.pace(slots // self.updates_per_pass, self.validate_every * self.inner_updates * slots)
 
     def _schedule(self) -> RolloutSchedule:
@@ -74,9 +77,11 @@ class RolloutDataModule(ProblemDataModule):
         )
 
     def train_dataloader(self) -> StepLoader:
-        return StepLoader(self._schedule())
+        schedule = self._schedule()
+        return StepLoader(schedule, per_update=schedule.slots // self.updates_per_pass)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def on_after_batch_transfer(self, batch: Sealed, dataloader_idx: int) -> Any:
+        batch = batch.open()
         if not isinstance(batch, RolloutStep):
             return batch
         if self.window is None or self.window.window != batch.window:

@@ -32,9 +32,16 @@ class RolloutStep:
 
 @dataclass(frozen=True)
 class SFTStep:
-    """One micro-batch of supervised fine-tuning."""
+    """One micro-batch of supervised fine-tuning.
 
-    step: int
+    Attributes:
+        update: Index of the update that it is a part of.
+        start: Place of its first row among the update's rows (of all processes together).
+        indices: Its rows of the training set.
+    """
+
+    update: int
+    start: int
     indices: tuple[int, ...]
 
 
@@ -68,7 +75,7 @@ class RolloutSchedule(Sequence[RolloutStep]):
         size: Rows of the training set.
         windows: Rollout windows in the whole run.
         prompts_per_window: Of all processes together.
-        prompts_per_step: Prompts of one micro-batch on one process.
+        prompts_per_step: Most prompts of one micro-batch on one process.
         inner_updates: μ.
         rank, world: Which contiguous share of each window is this process's; a group is never split.
     """
@@ -85,16 +92,11 @@ class RolloutSchedule(Sequence[RolloutStep]):
         rank: int = 0,
         world: int = 1,
     ):
-        self.slots, rest = divmod(prompts_per_window, world * prompts_per_step)
-        if rest or not self.slots:
-            raise ConfigError(
-                f"algo.prompts_per_window={prompts_per_window}: must be a multiple of {world} processes x "
-                f"algo.prompts_per_step={prompts_per_step}; "
-                f"nearest: {max(self.slots, 1) * world * prompts_per_step}"
-            )
-        self.windows, self.inner_updates, self.step_size = windows, inner_updates, prompts_per_step
+        share = _share("algo.prompts_per_window", prompts_per_window, world)
+        self.step_size = _micro_batch("algo.prompts_per_step", prompts_per_step, share)
+        self.slots = share // self.step_size
+        self.windows, self.inner_updates = windows, inner_updates
         self.draws = Shuffled(size, prompts_per_window, seed, "algo.prompts_per_window")
-        share = prompts_per_window // world
         self.mine = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
@@ -110,20 +112,69 @@ class RolloutSchedule(Sequence[RolloutStep]):
 
 
 class SFTSchedule(Sequence[SFTStep]):
-    """Micro-batches of ``batch_size`` rows per process; a new order each epoch."""
+    """Updates x slots; a new order each epoch.
 
-    def __init__(self, size: int, *, steps: int, batch_size: int, seed: int, rank: int = 0, world: int = 1):
-        positive_int("algo.batch_size", batch_size)
-        self.steps = steps
-        self.draws = Shuffled(size, batch_size * world, seed, "algo.batch_size")
-        self.mine = slice(rank * batch_size, (rank + 1) * batch_size)
+    Args:
+        size: Rows of the training set.
+        steps: Updates in the whole run.
+        batch_size: Rows of an update, of all processes together.
+        rows_per_step: Most rows of one micro-batch on one process.
+        rank, world: Which contiguous share of each update is this process's.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        steps: int,
+        batch_size: int,
+        rows_per_step: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        share = _share("algo.batch_size", batch_size, world)
+        self.step_size = _micro_batch("algo.rows_per_step", rows_per_step, share)
+        self.slots = share // self.step_size
+        self.steps, self.first = steps, rank * share
+        self.draws = Shuffled(size, batch_size, seed, "algo.batch_size")
 
     def __len__(self) -> int:
-        return self.steps
+        return self.steps * self.slots
 
     def __getitem__(self, index: int) -> SFTStep:
-        step = range(self.steps)[index]
-        return SFTStep(step, tuple(self.draws[step][self.mine]))
+        update, slot = divmod(range(len(self))[index], self.slots)
+        start = self.first + slot * self.step_size
+        return SFTStep(update, start, tuple(self.draws[update][start : start + self.step_size]))
+
+
+def _share(key: str, total: int, world: int) -> int:
+    """What each of ``world`` processes gets of ``total``."""
+    share, rest = divmod(positive_int(key, total), world)
+    if rest:
+        raise ConfigError(
+            f"{key}={total}: must be a multiple of the {world} processes; nearest: {max(share, 1) * world}"
+        )
+    return share
+
+
+def _micro_batch(key: str, most: int, share: int) -> int:
+    """The largest equal parts of ``share`` that are no larger than ``most``."""
+    return max(n for n in range(1, min(positive_int(key, most), share) + 1) if share % n == 0)
+
+
+class Sealed:
+    """A batch that Lightning hands on as it is.
+
+    Precision plugins look into lists and dataclasses and round the floats they find to bfloat16:
+    rewards and log-probs must not be, and frozen dataclasses are refused. ``open`` gives the batch back.
+    """
+
+    def __init__(self, item: Any):
+        self._item = item
+
+    def open(self) -> Any:
+        return self._item
 
 
 class StepLoader:
@@ -131,25 +182,37 @@ class StepLoader:
 
     Lightning fetches nothing ahead from a sized loader. That matters: a step fetched ahead would get
     its rollouts from the policy of one update before.
+
+    Args:
+        steps: What to go through.
+        per_update: Steps of one update. The place is kept in updates, so it is found again when another
+            number of processes cuts an update into other micro-batches.
     """
 
-    def __init__(self, steps: Sequence[Any]):
-        self.steps = steps
+    def __init__(self, steps: Sequence[Any], per_update: int = 1):
+        self.steps, self.per_update = steps, per_update
         self._first = self._next = 0
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Sealed]:
         # Only a restored state starts midway: Lightning takes the last step without asking for a
         # further one, so an earlier pass may never have seen its own end.
         first, self._first = self._first, 0
         for index in range(first, len(self.steps)):
             self._next = index + 1
-            yield self.steps[index]
+            yield Sealed(self.steps[index])
 
     def state_dict(self) -> dict[str, int]:
-        return {"next": self._next}
+        return {"next": self._next, "per_update": self.per_update}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self._first = self._next = state["next"]
+        updates, rest = divmod(state["next"], state["per_update"])
+        if rest and state["per_update"] != self.per_update:
+            raise ConfigError(
+                "resume: the checkpoint was written within an update, which now has "
+                f"{self.per_update} micro-batches a process instead of {state['per_update']}; resume with as "
+                "many processes as before"
+            )
+        self._first = self._next = updates * self.per_update + rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,65 +13,75 @@ from ..checks import positive_int
 from ..sampling.canvas import collate
 from ..types import Prompt
 from .base import ProblemDataModule
-from .schedule import SFTSchedule, SFTStep, StepLoader
+from .schedule import Sealed, SFTSchedule, SFTStep, StepLoader
 
 
 @dataclass(frozen=True)
 class SFTBatch:
-    """B rows: left-padded prompts, and responses filled up with end-of-sequence tokens."""
+    """B rows: left-padded prompts, and responses filled up with end-of-sequence tokens.
+
+    They are the rows [start, start + B) of the ``of`` rows of update ``update``; None: all of them.
+    """
 
     prompt_ids: Tensor  # [B, Q] int64
     prompt_mask: Tensor  # [B, Q] bool
     response: Tensor  # [B, C] int64
-    step: int
+    update: int = 0
+    start: int = 0
+    of: int | None = None
 
 
 class SFTDataModule(ProblemDataModule):
     """Prompts with their traces.
 
     Args:
-        steps: Micro-batches in the run.
-        batch_size: Rows of a micro-batch on one process.
-        accumulate: Micro-batches of an update.
+        steps: Updates in the run.
+        batch_size: Rows of an update, of all processes together.
+        rows_per_step: Most rows of a micro-batch on one process.
         **common: See :class:`ProblemDataModule`.
     """
 
     hints = False
 
-    def __init__(self, *, steps: int, batch_size: int, accumulate: int = 1, **common: Any):
+    def __init__(self, *, steps: int, batch_size: int, rows_per_step: int, **common: Any):
         super().__init__(**common)
         self.steps = positive_int("algo.steps", steps)
-        self.batch_size = batch_size
-        self.accumulate = positive_int("algo.accumulate", accumulate)
+        self.batch_size, self.rows_per_step = batch_size, rows_per_step
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit":
-            self.pace(self.accumulate, self.validate_every * self.accumulate)
+            slots = self._schedule().slots
+            self.pace(slots, self.validate_every * slots)
 
-    def train_dataloader(self) -> StepLoader:
-        return StepLoader(
-            SFTSchedule(
-                len(self._train),
-                steps=self.steps,
-                batch_size=self.batch_size,
-                seed=self.seed,
-                rank=self.trainer.global_rank,
-                world=self.trainer.world_size,
-            )
+    def _schedule(self) -> SFTSchedule:
+        return SFTSchedule(
+            len(self._train),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            rows_per_step=self.rows_per_step,
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
         )
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def train_dataloader(self) -> StepLoader:
+        schedule = self._schedule()
+        return StepLoader(schedule, per_update=schedule.slots)
+
+    def on_after_batch_transfer(self, batch: Sealed, dataloader_idx: int) -> Any:
+        batch = batch.open()
         if not isinstance(batch, SFTStep):
             return batch
         device = self.trainer.lightning_module.device
-        return self.collate([self._train[i] for i in batch.indices], device, batch.step)
+        rows = [self._train[i] for i in batch.indices]
+        return replace(self.collate(rows, device), update=batch.update, start=batch.start, of=self.batch_size)
 
-    def collate(self, prompts: Sequence[Prompt], device: torch.device, step: int = 0) -> SFTBatch:
+    def collate(self, prompts: Sequence[Prompt], device: torch.device) -> SFTBatch:
         policy = self.policy
         tensors = collate(prompts, policy.pad_id, device)
         response = torch.full((len(prompts), self.length), policy.eos_id)
         for row, prompt in enumerate(prompts):
             ids = prompt.response[: self.length]
             response[row, : len(ids)] = torch.tensor(ids)
-        return SFTBatch(tensors.ids, tensors.mask, response.to(device), step)
+        return SFTBatch(tensors.ids, tensors.mask, response.to(device))

@@ -108,9 +108,9 @@ class Policy(nn.Module):
         finally:
             self.model = current
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, state_dict: dict[str, Tensor] | None = None) -> None:
         """Write an ordinary Hugging Face folder (safetensors); with LoRA, an adapter folder."""
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, state_dict=state_dict)
         self.tokenizer.save_pretrained(folder)
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import Tensor
 
 from ..checks import ConfigError
 from ..evaluation.decoding import decode
 from ..models import Policy
+from ..models.sharding import fully_sharded
 from ..types import Prompt
+from .gradients import loss_scale, norm_after_step, norm_before_step
 
 
 class DiffusionModule(L.LightningModule):
@@ -42,6 +47,11 @@ class DiffusionModule(L.LightningModule):
         self._sums: dict[str, list[float]] = {}
         self._logged_step = 0
 
+    def configure_model(self) -> None:
+        """Split the weights over the processes where the strategy leaves that to the module (FSDP2)."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            fully_sharded(self.policy, self.device_mesh["data_parallel"])
+
     def configure_optimizers(self):
         trainable = [p for p in self.policy.parameters() if p.requires_grad]
         optimizer = self.make_optimizer(trainable)
@@ -63,6 +73,13 @@ class DiffusionModule(L.LightningModule):
                 f"missing, unknown or of another shape, e.g. {wrong[0]}"
             )
 
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self.compute_loss(batch) * loss_scale(self.trainer)
+
+    @abstractmethod
+    def compute_loss(self, batch: Any) -> Tensor:
+        """The loss of one micro-batch on this process; an update learns from the mean over all of them."""
+
     def on_train_start(self) -> None:
         self._sums.clear()
         self._logged_step = self.trainer.global_step
@@ -73,26 +90,34 @@ class DiffusionModule(L.LightningModule):
             self._sums.setdefault(name, []).append(float(value))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        grads = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        if grads:
-            self.accumulate({"grad_norm": torch.nn.utils.get_total_norm(grads)})
+        # DeepSpeed's engine calls this for every micro-batch.
+        if (norm := norm_before_step(self.trainer, self.policy.parameters())) is not None:
+            self.accumulate({"grad_norm": norm})
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.global_step == self._logged_step:
             return  # still accumulating gradients
         self._logged_step = self.trainer.global_step
-        for name, values in self._sums.items():
-            value = max(values) if name.endswith("_max") else sum(values) / len(values)
+        if (norm := norm_after_step(self.trainer)) is not None:
+            self.accumulate({"grad_norm": norm})
+        for name, value in self._over_processes(self._sums).items():
             self.log(f"train/{name}", value, batch_size=1)
         self._sums.clear()
 
+    def _over_processes(self, sums: dict[str, list[float]]) -> dict[str, float]:
+        """The update's metrics: means over micro-batches and processes, maxima of names that end in _max."""
+        largest = {name: max(values) for name, values in sums.items() if name.endswith("_max")}
+        mean = {name: sum(values) / len(values) for name, values in sums.items() if name not in largest}
+        return {**self.reduce(mean, "mean"), **self.reduce(largest, "max")}
+
+    def reduce(self, metrics: dict[str, float], how: str) -> dict[str, float]:
+        """``metrics`` reduced ("mean", "sum", "max") over all processes, in one collective."""
+        local = torch.tensor(list(metrics.values()), device=self.device, dtype=torch.float64)
+        if local.numel():
+            local = self.trainer.strategy.reduce(local, reduce_op=how)
+        return dict(zip(metrics, local.tolist(), strict=True))
+
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
-        self._decode(prompts, "val")
-
-    def test_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
-        self._decode(prompts, "test")
-
-    def _decode(self, prompts: Sequence[Prompt], stage: str) -> None:
         result = decode(self.policy, self.decoder, self.reward, prompts, seed=self.seed)
         for name, value in result.means().items():
-            self.log(f"{stage}/{name}", value, on_epoch=True, sync_dist=True, batch_size=len(prompts))
+            self.log(f"val/{name}", value, on_epoch=True, sync_dist=True, batch_size=len(prompts))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..types import LossInputs, RolloutBatch
@@ -38,7 +37,7 @@ class PolicyOptimization(DiffusionModule):
         if loss.needs_reference:
             self.policy.keep_reference()
 
-    def training_step(self, batch: RolloutBatch, batch_idx: int) -> Tensor:
+    def compute_loss(self, batch: RolloutBatch) -> Tensor:
         estimate = self.logprobs(self.policy, batch, batch.inner)
         inputs = LossInputs(
             logps=estimate.logps,
@@ -66,8 +65,7 @@ class PolicyOptimization(DiffusionModule):
 
     def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
         """Means (sums for counts) over all processes, in one collective."""
-        local = torch.tensor(list(metrics.values()), device=self.device, dtype=torch.float64)
-        mean = dict(zip(metrics, self.trainer.strategy.reduce(local, reduce_op="mean").tolist(), strict=True))
+        mean = self.reduce(metrics, "mean")
         world = self.trainer.world_size
         result = {name: value * world if name in COUNTS else value for name, value in mean.items()}
         if result["resampled"]:

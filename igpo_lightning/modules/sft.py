@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,9 @@ from ..sampling.canvas import attention_of
 from ..seeding import torch_rng
 from ..types import Prompt
 from .base import DiffusionModule
+
+if TYPE_CHECKING:
+    from ..data.sft_data import SFTBatch
 
 
 class MaskedDiffusionSFT(DiffusionModule):
@@ -30,23 +33,26 @@ class MaskedDiffusionSFT(DiffusionModule):
         super().__init__(**common)
         self.min_ratio = min_ratio
 
-    def training_step(self, batch, batch_idx: int) -> Tensor:
-        loss, right = self.denoise(batch, "sft-mask", batch.step)
+    def compute_loss(self, batch: SFTBatch) -> Tensor:
+        loss, right = self.denoise(batch, "sft-mask", batch.update, 0)
         self.accumulate({"loss": loss.detach(), "token_accuracy": right})
         return loss
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
         batch = self.trainer.datamodule.collate(prompts, self.device)
-        loss, right = self.denoise(batch, "sft-val-mask", batch_idx)
+        loss, right = self.denoise(batch, "sft-val-mask", batch_idx, self.global_rank)
         for name, value in (("loss", loss), ("token_accuracy", right)):
             self.log(f"val/{name}", value, on_epoch=True, sync_dist=True, batch_size=len(prompts))
         super().validation_step(prompts, batch_idx)
 
-    def denoise(self, batch, purpose: str, index: int) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy on masked response tokens of a batch; masks are named by (purpose, index)."""
-        rng = torch_rng(self.seed, purpose, index, self.global_rank)
-        ratio, masked = draw_masks(batch.response.shape, self.min_ratio, rng)
-        ratio, masked = ratio.to(self.device), masked.to(self.device)
+    def denoise(self, batch: SFTBatch, purpose: str, *identity: int) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy on masked response tokens of a batch; masks are named by the rest."""
+        rng = torch_rng(self.seed, purpose, *identity)
+        # For the whole update, and then this part of it: the same masks however it is cut.
+        mine = slice(batch.start, batch.start + len(batch.response))
+        rows = batch.of or len(batch.response)
+        ratio, masked = draw_masks((rows, batch.response.shape[1]), self.min_ratio, rng)
+        ratio, masked = ratio[mine].to(self.device), masked[mine].to(self.device)
         width = batch.response.shape[1]
         canvas = torch.cat([batch.prompt_ids, batch.response.masked_fill(masked, self.policy.mask_id)], dim=1)
         positions = torch.cat([torch.zeros_like(batch.prompt_ids, dtype=torch.bool), masked], dim=1)
@@ -58,7 +64,7 @@ class MaskedDiffusionSFT(DiffusionModule):
         return (losses * weights).sum() / masked.numel(), right.sum() / max(len(right), 1)
 
 
-def draw_masks(shape: torch.Size, min_ratio: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_masks(shape: tuple[int, int], min_ratio: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Masking ratios [B, 1] and masks [B, C].
 
     t is uniform on (min_ratio, 1] for every row, but spread evenly over the batch (one draw per

@@ -77,7 +77,7 @@ def test_a_trace_that_does_not_end_in_its_answer(refusal, tmp_path):
 @pytest.mark.parametrize("override, message", [
     ("algo.group_size=1", "algo.group_size=1: advantages are relative to the group's mean reward"),
     ("sampler.steps=3", "sampler.steps=3: must be a multiple of the 2 blocks"),
-    ("algo.prompts_per_step=3", "algo.prompts_per_window=4: must be a multiple of 1 processes"),
+    ("algo.prompts_per_window=0", "algo.prompts_per_window=0: expected a whole number of at least 1"),
     ("algo.updates_per_pass=3", "algo.updates_per_pass=3: must divide the 2 micro-batches of a pass"),
     ("resume=absent.ckpt", "resume=absent.ckpt: no such file"),
     ("model.lora={rank: 2, alpha: 4, targets: [query]}", "model.lora.targets: ['query'] match no"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fakes import LORA, encoded, engine, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
 
+from igpo_lightning.evaluation.heldout import HeldOutAccuracy
 from igpo_lightning.algos.logprobs import RandomMasking
 
 
@@ -53,9 +54,9 @@ def test_training_leaves_the_global_generators_alone(tmp_path, fit):
     torch.manual_seed(11)
     before = global_state()
     module, data = fit(tiny_policy())
-    run = trainer(tmp_path)
-    run.fit(module, datamodule=data)
-    run.test(module, datamodule=data, verbose=False)
+    heldout = HeldOutAccuracy()
+    trainer(tmp_path, callbacks=[heldout]).fit(module, datamodule=data)
+    assert heldout.before.n == heldout.after.n == 4
     assert global_state() == before
 
 

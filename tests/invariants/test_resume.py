@@ -89,14 +89,14 @@ def test_other_policy_optimisations_killed_within_a_window(tmp_path, options):
     assert len(after(rows, 3)) >= run.global_step - 4
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_fine_tuning(tmp_path, accumulate):
+@pytest.mark.parametrize("slots", [1, 2])
+def test_fine_tuning(tmp_path, slots):
     def make():
-        return sft_fit(tiny_policy(), steps=12, accumulate=accumulate)
+        return sft_fit(tiny_policy(), steps=12, slots=slots)
 
     whole, rows, run = fitted(tmp_path / "whole", make)
     resumed, resumed_rows, _ = fitted(tmp_path / "resumed", make, kill_after=3)
-    assert run.global_step == 12 // accumulate
+    assert run.global_step == 12
     assert torch.equal(whole, resumed)
     assert after(resumed_rows, 3) == after(rows, 3)
     assert len(after(rows, 3)) >= run.global_step - 4

@@ -6,6 +6,10 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.schedule import RolloutSchedule, SFTSchedule, Shuffled, StepLoader
 
 
+def opened(batches):
+    return [batch.open() for batch in batches]
+
+
 def rollouts(size=20, **changes):
     options = {"windows": 5, "prompts_per_window": 6, "prompts_per_step": 2, "inner_updates": 3, "seed": 0}
     return RolloutSchedule(size, **{**options, **changes})
@@ -46,14 +50,10 @@ def test_the_shares_of_the_processes_make_up_the_window(world):
 
 
 def test_no_ragged_window():
-    with pytest.raises(
-        ConfigError, match=r"algo.prompts_per_window=6: must be a multiple of 1 processes x .*=4; nearest: 4"
-    ):
-        rollouts(prompts_per_step=4)
-    with pytest.raises(ConfigError, match=r"must be a multiple of 2 processes x .*=2; nearest: 4"):
-        rollouts(world=2)
-    with pytest.raises(ConfigError, match=r"nearest: 8"):
-        rollouts(prompts_per_step=8)
+    with pytest.raises(ConfigError, match=r"prompts_per_window=6: must be a multiple of the 4 .*nearest: 4"):
+        rollouts(world=4)
+    with pytest.raises(ConfigError, match=r"multiple of the 8 processes; nearest: 8"):
+        rollouts(world=8)
     with pytest.raises(
         ConfigError, match=r"algo.prompts_per_window: 6 asked for at once, but .* only 5 rows"
     ):
@@ -61,15 +61,35 @@ def test_no_ragged_window():
 
 
 def test_fine_tuning_steps():
-    schedule = SFTSchedule(10, steps=7, batch_size=4, seed=0)
-    assert [s.step for s in schedule] == list(range(7))
+    schedule = SFTSchedule(10, steps=7, batch_size=4, rows_per_step=4, seed=0)
+    assert [s.update for s in schedule] == list(range(7))
     assert all(len(set(s.indices)) == 4 for s in schedule)
     rows = schedule[0].indices + schedule[1].indices
     assert len(set(rows)) == 8  # two batches an epoch
-    halves = [SFTSchedule(10, steps=7, batch_size=2, seed=0, rank=r, world=2) for r in (0, 1)]
-    assert all(a.indices + b.indices == s.indices for a, b, s in zip(*halves, schedule, strict=True))
     with pytest.raises(ConfigError, match=r"algo.batch_size: 12 asked"):
-        SFTSchedule(10, steps=1, batch_size=12, seed=0)
+        SFTSchedule(10, steps=1, batch_size=12, rows_per_step=4, seed=0)
+
+
+@pytest.mark.parametrize("world, rows, slots", [(1, 4, 1), (1, 1, 4), (2, 4, 1), (2, 1, 2), (4, 3, 1)])
+def test_an_update_sees_the_same_rows_however_it_is_cut(world, rows, slots):
+    """Ranks, then slots, then rows: in this order they are the update's rows."""
+    whole = SFTSchedule(10, steps=3, batch_size=4, rows_per_step=4, seed=0)
+    parts = [
+        SFTSchedule(10, steps=3, batch_size=4, rows_per_step=rows, seed=0, rank=r, world=world)
+        for r in range(world)
+    ]
+    assert {part.slots for part in parts} == {slots}
+    for update, step in enumerate(whole):
+        mine = [part[update * slots + slot] for part in parts for slot in range(slots)]
+        assert sum((s.indices for s in mine), ()) == step.indices
+        assert [s.start for s in mine] == list(range(0, 4, 4 // len(mine)))
+
+
+def test_the_largest_micro_batches_that_fit():
+    assert rollouts(prompts_per_step=4).step_size == 3
+    assert rollouts(prompts_per_step=100).slots == 1
+    assert rollouts(prompts_per_step=4, world=2).step_size == 3
+    assert rollouts(prompts_per_step=2, world=2).slots == 3
 
 
 def test_a_far_draw_needs_no_history():
@@ -81,25 +101,34 @@ def test_a_far_draw_needs_no_history():
 def test_a_loader_goes_on_where_its_state_was_taken():
     loader = StepLoader(list("abcde"))
     iterator = iter(loader)
-    assert list(islice(iterator, 2)) == ["a", "b"]
+    assert opened(islice(iterator, 2)) == ["a", "b"]
     state = loader.state_dict()
-    assert [next(iterator), next(iterator)] == ["c", "d"]
+    assert opened(islice(iterator, 2)) == ["c", "d"]
     resumed = StepLoader(list("abcde"))
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state
-    assert list(resumed) == ["c", "d", "e"]
-    assert list(resumed) == list("abcde")  # once only
+    assert opened(resumed) == ["c", "d", "e"]
+    assert opened(resumed) == list("abcde")  # once only
+
+
+def test_a_place_is_kept_in_updates():
+    half_way = {"next": 4, "per_update": 2}
+    loader = StepLoader(list("abc"), per_update=1)
+    loader.load_state_dict(half_way)
+    assert opened(loader) == ["c"]
+    with pytest.raises(ConfigError, match="now has 1 micro-batches a process instead of 2; resume with as many"):
+        loader.load_state_dict({"next": 3, "per_update": 2})
 
 
 def test_a_loader_starts_over_even_if_the_last_pass_was_not_asked_for_its_end():
     """Lightning counts to the loader's length and asks for nothing beyond."""
     loader = StepLoader(list("abc"))
     for _ in range(3):
-        assert list(islice(iter(loader), 3)) == list("abc")
+        assert opened(islice(iter(loader), 3)) == list("abc")
     assert len(loader) == 3
 
 
 def test_at_its_end_a_loader_has_nothing_left():
     loader = StepLoader(list("abc"))
-    loader.load_state_dict({"next": 3})
+    loader.load_state_dict({"next": 3, "per_update": 1})
     assert list(loader) == []

@@ -55,7 +55,7 @@ def test_every_due_validation_takes_place(tmp_path, validate_every, count):
 
 
 def test_fine_tuning(tmp_path):
-    module, data = sft_fit(tiny_policy(), steps=24, accumulate=2)
+    module, data = sft_fit(tiny_policy(), steps=12, slots=2)
     rows, fit = logged(tmp_path, module, data)
     assert fit.global_step == 12
     assert len(rows_with(rows, "train/loss")) == len(rows_with(rows, "train/token_accuracy")) == 12

@@ -1,0 +1,85 @@
+"""Held-out accuracy before and after training, measured inside the fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from ..reporting.summary import Accuracy
+from ..types import Prompt
+from .decoding import decode
+
+
+class HeldOutAccuracy(Callback):
+    """Decodes the test problems when training starts and when it ends.
+
+    It happens within ``fit``, by the processes and with the weights, split or not, that train. A
+    ``Trainer.test`` before the fit would set up the strategy twice, and DeepSpeed's set-up for
+    inference rounds the weights that training then starts from.
+
+    Args:
+        before: What is known of the weights training starts from; measured if None. A resumed run
+            takes it from its checkpoint.
+
+    Attributes:
+        before, after: Accuracies; None where not measured.
+    """
+
+    def __init__(self, before: Accuracy | None = None):
+        self.before, self.after = before, None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.before is None:
+            self.before = self._measure(trainer, module)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.after = self._measure(trainer, module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"before": self.before and [self.before.value, self.before.n]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["before"]:
+            self.before = Accuracy(*state_dict["before"])
+
+    @torch.no_grad()
+    def _measure(self, trainer: Trainer, module: Any) -> Accuracy | None:
+        problems = trainer.datamodule.test_problems
+        if not problems:
+            return None
+        started, training = time.monotonic(), module.training
+        _show(trainer, "held-out problems ...")
+        module.eval()
+        with trainer.precision_plugin.forward_context():
+            right = self._right(trainer, module, problems)
+        module.train(training)
+        accuracy = Accuracy(right / len(problems), len(problems))
+        _show(trainer, f"held-out accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
+        return accuracy
+
+    @staticmethod
+    def _right(trainer: Trainer, module: Any, problems: Sequence[Prompt]) -> float:
+        """Problems solved by all processes together, each decoding its share."""
+        rank, world, batch = trainer.global_rank, trainer.world_size, trainer.datamodule.eval_batch
+        mine = problems[rank::world]
+        # Sharded weights need as many model calls on every process: a short share repeats a problem.
+        padded = [*mine, *problems[: -(-len(problems) // world) - len(mine)]]
+        right = 0.0
+        for start in range(0, len(padded), batch):
+            part = padded[start : start + batch]
+            found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
+            right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
+        total = torch.tensor(right, dtype=torch.float64, device=module.device)
+        return float(trainer.strategy.reduce(total, reduce_op="sum"))
+
+
+def _show(trainer: Trainer, text: str) -> None:
+    """Through the callback that owns the console, if there is one."""
+    for callback in trainer.callbacks:
+        if hasattr(callback, "show"):
+            callback.show(text)

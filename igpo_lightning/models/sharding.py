@@ -1,0 +1,55 @@
+"""Policies whose weights are split over processes: splitting them, and putting them together again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from .policy import Policy
+
+
+def fully_sharded(policy: Policy, mesh: DeviceMesh) -> Policy:
+    """FSDP2: a decoder layer's weights are gathered when it is used, the rest with the whole policy."""
+    if not isinstance(policy, FSDPModule):
+        for layer in policy.network.model.layers:
+            fully_shard(layer, mesh=mesh)
+        fully_shard(policy, mesh=mesh)
+    return policy
+
+
+def full_state_dict(policy: Policy) -> dict[str, Tensor]:
+    """The whole ``policy.model.state_dict()``, on the CPU of the first process; empty on the others.
+
+    All processes must call it. Only weights of one layer at a time (ZeRO-3), or one tensor (FSDP2), are
+    gathered on a GPU.
+    """
+    if isinstance(policy, FSDPModule):
+        return get_model_state_dict(
+            policy.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+        )
+    state = {name: value.detach() for name, value in policy.model.state_dict(keep_vars=True).items()}
+    partitioned = {name: p for name, p in policy.model.named_parameters() if hasattr(p, "ds_id")}
+    for name, parameter in partitioned.items():
+        state[name] = _gathered(parameter)
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    return {name: value.cpu() for name, value in state.items()} if first else {}
+
+
+def save_policy(policy: Policy, folder: str | Path) -> None:
+    """:meth:`Policy.save` from however many processes hold the weights; all of them must call it."""
+    state = full_state_dict(policy)
+    if state:
+        policy.save(folder, state_dict=state)
+
+
+def _gathered(parameter: nn.Parameter) -> Tensor:
+    """A copy of a parameter that ZeRO-3 has split."""
+    from deepspeed.zero import GatheredParameters
+
+    with GatheredParameters([parameter]):
+        return parameter.detach().cpu().clone()

@@ -1,0 +1,40 @@
+"""Gradients under every strategy: their scale and their norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+
+def loss_scale(trainer: Trainer) -> int:
+    """What a micro-batch's loss must be multiplied by, so that an update's gradient is the mean over its
+    micro-batches.
+
+    Lightning divides every loss by their number, and so does the DeepSpeed engine once more: at N
+    micro-batches its gradients, and what clipping compares, would be N times too small.
+    """
+    return trainer.accumulate_grad_batches if isinstance(trainer.strategy, DeepSpeedStrategy) else 1
+
+
+def norm_before_step(trainer: Trainer, parameters: Iterable[nn.Parameter]) -> float | None:
+    """L2 norm of the whole gradient before clipping; None where :func:`norm_after_step` knows it."""
+    if isinstance(trainer.strategy, DeepSpeedStrategy):
+        return None  # the engine keeps the gradients to itself
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads:
+        return None
+    norm = torch.nn.utils.get_total_norm(grads)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def norm_after_step(trainer: Trainer) -> float | None:
+    """What the DeepSpeed engine found the norm to be in its last step; None for other strategies."""
+    if not isinstance(trainer.strategy, DeepSpeedStrategy):
+        return None
+    norm = trainer.strategy.deepspeed_engine.get_global_grad_norm()
+    return None if norm is None else float(norm)
