@@ -16,6 +16,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from igpo_lightning.files import write_atomic
+
 PACKAGES = (
     "igpo-lightning", "torch", "lightning", "hydra-core", "omegaconf", "transformers", "tokenizers",
     "safetensors", "peft", "datasets", "numpy", "math-verify", "deepspeed", "reasoning-gym", "wandb",
@@ -36,8 +38,8 @@ def write(folder: str | Path, cfg: DictConfig) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    _write_atomic(folder / "provenance.json", json.dumps(collect(cfg), indent=2) + "\n")
+    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    write_atomic(folder / "provenance.json", json.dumps(collect(cfg), indent=2) + "\n")
 
 
 def collect(cfg: DictConfig) -> dict[str, Any]:
@@ -107,9 +109,3 @@ def _gpu_names() -> list[str]:
     import torch  # a run has loaded it by now; importing this module must not
 
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -24,6 +24,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from . import provenance
+from .checkpoints import checked, newest
 from .checks import ConfigError
 from .config import find_conf
 from .evaluation.heldout import HeldOutAccuracy
@@ -32,7 +33,9 @@ from .models.sharding import save_policy
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
 from .reporting.summary import Accuracy, Stage, Summary
+from .stopping import Stopped, stop_on_sigterm
 
+CHECKPOINTS = "checkpoints"  # folder within a stage's own
 MODEL = "model"  # folder of a stage's trained weights, within the stage's own folder
 
 
@@ -46,10 +49,15 @@ def run(cfg: DictConfig) -> float | None:
     _quieten()
     _check_folder(cfg, folder)
     try:
-        return _run_stages(cfg, folder)
+        with stop_on_sigterm():
+            return _run_stages(cfg, folder)
     except KeyboardInterrupt:
         print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
         raise
+    except Stopped as stopped:
+        if _is_first_process():
+            print(f"\n{stopped}; to go on, repeat the command with output_dir={folder} resume=auto")
+        return None
 
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
@@ -171,15 +179,13 @@ def build_policy(cfg: DictConfig, source: Any) -> Policy:
 
 
 def checkpoint_of(cfg: DictConfig) -> str | None:
-    """The checkpoint that ``resume`` names; "auto" is the newest one of ``output_dir``, or none."""
+    """The checkpoint that ``resume`` names; "auto" is the newest good one of ``output_dir``, or none."""
     if cfg.resume is None:
         return None
     if cfg.resume == "auto":
-        last = Path(cfg.output_dir) / "checkpoints" / "last.ckpt"
-        return str(last) if last.is_file() else None
-    if not Path(cfg.resume).is_file():
-        raise ConfigError(f"resume={cfg.resume}: no such file; give a .ckpt file or auto")
-    return str(cfg.resume)
+        found = newest(Path(cfg.output_dir) / CHECKPOINTS)
+        return found and str(found)
+    return str(checked(Path(cfg.resume)))
 
 
 def _warm_start_config(cfg: DictConfig) -> DictConfig:

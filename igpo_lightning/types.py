@@ -124,13 +124,20 @@ class RolloutBatch:
 
     _BY_VIEW = ("old_logps", "ref_logps", "keep")  # prompt axis 1; all other tensors have it at 0
 
+    @classmethod
+    def prompt_axis(cls, name: str) -> int:
+        """Which axis of the tensor ``name`` counts prompts."""
+        return 1 if name in cls._BY_VIEW else 0
+
     def rows(self, start: int, stop: int, *, inner: int = 0, slot: int = 0) -> RolloutBatch:
         """The micro-batch of prompts [start, stop), as pass ``inner`` over the window."""
         parts: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, Tensor):
-                parts[f.name] = value[:, start:stop] if f.name in self._BY_VIEW else value[start:stop]
+                parts[f.name] = value.narrow(
+                    self.prompt_axis(f.name), start, min(stop, len(self.prompt_ids)) - start
+                )
         return replace(self, **parts, inner=inner, slot=slot)
 
     def view(self, name: str) -> Tensor | None:

@@ -93,6 +93,22 @@ class ProblemDataModule(L.LightningDataModule):
         if self.val_size == 0:
             self.trainer.limit_val_batches = 0
 
+    def step_loader(self, schedule: Sequence[Any], per_update: int) -> StepLoader:
+        """A training loader that tells the callbacks when one update is done and the next not begun."""
+        return StepLoader(schedule, per_update, self._between_updates)
+
+    def _between_updates(self) -> None:
+        for callback in self.trainer.callbacks:
+            if hook := getattr(callback, "between_updates", None):
+                hook(self.trainer)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        # Rows are logged under the number of updates done. Lightning keeps a count of its own for that,
+        # which is one too high after a resume at a step where a validation was due.
+        if self.trainer.training:
+            self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.trainer.global_step
+        return batch
+
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # steps are indices and prompts; tensors are made on the device itself
 

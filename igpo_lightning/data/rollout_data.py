@@ -7,9 +7,11 @@ from typing import Any
 from ..checks import ConfigError, positive_int
 from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
+from ..sampling.lockstep import gather_objects
 from ..types import RolloutBatch, SampleRecord
 from .base import ProblemDataModule
 from .schedule import RolloutSchedule, RolloutStep, Sealed, StepLoader
+from .window_state import share
 
 
 class RolloutDataModule(ProblemDataModule):
@@ -78,7 +80,7 @@ class RolloutDataModule(ProblemDataModule):
 
     def train_dataloader(self) -> StepLoader:
         schedule = self._schedule()
-        return StepLoader(schedule, per_update=schedule.slots // self.updates_per_pass)
+        return self.step_loader(schedule, per_update=schedule.slots // self.updates_per_pass)
 
     def on_after_batch_transfer(self, batch: Sealed, dataloader_idx: int) -> Any:
         batch = batch.open()
@@ -107,11 +109,13 @@ class RolloutDataModule(ProblemDataModule):
         return sample_records(self.policy, prompts, self.window, count)
 
     def state_dict(self) -> dict[str, Any]:
+        """The rollouts of all processes, so that any number of them can go on; a collective."""
         window = None if self.window is None else self.window.state_dict()
-        return {"window": window, "indices": list(self._window_indices), "totals": dict(self._totals)}
+        mine = {"window": window, "indices": list(self._window_indices), "totals": dict(self._totals)}
+        return {"processes": gather_objects(mine)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        window = state_dict["window"]
-        self.window = None if window is None else RolloutBatch.from_state_dict(window)
-        self._window_indices = tuple(state_dict["indices"])
-        self._totals.update(state_dict["totals"])
+        mine = share(state_dict["processes"], self.trainer.global_rank, self.trainer.world_size)
+        self.window = None if mine["window"] is None else RolloutBatch.from_state_dict(mine["window"])
+        self._window_indices = tuple(mine["indices"])
+        self._totals.update(mine["totals"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -187,10 +187,17 @@ class StepLoader:
         steps: What to go through.
         per_update: Steps of one update. The place is kept in updates, so it is found again when another
             number of processes cuts an update into other micro-batches.
+        between_updates: Called before an update's first step, unless it is the very first: all that came
+            before is done by then, logging and validation included.
     """
 
-    def __init__(self, steps: Sequence[Any], per_update: int = 1):
-        self.steps, self.per_update = steps, per_update
+    def __init__(
+        self,
+        steps: Sequence[Any],
+        per_update: int = 1,
+        between_updates: Callable[[], None] = lambda: None,
+    ):
+        self.steps, self.per_update, self.between_updates = steps, per_update, between_updates
         self._first = self._next = 0
 
     def __len__(self) -> int:
@@ -201,6 +208,8 @@ class StepLoader:
         # further one, so an earlier pass may never have seen its own end.
         first, self._first = self._first, 0
         for index in range(first, len(self.steps)):
+            if index % self.per_update == 0 and index > first:
+                self.between_updates()
             self._next = index + 1
             yield Sealed(self.steps[index])
 

@@ -67,7 +67,7 @@ class SFTDataModule(ProblemDataModule):
 
     def train_dataloader(self) -> StepLoader:
         schedule = self._schedule()
-        return StepLoader(schedule, per_update=schedule.slots)
+        return self.step_loader(schedule, per_update=schedule.slots)
 
     def on_after_batch_transfer(self, batch: Sealed, dataloader_idx: int) -> Any:
         batch = batch.open()

@@ -17,6 +17,7 @@ from ..models import Policy
 from ..models.sharding import fully_sharded
 from ..types import Prompt
 from .gradients import loss_scale, norm_after_step, norm_before_step
+from .resuming import check_tensors, count_batches_anew, fingerprint
 
 
 class DiffusionModule(L.LightningModule):
@@ -46,6 +47,7 @@ class DiffusionModule(L.LightningModule):
         self.decoder, self.reward, self.seed = sampler.greedy(), reward, seed
         self._sums: dict[str, list[float]] = {}
         self._logged_step = 0
+        self._frozen = fingerprint(policy.named_parameters())
 
     def configure_model(self) -> None:
         """Split the weights over the processes where the strategy leaves that to the module (FSDP2)."""
@@ -60,18 +62,39 @@ class DiffusionModule(L.LightningModule):
         scheduler = self.make_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    @property
+    def strict_loading(self) -> bool:
+        return not self.policy.has_adapters  # a checkpoint of adapters leaves the frozen weights out
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """With adapters, only what is trained is saved; the rest is loaded from where it came from."""
+        checkpoint["frozen"] = self._frozen
+        checkpoint["batches_per_update"] = self.trainer.accumulate_grad_batches
+        if self._saves_adapters_only:
+            trained = self._trained
+            checkpoint["state_dict"] = {n: v for n, v in checkpoint["state_dict"].items() if n in trained}
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another model by name; sharded strategies load their weights themselves."""
-        own, saved = self.state_dict(), checkpoint.get("state_dict")
-        if saved is None:
-            return
-        shapes, expected = ({name: value.shape for name, value in state.items()} for state in (saved, own))
-        wrong = sorted(name for name in {*own, *saved} if shapes.get(name) != expected.get(name))
-        if wrong:
-            raise ConfigError(
-                f"resume={self.trainer.ckpt_path}: a checkpoint of another model: {len(wrong)} tensors are "
-                f"missing, unknown or of another shape, e.g. {wrong[0]}"
-            )
+        """Refuse a checkpoint of another model by name; count batches as this number of processes does."""
+        where = str(self.trainer.ckpt_path)
+        if (saved := checkpoint.get("state_dict")) is not None:  # sharded strategies load their own
+            own = self.state_dict()
+            trained = self._trained if self._saves_adapters_only else own
+            check_tensors(where, saved, {name: value for name, value in own.items() if name in trained})
+        if checkpoint["frozen"] != self._frozen:
+            raise ConfigError(f"resume={where}: its adapters belong to another base model than model.path")
+        before, now = checkpoint["batches_per_update"], self.trainer.accumulate_grad_batches
+        if before != now:
+            count_batches_anew(checkpoint["loops"], before, now)
+
+    @property
+    def _saves_adapters_only(self) -> bool:
+        # FSDP2's distributed checkpoints hold each process's part of everything.
+        return self.policy.has_adapters and not isinstance(self.trainer.strategy, ModelParallelStrategy)
+
+    @property
+    def _trained(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self.compute_loss(batch) * loss_scale(self.trainer)

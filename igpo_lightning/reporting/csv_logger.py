@@ -1,14 +1,17 @@
-"""Lightning's CSV logger, able to go on with the file of an interrupted run."""
+"""Lightning's CSV logger, able to go on with the file of an interrupted run, and to be killed at any moment."""
 
 from __future__ import annotations
 
 import csv
-import warnings
+import os
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger as LightningCSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+from igpo_lightning.files import cut_torn_line
 
 
 class CSVLogger(LightningCSVLogger):
@@ -19,23 +22,41 @@ class CSVLogger(LightningCSVLogger):
 
     def __init__(self, *args: Any, append: object = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._earlier = self._read() if append else []
+        self._append = bool(append)
 
     @property
-    def experiment(self) -> Any:
-        if not self._earlier:
-            return super().experiment
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Experiment logs directory")  # says they will be deleted
-            writer = super().experiment
-        if isinstance(writer, ExperimentWriter):  # processes other than the first have a stand-in
-            writer.metrics, self._earlier = self._earlier, []
-            writer.save()
-        return writer
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            self._experiment = _Writer(self.log_dir, self._append)
+        return self._experiment
 
-    def _read(self) -> list[dict[str, str]]:
-        path = Path(self.log_dir) / "metrics.csv"
-        if not path.exists():
-            return []
+
+class _Writer(ExperimentWriter):
+    """Never leaves fewer rows behind than it found, whenever the process dies."""
+
+    def __init__(self, log_dir: str, append: bool) -> None:
+        self._append = append
+        super().__init__(log_dir)
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if not self._append:
+            path.unlink(missing_ok=True)
+        elif path.is_file():
+            cut_torn_line(path)
+            with path.open(encoding="utf-8", newline="") as file:
+                self.metrics_keys = list(csv.DictReader(file).fieldnames or [])
+            if not self.metrics_keys:
+                path.unlink()  # killed before its header was there
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
         with path.open(encoding="utf-8", newline="") as file:
-            return [{key: cell for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+            rows = list(csv.DictReader(file))
+        new = path.with_name(path.name + ".new")
+        with new.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=fieldnames)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(new, path)

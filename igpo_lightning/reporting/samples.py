@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.files import cut_torn_line
 
 if TYPE_CHECKING:
     from igpo_lightning.types import SampleRecord
@@ -36,23 +37,25 @@ def append(path: str | Path, records: Iterable[SampleRecord]) -> None:
     """Add one line per record to ``path``, creating it and its folder if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        cut_torn_line(path)
     lines = [json.dumps(_row(record), ensure_ascii=False) + "\n" for record in records]
     with path.open("a", encoding="utf-8", errors="replace") as file:
         file.writelines(lines)
 
 
 def read(path: str | Path) -> tuple[Sample, ...]:
-    """All samples of a file, oldest first; none if there is no file. ConfigError names a bad line."""
+    """All different samples of a file, oldest first; none if there is no file. ConfigError names a bad line."""
     path = Path(path)
     if not path.exists():
         return ()
-    samples = []
+    samples: dict[Sample, None] = {}  # a resumed run writes the same lines once more
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
                 pieces = tuple((str(text), bool(hint)) for text, hint in row.pop("pieces"))
-                samples.append(Sample(pieces=pieces, **row))
+                samples[Sample(pieces=pieces, **row)] = None
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ConfigError(f"{path}:{number}: not a sample ({error})") from error
     return tuple(samples)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.files import write_atomic
 
 FILE = "summary.json"
 
@@ -69,7 +70,7 @@ class Summary:
     def save(self, folder: str | Path) -> Path:
         """Write ``folder/summary.json``."""
         path = Path(folder) / FILE
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_atomic(path, json.dumps(asdict(self), indent=2) + "\n")
         return path
 
     @classmethod

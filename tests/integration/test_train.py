@@ -9,6 +9,7 @@ import pytest
 import torch
 from fakes import TINY, TINY_RL, compose, tiny_policy
 
+from igpo_lightning.checkpoints import numbered
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
@@ -34,7 +35,13 @@ def program(folder, *overrides):
 
 def test_one_command_from_nothing_to_a_report(tmp_path):
     done = program(
-        tmp_path, "algo=igpo", "model=tiny", *TINY_RL, WARM_START, "callbacks.samples.every_n_windows=1"
+        tmp_path,
+        "algo=igpo",
+        "model=tiny",
+        *TINY_RL,
+        WARM_START,
+        "callbacks.samples.every_n_windows=1",
+        "callbacks.checkpoint.every=1",
     )
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "run"
@@ -49,9 +56,8 @@ def test_one_command_from_nothing_to_a_report(tmp_path):
     ):
         assert (folder / name).stat().st_size > 0, name
     for stage in (folder, folder / "sft"):
-        assert (stage / "metrics" / "metrics.csv").is_file() and (
-            stage / "checkpoints" / "last.ckpt"
-        ).is_file()
+        assert (stage / "metrics" / "metrics.csv").is_file()
+        assert numbered(stage / "checkpoints")[0].name == "update-00000003.ckpt"  # before the last update
         assert (stage / "model" / "model.safetensors").is_file() and (stage / "config.yaml").is_file()
     stages = json.loads((folder / "summary.json").read_text())["stages"]
     assert [s["name"] for s in stages] == ["sft", "igpo"]

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from fakes import LORA, MemoryLogger, engine, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
 from igpo_lightning.algos import TopEntropyHints
 from igpo_lightning.algos.logprobs import MeanField, RandomMasking
+from igpo_lightning.checkpoints import Checkpoints, newest
 
 
 class Killed(Exception):
@@ -30,10 +31,10 @@ def fitted(folder, make, kill_after=None):
     for attempt in ("killed", "resumed") if kill_after else ("whole",):
         module, data = make()
         logger = MemoryLogger()
-        keep = ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=0, save_last=True)
+        keep = Checkpoints(folder, every=1)
         callbacks = [keep] + [KillAfter(kill_after)] * (attempt == "killed")
         run = trainer(folder, callbacks=callbacks, enable_checkpointing=True, logger=logger)
-        resume = str(folder / "last.ckpt") if attempt == "resumed" else None
+        resume = str(newest(folder)) if attempt == "resumed" else None
         try:
             run.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except Killed:

@@ -205,18 +205,6 @@ def test_default_callbacks(tmp_path):
     assert group(tmp_path, "callbacks=none")["callbacks"] == {}
 
 
-def test_default_checkpoints_keep_the_last_one(tmp_path):
-    checkpoint = group(tmp_path, "callbacks.checkpoint.every_n_train_steps=3")["callbacks"]["checkpoint"]
-    trainer = pl.Trainer(
-        max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, callbacks=[checkpoint], logger=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    trainer.fit(Module(), datamodule=Rollouts(4))
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
-    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert saved["global_step"] == 6
-
-
 @pytest.mark.parametrize(
     ("name", "names"),
     [

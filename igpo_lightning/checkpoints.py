@@ -1,0 +1,214 @@
+"""Checkpoints that survive: written between updates, whole or not at all, the newest good one found again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+
+from .checks import ConfigError, positive_int
+from .sampling.lockstep import agree_any
+from .stopping import Stopped, listen, stop_requested
+
+PARTIAL = ".partial"  # what is still being written
+BEST = "best.ckpt"
+_MANIFEST = "complete.json"  # in folder checkpoints: names and sizes of their files
+_NUMBERED = re.compile(r"update-(\d+)\.ckpt")
+
+
+class Checkpoints(Checkpoint):
+    """Keeps the newest checkpoints of a run, and the best one.
+
+    It saves when the DataModule is about to fetch the next update's first batch: everything of the
+    updates before is then done and logged, their validation included, so that a resumed run logs the
+    very rows that the uninterrupted one does. (Lightning's ``ModelCheckpoint`` saves within a batch,
+    before its metrics reach the loggers.) A checkpoint appears under its name only when it is complete.
+
+    On SIGTERM it saves and ends the run.
+
+    Args:
+        folder: Where they go, as ``update-00000100.ckpt``; a file, or a folder if the strategy shards.
+        every: Updates from one to the next.
+        keep: How many of the newest are kept; older ones are deleted.
+        best: Metric of which ``best.ckpt`` has the largest value; None keeps no best one.
+    """
+
+    def __init__(self, folder: str | Path, every: int = 100, keep: int = 2, best: str | None = None):
+        self.folder = Path(folder)
+        self.every = positive_int("callbacks.checkpoint.every", every)
+        self.keep = positive_int("callbacks.checkpoint.keep", keep)
+        self.best = best
+        self._best_value = float("-inf")
+        self._improved = False
+        self._saved: int | None = None  # update of the last checkpoint
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
+            trainer.strategy.checkpoint_io = DirectIO()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        listen()
+        self._saved = trainer.global_step  # a resumed run need not save what it has just read
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.best) if self.best else None
+        if value is not None and float(value) > self._best_value:
+            self._best_value, self._improved = float(value), True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._improved:  # by the validation of the very last update
+            self._save(trainer, BEST)
+
+    def between_updates(self, trainer: Trainer) -> None:
+        """Called by the DataModule before it fetches an update's first batch."""
+        stop = agree_any(stop_requested(), trainer.strategy.root_device)
+        if self._improved:
+            self._improved = False
+            self._save(trainer, BEST)
+        new = trainer.global_step != self._saved
+        if new and (stop or trainer.global_step % self.every == 0):
+            self._save(trainer, f"update-{trainer.global_step:08d}.ckpt")
+            self._saved = trainer.global_step
+            if trainer.is_global_zero:
+                for old in numbered(self.folder)[self.keep :]:
+                    _remove(old)
+        if stop:
+            raise Stopped(f"stopped after update {trainer.global_step}")
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        final, partial = self.folder / name, self.folder / (name + PARTIAL)
+        if trainer.is_global_zero:
+            _remove(partial)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        trainer.strategy.barrier()
+        try:
+            trainer.save_checkpoint(partial)
+        except (OSError, RuntimeError) as error:
+            if trainer.is_global_zero:
+                _remove(partial)
+            kept = numbered(self.folder)
+            raise ConfigError(
+                f"checkpoint {final}: could not be written: {error}; "
+                + (f"{kept[0].name} is intact: " if kept else "")
+                + "make room, and repeat the command with resume=auto"
+            ) from error
+        if trainer.is_global_zero:
+            _finish(partial, final)
+        trainer.strategy.barrier()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_value": self._best_value}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best_value = state_dict["best_value"]
+
+
+class DirectIO(TorchCheckpointIO):
+    """Writes straight to its file: Lightning's own holds a second copy of everything in memory first."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with open(path, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, newest first; ``best.ckpt`` and unfinished ones are not among them."""
+    found = [(int(match[1]), path) for path in folder.glob("*") if (match := _NUMBERED.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint that is undamaged; damaged ones are told of and passed over."""
+    for path in numbered(folder):
+        if (fault := damage(path)) is None:
+            return path
+        warnings.warn(f"{path}: {fault}; going on from the one before", stacklevel=2)
+    return None
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None: archives are checked by their CRC sums, folders
+    by the list of their files."""
+    if path.is_dir():
+        return _folder_damage(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        return f"truncated or not a checkpoint ({error})"
+    return f"damaged ({bad})" if bad else None
+
+
+def checked(path: Path, key: str = "resume") -> Path:
+    """``path``, if it is an undamaged checkpoint of this program.
+
+    Raises:
+        ConfigError: It is missing, damaged, or something else.
+    """
+    if not path.exists():
+        raise ConfigError(f"{key}={path}: no such file; give a checkpoint or auto")
+    if fault := damage(path):
+        raise ConfigError(f"{key}={path}: {fault}; resume=auto takes the newest undamaged one")
+    if path.is_file():
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # unpickling raises whatever it likes
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError(f"{key}={path}: not a checkpoint of this program ({reason})") from None
+        if not isinstance(content, dict) or not {"state_dict", "loops"} <= set(content):
+            raise ConfigError(f"{key}={path}: not a checkpoint of a training run (no state_dict and loops)")
+    return path
+
+
+def _folder_damage(path: Path) -> str | None:
+    try:
+        sizes = json.loads((path / _MANIFEST).read_text())
+    except (OSError, ValueError):
+        return f"not a complete checkpoint (no {_MANIFEST})"
+    for name, size in sizes.items():
+        if not (path / name).is_file() or (path / name).stat().st_size != size:
+            return f"damaged ({name} is missing or not of {size} bytes)"
+    return None
+
+
+def _finish(partial: Path, final: Path) -> None:
+    """Give a written checkpoint its name, in one step."""
+    if partial.is_dir():
+        files = [path for path in partial.rglob("*") if path.is_file()]
+        _sync(files)
+        sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
+        (partial / _MANIFEST).write_text(json.dumps(sizes, indent=1))
+        _sync([partial / _MANIFEST])
+        _remove(final)  # os.replace takes the place of a file only
+    os.replace(partial, final)
+    _sync([final.parent])
+
+
+def _sync(paths: Sequence[Path]) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,46 @@
+"""What a checkpoint must say to be resumed from by this run, with this many processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..checks import ConfigError
+
+_SAMPLED = 8  # numbers of each tensor that go into a fingerprint
+
+
+def fingerprint(parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
+    """Of frozen weights: names, shapes and a few values of each, enough to tell two models apart."""
+    digest = hashlib.sha256()
+    for name, parameter in parameters:
+        if not parameter.requires_grad:
+            values = parameter.detach().flatten()[:_SAMPLED].float().tolist()
+            digest.update(f"{name}{tuple(parameter.shape)}{values}".encode())
+    return digest.hexdigest()
+
+
+def check_tensors(where: str, saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not this model's.
+
+    Raises:
+        ConfigError: A tensor is missing, unknown or of another shape.
+    """
+    shapes, expected = ({name: value.shape for name, value in state.items()} for state in (saved, own))
+    wrong = sorted(name for name in {*own, *saved} if shapes.get(name) != expected.get(name))
+    if wrong:
+        raise ConfigError(
+            f"resume={where}: a checkpoint of another model: {len(wrong)} tensors are "
+            f"missing, unknown or of another shape, e.g. {wrong[0]}"
+        )
+
+
+def count_batches_anew(loops: dict[str, Any], before: int, now: int) -> None:
+    """Turn Lightning's counts of micro-batches into those of ``now`` instead of ``before`` an update."""
+    progress = loops["fit_loop"]["epoch_loop.batch_progress"]
+    for counts in (progress["total"], progress["current"]):
+        for name, value in counts.items():
+            counts[name] = value // before * now

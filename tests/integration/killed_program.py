@@ -1,0 +1,64 @@
+"""The training program, which kills itself at a chosen moment.
+
+python killed_program.py SIGNAL MOMENT COUNT OVERRIDE...    at the COUNT-th time that MOMENT comes
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import igpo_lightning.checkpoints as checkpoints
+import igpo_lightning.reporting.csv_logger as csv_logger
+from igpo_lightning.models import Policy
+from igpo_lightning.modules.base import DiffusionModule
+from igpo_lightning.rollout import RolloutEngine
+from igpo_lightning.train import main
+
+# Name → (owner, attribute, whether to strike before or after it). Together they cover the rollout, the
+# update, logging, validation, and every stage of saving.
+MOMENTS: dict[str, tuple[Any, str, str]] = {
+    "rollout begins": (RolloutEngine, "run", "before"),
+    "rollout ends": (RolloutEngine, "run", "after"),
+    "model call": (Policy, "forward", "before"),
+    "loss computed": (DiffusionModule, "training_step", "after"),
+    "optimizer steps": (torch.optim.AdamW, "step", "after"),
+    "metrics logged": (csv_logger._Writer, "save", "after"),
+    "new columns": (csv_logger._Writer, "_rewrite_with_new_header", "before"),
+    "validation": (DiffusionModule, "validation_step", "after"),
+    "saving begins": (checkpoints.Checkpoints, "_save", "before"),
+    "save half written": (checkpoints.DirectIO, "save_checkpoint", "half"),
+    "save gets its name": (checkpoints, "_finish", "before"),
+    "saving ends": (checkpoints.Checkpoints, "_save", "after"),
+}
+
+
+def arm(moment: str, count: int, strike: Callable[[], None]) -> None:
+    owner, name, when = MOMENTS[moment]
+    original, left = getattr(owner, name), [count]
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0]:
+            return original(*args, **kwargs)
+        if when == "before":
+            strike()
+        result = original(*args, **kwargs)
+        if when == "half":
+            path = args[2]
+            os.truncate(path, os.path.getsize(path) // 2)
+        strike()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+if __name__ == "__main__":
+    number, moment, count = getattr(signal, sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    sys.argv[1:] = sys.argv[4:]
+    if count:
+        arm(moment, count, lambda: os.kill(os.getpid(), number))
+    main()
