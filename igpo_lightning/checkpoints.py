@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, Strategy
 
 from .checks import ConfigError, positive_int
 from .sampling.lockstep import agree_any
@@ -55,7 +55,7 @@ class Checkpoints(Checkpoint):
         self._saved: int | None = None  # update of the last checkpoint
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
+        if _kind(trainer.strategy) == "file":
             trainer.strategy.checkpoint_io = DirectIO()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -123,6 +123,36 @@ class DirectIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
+
+
+def check_strategy(path: Path, strategy: Strategy) -> None:
+    """Refuse a checkpoint that this strategy can't read.
+
+    Raises:
+        ConfigError: It says which strategies can.
+    """
+    kind = kind_of(path)
+    readers = {"file": "all but DeepSpeed", "deepspeed": "DeepSpeed", "distributed": "FSDP"}
+    own = _kind(strategy)
+    if kind != own and not (kind == "file" and own == "distributed"):
+        raise ConfigError(
+            f"resume={path}: was written by another strategy than hardware={own}; it can be read by "
+            f"{readers[kind]}. python -m igpo_lightning.export makes a model folder of it, for model.path"
+        )
+
+
+def _kind(strategy: Strategy) -> str:
+    """What the checkpoints of a strategy are: a "file", or a folder of "deepspeed" or "distributed" parts."""
+    if isinstance(strategy, DeepSpeedStrategy):
+        return "deepspeed"
+    return "distributed" if isinstance(strategy, ModelParallelStrategy) else "file"
+
+
+def kind_of(path: Path) -> str:
+    """Likewise, of a checkpoint that is there."""
+    if not path.is_dir():
+        return "file"
+    return "distributed" if (path / ".metadata").is_file() else "deepspeed"
 
 
 def numbered(folder: Path) -> list[Path]:

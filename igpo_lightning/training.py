@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from . import provenance
-from .checkpoints import checked, newest
+from .checkpoints import check_strategy, checked, newest
 from .checks import ConfigError
 from .config import find_conf
 from .evaluation.heldout import HeldOutAccuracy
@@ -46,7 +47,7 @@ def run(cfg: DictConfig) -> float | None:
     (``model.path=null``) trains one first, in a folder of its own within the run's.
     """
     folder = Path(cfg.output_dir)
-    _quieten()
+    quieten()
     _check_folder(cfg, folder)
     try:
         with stop_on_sigterm():
@@ -94,8 +95,10 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write(folder, cfg)
+    if (checkpoint := checkpoint_of(cfg)) is not None:
+        check_strategy(Path(checkpoint), trainer.strategy)
     with _stoppable(trainer):
-        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint_of(cfg), weights_only=True)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     completions = trainer.callback_metrics.get("rollout/completions")
     save_policy(module.policy, folder / MODEL)
     trainer.strategy.barrier()  # the next stage loads it, on every process
@@ -104,7 +107,7 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
         folder=str(folder),
         seconds=time.perf_counter() - started,
         accuracy_before=heldout.before,
-        accuracy_after=heldout.after or _accuracy_of(folder),
+        accuracy_after=heldout.after,
         updates=trainer.global_step,
         completions=None if completions is None else int(completions),
     )
@@ -148,6 +151,7 @@ def _title(cfg: DictConfig) -> str:
 
 def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
     """The three objects of a stage, ready to fit."""
+    _name_wandb_run(cfg)
     datamodule = instantiate(cfg.algo.datamodule)
     module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
     trainer = L.Trainer(
@@ -178,6 +182,15 @@ def build_policy(cfg: DictConfig, source: Any) -> Policy:
     return instantiate(cfg.model.create)(instantiate(cfg.data.tokenizer)(source), lora=lora)
 
 
+def _name_wandb_run(cfg: DictConfig) -> None:
+    """Give a W&B run an id, which its config.yaml keeps; a resumed run takes it from there."""
+    if OmegaConf.select(cfg, "logger.wandb") is None or cfg.logger.wandb.id is not None:
+        return
+    former = Path(cfg.output_dir) / "config.yaml"
+    kept = OmegaConf.select(OmegaConf.load(former), "logger.wandb.id") if cfg.resume and former.is_file() else None
+    cfg.logger.wandb.id = kept or secrets.token_hex(4)
+
+
 def checkpoint_of(cfg: DictConfig) -> str | None:
     """The checkpoint that ``resume`` names; "auto" is the newest good one of ``output_dir``, or none."""
     if cfg.resume is None:
@@ -205,12 +218,7 @@ def _warm_start_config(cfg: DictConfig) -> DictConfig:
     return first
 
 
-def _accuracy_of(folder: Path) -> Accuracy | None:
-    """What a run that had ended before, and was resumed, measured at its end."""
-    return Summary.load(folder).stages[-1].accuracy_after if (folder / SUMMARY).is_file() else None
-
-
-def _quieten() -> None:
+def quieten() -> None:
     """Leave the console to the progress line: libraries speak up for warnings only."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -37,7 +37,7 @@ class HeldOutAccuracy(Callback):
         if self.before is None:
             self.before = self._measure(trainer, module)
 
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
         self.after = self._measure(trainer, module)
 
     def state_dict(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def save_policy(policy: Policy, folder: str | Path) -> None:
 
 def _gathered(parameter: nn.Parameter) -> Tensor:
     """A copy of a parameter that ZeRO-3 has split."""
-    from deepspeed.zero import GatheredParameters
+    import deepspeed
 
-    with GatheredParameters([parameter]):
+    with deepspeed.zero.GatheredParameters([parameter]):
         return parameter.detach().cpu().clone()

@@ -34,25 +34,32 @@ class MaskedDiffusionSFT(DiffusionModule):
         self.min_ratio = min_ratio
 
     def compute_loss(self, batch: SFTBatch) -> Tensor:
-        loss, right = self.denoise(batch, "sft-mask", batch.update, 0)
+        # Drawn for the whole update, of which this is a part: the same masks however it is cut.
+        shape = (batch.of or len(batch.response), batch.response.shape[1])
+        draws = draw_masks(shape, self.min_ratio, torch_rng(self.seed, "sft-mask", batch.update, 0))
+        mine = slice(batch.start, batch.start + len(batch.response))
+        loss, right = self.denoise(batch, *(draw[mine] for draw in draws))
         self.accumulate({"loss": loss.detach(), "token_accuracy": right})
         return loss
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
         batch = self.trainer.datamodule.collate(prompts, self.device)
-        loss, right = self.denoise(batch, "sft-val-mask", batch_idx, self.global_rank)
+        shape = (1, batch.response.shape[1])
+        rngs = [torch_rng(self.seed, "sft-val-mask", prompt.problem.id) for prompt in prompts]
+        draws = zip(*(draw_masks(shape, self.min_ratio, rng) for rng in rngs), strict=True)
+        loss, right = self.denoise(batch, *map(torch.cat, draws))
         for name, value in (("loss", loss), ("token_accuracy", right)):
             self.log(f"val/{name}", value, on_epoch=True, sync_dist=True, batch_size=len(prompts))
         super().validation_step(prompts, batch_idx)
 
-    def denoise(self, batch: SFTBatch, purpose: str, *identity: int) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy on masked response tokens of a batch; masks are named by the rest."""
-        rng = torch_rng(self.seed, purpose, *identity)
-        # For the whole update, and then this part of it: the same masks however it is cut.
-        mine = slice(batch.start, batch.start + len(batch.response))
-        rows = batch.of or len(batch.response)
-        ratio, masked = draw_masks((rows, batch.response.shape[1]), self.min_ratio, rng)
-        ratio, masked = ratio[mine].to(self.device), masked[mine].to(self.device)
+    def denoise(self, batch: SFTBatch, ratio: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss, and accuracy on masked tokens, of B rows.
+
+        Args:
+            ratio: [B, 1] masking ratios t.
+            masked: [B, C] bool, which response tokens are masked.
+        """
+        ratio, masked = ratio.to(self.device), masked.to(self.device)
         width = batch.response.shape[1]
         canvas = torch.cat([batch.prompt_ids, batch.response.masked_fill(masked, self.policy.mask_id)], dim=1)
         positions = torch.cat([torch.zeros_like(batch.prompt_ids, dtype=torch.bool), masked], dim=1)

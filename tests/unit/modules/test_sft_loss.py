@@ -5,7 +5,7 @@ import torch
 from fakes import FixedPolicy, HashReward, tiny_policy
 
 from igpo_lightning.data.sft_data import SFTBatch
-from igpo_lightning.modules import MaskedDiffusionSFT, sft
+from igpo_lightning.modules import MaskedDiffusionSFT
 from igpo_lightning.modules.sft import draw_masks
 from igpo_lightning.sampling import LowConfidenceSampler
 from igpo_lightning.seeding import torch_rng
@@ -21,8 +21,9 @@ def module(policy, **options):
     )  # fmt: skip
 
 
-def batch(response, prompt=((5, 5), (0, 5)), mask=((1, 1), (0, 1)), step=0):
-    return SFTBatch(torch.tensor(prompt), torch.tensor(mask, dtype=torch.bool), torch.tensor(response), step)
+def batch(response, prompt=((5, 5), (0, 5)), mask=((1, 1), (0, 1)), **place):
+    mask = torch.tensor(mask, dtype=torch.bool)
+    return SFTBatch(torch.tensor(prompt), mask, torch.tensor(response), **place)
 
 
 def fixed_policy():
@@ -31,26 +32,24 @@ def fixed_policy():
     return FixedPolicy(lambda t: row.expand(*t.shape, 5))
 
 
-def test_the_loss_by_hand(monkeypatch):
+def test_the_loss_by_hand():
     """Row 0, t = 1/2: tokens of p = 1/2 and 1/4 hidden: (1 + 2) log 2 / 0.5 = 6 log 2.
     Row 1, t = 1/4: one token of p = 1/4 hidden: 2 log 2 / 0.25 = 8 log 2. Over B · C = 8 tokens."""
     masked = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
-    monkeypatch.setattr(sft, "draw_masks", lambda *args: (torch.tensor([[0.5], [0.25]]), masked))
     policy = fixed_policy()
     response = [[HALF, HALF, QUARTER, HALF], [HALF, HALF, HALF, QUARTER]]
-    loss, right = module(policy).denoise(batch(response), "x", 0)
+    loss, right = module(policy).denoise(batch(response), torch.tensor([[0.5], [0.25]]), masked)
     assert loss.item() == pytest.approx(14 * LOG2 / 8, rel=1e-5)
     assert right.item() == pytest.approx(1 / 3)  # only the token of p = 1/2 is the best guess
     expected = [[5, 5, MASK, HALF, MASK, HALF], [0, 5, HALF, HALF, HALF, MASK]]  # the prompt is never hidden
     assert policy.calls[0].tolist() == expected
 
 
-def test_hiding_nothing_teaches_nothing(monkeypatch):
-    monkeypatch.setattr(
-        sft, "draw_masks", lambda shape, *_: (torch.ones(2, 1), torch.zeros(shape, dtype=torch.bool))
-    )
+def test_hiding_nothing_teaches_nothing():
     policy = tiny_policy()
-    loss, right = module(policy).denoise(batch([[9, 9, 9, 9]] * 2), "x", 0)
+    loss, right = module(policy).denoise(
+        batch([[9, 9, 9, 9]] * 2), torch.ones(2, 1), torch.zeros(2, 4, dtype=torch.bool)
+    )
     loss.backward()
     assert loss == 0 and right == 0
     assert all((p.grad == 0).all() for p in policy.parameters())
@@ -60,22 +59,31 @@ def test_padding_does_not_matter():
     policy = tiny_policy()
     narrow = batch([[9, 8, 7, 0], [4, 5, 6, 0]])
     wide = batch([[9, 8, 7, 0], [4, 5, 6, 0]], ((0, 0, 5, 5), (0, 0, 0, 5)), ((0, 0, 1, 1), (0, 0, 0, 1)))
-    losses = [module(policy).denoise(b, "x", 3)[0] for b in (narrow, wide)]
+    draws = draw_masks((2, 4), 0.0, torch_rng(3))
+    losses = [module(policy).denoise(b, *draws)[0] for b in (narrow, wide)]
     torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-5)
 
 
-def test_masks_belong_to_seed_purpose_and_step():
+def canvas(seed=0, **place):
+    """What the policy is shown in a training step."""
     policy = fixed_policy()
-    response = [[HALF] * 64] * 2
+    rows = place.get("of", 2) if "start" not in place else 1
+    module(policy, seed=seed).compute_loss(
+        batch([[HALF] * 64] * rows, ((5, 5),) * rows, ((1, 1),) * rows, **place)
+    )
+    return policy.calls[-1]
 
-    def canvas(seed, purpose, step):
-        module(policy, seed=seed).denoise(batch(response), purpose, step)
-        return policy.calls[-1]
 
-    first = canvas(0, "a", 0)
-    assert torch.equal(first, canvas(0, "a", 0))
-    for other in ((1, "a", 0), (0, "b", 0), (0, "a", 1)):
-        assert not torch.equal(first, canvas(*other))
+def test_masks_belong_to_seed_and_update():
+    first = canvas()
+    assert torch.equal(first, canvas())
+    assert not torch.equal(first, canvas(seed=1)) and not torch.equal(first, canvas(update=1))
+
+
+def test_masks_do_not_depend_on_how_an_update_is_cut():
+    whole = canvas(update=5, of=4)
+    assert len(whole) == 4
+    assert torch.equal(whole, torch.cat([canvas(update=5, of=4, start=i) for i in range(4)]))
 
 
 def test_ratios_are_spread_evenly_over_the_batch():

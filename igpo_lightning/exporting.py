@@ -1,0 +1,81 @@
+"""Checkpoints of every strategy, put together and written as an ordinary model folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from .checkpoints import BEST, checked, kind_of, newest
+from .checks import ConfigError, existing_path
+from .models import Policy
+from .training import CHECKPOINTS, build_policy, quieten
+
+_PREFIX = "policy."  # of the module's tensors
+
+
+def run(cfg: DictConfig) -> None:
+    """Write the weights of ``cfg.run``'s checkpoint to ``cfg.output_dir``."""
+    quieten()
+    folder, out = existing_path("run", cfg.run), Path(cfg.output_dir)
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"output_dir={out}: the folder is not empty; name a new one")
+    checkpoint = _checkpoint(folder, cfg.checkpoint)
+    policy = _policy(folder)
+    _load(policy, read_weights(checkpoint), checkpoint)
+    policy.save(out, merge=cfg.merge)
+    print(f"{checkpoint} → {out}")
+
+
+def read_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """All weights in a checkpoint, by the module's names, on the CPU.
+
+    DeepSpeed's own files are read by DeepSpeed, which unpickles them: give it only what you trained.
+    """
+    kind = kind_of(checkpoint)
+    if kind == "file":
+        return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    if kind == "deepspeed":
+        from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+        return get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), tag="checkpoint")
+    from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+
+    with tempfile.TemporaryDirectory(dir=checkpoint.parent) as scratch:
+        whole = Path(scratch) / "whole.pt"
+        dcp_to_torch_save(checkpoint, whole)
+        return torch.load(whole, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def _checkpoint(folder: Path, asked: str | None) -> Path:
+    if asked is not None and asked != "best":
+        return checked(Path(asked), "checkpoint")
+    found = folder / CHECKPOINTS / BEST if asked else newest(folder / CHECKPOINTS)
+    if found is None or not found.exists():
+        raise ConfigError(f"run={folder}: it has no {asked or 'undamaged'} checkpoint in {CHECKPOINTS}/")
+    return checked(found, "checkpoint")
+
+
+def _policy(folder: Path) -> Policy:
+    """The policy that the run started from."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"run={folder}: it has no config.yaml; give the folder of a training run")
+    cfg = OmegaConf.load(path)
+    return build_policy(cfg, instantiate(cfg.data.source))
+
+
+def _load(policy: Policy, weights: dict[str, Tensor], checkpoint: Path) -> None:
+    state = {name.removeprefix(_PREFIX): value for name, value in weights.items()}
+    trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    own = {name: value.shape for name, value in policy.state_dict().items()}
+    wrong = [name for name, value in state.items() if own.get(name) != value.shape] + sorted(trained - {*state})
+    if wrong:
+        raise ConfigError(
+            f"checkpoint={checkpoint}: does not fit the run's model: {len(wrong)} tensors, e.g. {wrong[0]}"
+        )
+    policy.load_state_dict(state, strict=False)

@@ -1,0 +1,95 @@
+"""However many processes share the work and the weights, and however: the run is the same one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import TINY, TINY_RL
+from safetensors.torch import load_file
+
+from igpo_lightning.reporting.run import read_metrics
+
+pytestmark = pytest.mark.slow
+PROGRAM = Path(__file__).with_name("sharded_program.py")
+TWO = ["hardware.accelerator=cpu", "hardware.devices=2", "hardware.precision=32-true"]
+GLOO = "+hardware.strategy.process_group_backend=gloo"
+DEEPSPEED = [*TWO, GLOO, "hardware.strategy._target_=cpu_strategies.CPUDeepSpeed"]
+HARDWARE = {
+    "one": [],
+    "ddp": ["hardware=cpu_ddp"],
+    "zero1": ["hardware=zero1", *DEEPSPEED],
+    "zero2": ["hardware=zero2", *DEEPSPEED],
+    "zero3": ["hardware=zero3", *DEEPSPEED],
+    "fsdp": ["hardware=fsdp", *TWO, GLOO],
+}
+# Adam divides by small numbers, which makes large ones of the last bit of a sum.
+SGD = ["algo.optimizer._target_=torch.optim.SGD", "~algo.optimizer.betas", "algo.optimizer.lr=0.5"]
+REWARD = ["~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward", "+reward.share=0.2"]
+RUN = [
+    *(o for o in TINY if not o.startswith(("logger", "callbacks", "data.test_size"))),
+    *TINY_RL, *SGD, *REWARD,
+    "algo.windows=3", "algo.prompts_per_window=8", "data.test_size=3", "report=false",
+    "callbacks.checkpoint.every=1",
+    'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
+]  # fmt: skip
+
+
+def train(folder, hardware, *extra):
+    command = [sys.executable, str(PROGRAM), *HARDWARE[hardware], *RUN, *extra]
+    command.append(f"output_dir={folder}")
+    folder.mkdir(exist_ok=True)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def windows(folder, name):
+    """[windows][all prompts of all processes] of what was sampled."""
+    parts = [sorted(folder.glob(f"window-{w}-rank-*.pt")) for w in range(3)]
+    return [torch.cat([torch.load(p, weights_only=True)[name] for p in ranks]) for ranks in parts]
+
+
+def assert_equal_runs(folder, alone, logged_from=0):
+    for name in ("completions", "hints"):
+        for mine, other in zip(windows(folder, name), windows(alone, name), strict=True):
+            assert torch.equal(mine, other), name
+    own, other = (read_metrics(f / "metrics" / "metrics.csv") for f in (folder, alone))
+    names = ["train/grad_norm", "train/loss", "train/kl", "rollout/reward", "rollout/all_wrong_after"]
+    for name in [*names, "rollout/completions", "rollout/length", "val/accuracy"]:
+        steps, values = own.series(name)
+        assert steps == other.series(name)[0], name
+        assert values == pytest.approx(other.series(name)[1], rel=2e-4, abs=1e-6), name
+    assert max(other.series("train/grad_norm")[1]) > 0.01  # there was something to learn
+    for stage in ("sft", "."):
+        weights, expected = (next((f / stage / "model").glob("*.safetensors")) for f in (folder, alone))
+        weights, expected = load_file(weights), load_file(expected)
+        assert weights.keys() == expected.keys()
+        for name, value in weights.items():
+            torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4, msg=f"{stage} {name}")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("alone") / "run", "one")
+
+
+@pytest.mark.parametrize("rows", [8, 1], ids=["1 micro-batch", "4 micro-batches"])
+@pytest.mark.parametrize("hardware", ["ddp", "zero1", "zero2", "zero3", "fsdp"])
+def test_two_processes_equal_one(tmp_path, alone, hardware, rows):
+    small = ['warm_start=["algo.steps=4","algo.batch_size=8","algo.rows_per_step=1","algo.validate_every=2"]']
+    folder = train(tmp_path / "run", hardware, f"algo.prompts_per_step={rows}", *(small if rows == 1 else []))
+    assert_equal_runs(folder, alone)
+
+
+@pytest.mark.parametrize("first, then", [
+    ("one", "ddp"), ("ddp", "one"), ("ddp", "ddp"), ("fsdp", "fsdp"), ("zero2", "zero2"), ("zero3", "zero3"),
+])  # fmt: skip
+def test_resumed_by_as_many_or_by_others(tmp_path, alone, first, then):
+    folder = train(tmp_path / "run", first, "algo.windows=2")
+    (folder / "summary.json").unlink()
+    train(folder, then, "resume=auto")
+    assert_equal_runs(folder, alone)
