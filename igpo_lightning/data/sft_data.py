@@ -18,7 +18,7 @@ from .schedule import SFTSchedule, SFTStep, StepLoader
 
 @dataclass(frozen=True)
 class SFTBatch:
-    """B rows: left-padded prompts, and responses filled up with end-of-sequence tokens."""
+    """B rows: left-padded prompts, and responses with their end, filled up with end-of-sequence tokens."""
 
     prompt_ids: Tensor  # [B, Q] int64
     prompt_mask: Tensor  # [B, Q] bool
@@ -72,6 +72,6 @@ class SFTDataModule(ProblemDataModule):
         tensors = collate(prompts, policy.pad_id, device)
         response = torch.full((len(prompts), self.length), policy.eos_id)
         for row, prompt in enumerate(prompts):
-            ids = prompt.response[: self.length]
+            ids = (*prompt.response, policy.end_id)[: self.length]
             response[row, : len(ids)] = torch.tensor(ids)
         return SFTBatch(tensors.ids, tensors.mask, response.to(device), step)

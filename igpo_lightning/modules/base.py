@@ -81,10 +81,16 @@ class DiffusionModule(L.LightningModule):
         if self.trainer.global_step == self._logged_step:
             return  # still accumulating gradients
         self._logged_step = self.trainer.global_step
-        for name, values in self._sums.items():
-            value = max(values) if name.endswith("_max") else sum(values) / len(values)
+        for name, value in self.update_metrics().items():
             self.log(f"train/{name}", value, batch_size=1)
         self._sums.clear()
+
+    def update_metrics(self) -> dict[str, float]:
+        """Of the update under way, over its micro-batches so far: means, or the largest of ``*_max``."""
+        return {
+            name: max(values) if name.endswith("_max") else sum(values) / len(values)
+            for name, values in self._sums.items()
+        }
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
         self._decode(prompts, "val")
