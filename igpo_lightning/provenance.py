@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 PACKAGES = (
     "igpo-lightning", "torch", "lightning", "hydra-core", "omegaconf", "transformers", "tokenizers",
     "safetensors", "peft", "datasets", "numpy", "math-verify", "deepspeed", "reasoning-gym", "wandb",
+    "openai", "aiolimiter",
 )  # fmt: skip
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
