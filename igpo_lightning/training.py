@@ -43,11 +43,28 @@ def run(cfg: DictConfig) -> float | None:
     folder = Path(cfg.output_dir)
     _quieten()
     _check_folder(cfg, folder)
+    if cfg.dry_run:
+        return _dry_run(cfg)
     try:
         return _run_stages(cfg, folder)
     except KeyboardInterrupt:
         print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
         raise
+
+
+def _dry_run(cfg: DictConfig) -> None:
+    """Print what the run would need; write nothing."""
+    from .preflight import describe, discard_hydra_files  # not needed by a run
+
+    try:
+        checkpoint_of(cfg)
+        stages = [cfg]
+        if cfg.algo.warm_start and cfg.model.path is None:
+            stages.insert(0, _warm_start_config(cfg))
+        if _is_first_process():
+            print(describe(stages))
+    finally:
+        discard_hydra_files()
 
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
