@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+TABLES = (".jsonl", ".json", ".parquet")
+"""Kinds of files that data is read from."""
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -95,11 +98,27 @@ def existing_path(name: str, path: str | Path) -> Path:
     return found
 
 
+def data_source(name: str, path: str, made_by: str | None = None) -> str:
+    """``path``, if there is such a file or folder, or it could be the id of a data set on the hub.
+
+    ``made_by`` is the command that makes the file, for the message if there is none.
+    """
+    place = Path(path).expanduser()
+    if place.exists() or (_HUB_ID.fullmatch(path) and place.suffix not in TABLES):
+        return path
+    try:
+        existing_path(name, path)
+    except ConfigError as error:
+        hint = f"it is made by: {made_by}" if made_by else "nor a hub id such as 'organisation/data-set'"
+        raise ConfigError(f"{error}; {hint}") from None
+    return path
+
+
 def model_source(name: str, path: str) -> str:
-    """``path``, if it is a folder with a model or could be the id of one on the hub."""
+    """``path``, if it is a folder with a model or an adapter, or could be the id of one on the hub."""
     folder = Path(path).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model")
     elif folder.exists():
         raise ConfigError(f"{name}={path}: is a file; expected the folder of a saved model or a hub id")
@@ -135,11 +154,19 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.inpaint.replace": fraction,
     "algo.inpaint.placer.chunk": lambda name, value: interval(name, value, 1, integer=True),
     "algo.token_filter.fraction": fraction,
-    "data.path": existing_path,
-    "data.train_path": existing_path,
-    "data.heldout_path": existing_path,
+    "data.train_path": data_source,
+    "data.heldout_path": data_source,
     "model.path": model_source,
     "hardware.devices": devices,
+    "batch_size": positive_int,
+    "limit": positive_int,
+    "benchmarks_dir": existing_path,
+    "rescore": existing_path,
+    "attempts": positive_int,
+    "max_failures": positive_int,
+    "rewriter.concurrency": positive_int,
+    "rewriter.max_tokens": positive_int,
+    "rewriter.batch_size": positive_int,
 }
 _SCHEDULE = ("sampler.length", "sampler.block_length", "sampler.steps")
 
@@ -163,6 +190,8 @@ def check_config(cfg: Any) -> None:
     for key, check in _BY_KEY.items():
         if (value := value_of(key)) is not None:
             check(key, value)
+    if (path := value_of("data.path")) is not None and value_of("data.made_by") is None:
+        data_source("data.path", path)  # what another command makes may not be there yet
     schedule = [value_of(key) for key in _SCHEDULE]
     if None not in schedule:
         denoising_schedule(*schedule)

@@ -25,13 +25,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import find_conf
-from igpo_lightning.overrides import check_command_line, open_tree
+from igpo_lightning.overrides import check_command_line, open_tree, swept_keys
+from igpo_lightning.sweeping import Sweep, cause, register, run_job
+
+register()  # here, because launchers import this module in every process that runs a job
 
 # Shown by --help with their defaults, as far as the composed config has them.
 USUAL_KEYS = (
-    "seed", "output_dir", "model.path", "data.path", "algo.group_size", "algo.inner_updates",
-    "algo.inpaint.ratio", "algo.inpaint.replace", "algo.token_filter.fraction", "sampler.length",
-    "sampler.block_length", "sampler.steps", "sampler.temperature", "hardware.devices",
+    "seed", "output_dir", "model.path", "data.path", "benchmarks_dir", "rewriter.model", "rewriter.base_url",
+    "tokenizer", "length", "limit", "attempts", "keep_fitting", "batch_size", "algo.group_size",
+    "algo.inner_updates", "algo.inpaint.ratio", "algo.inpaint.replace", "algo.token_filter.fraction",
+    "sampler.length", "sampler.block_length", "sampler.steps", "sampler.temperature", "hardware.devices",
 )  # fmt: skip
 
 
@@ -55,8 +59,13 @@ def entry(config_name: str, run: str) -> Callable[[], None]:
             if arguments.help:
                 print(help_text(conf, config_name))
                 return
-            _check(conf, config_name, arguments)
-            hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)(Job(run))()
+            start = hydra.main(version_base="1.3", config_path=str(conf), config_name=config_name)
+            sweep = _check(conf, config_name, arguments)
+            if sweep is None:
+                start(Job(run))()
+                return
+            sys.argv += sweep.overrides
+            raise SystemExit(sweep.run(start(Job(run, sweep.command))))
         except ConfigError as error:
             _refuse(error)
         except KeyboardInterrupt:
@@ -71,23 +80,31 @@ def entry(config_name: str, run: str) -> Callable[[], None]:
 
 
 class Job:
-    """What Hydra calls once per job. An object, so that launchers can pickle it."""
+    """What Hydra calls once per job. An object, so that launchers can pickle it.
 
-    def __init__(self, run: str) -> None:
-        self.run = run
+    Args:
+        run: As of :func:`entry`.
+        sweep: Name of the sweep command, if the job is of one.
+    """
+
+    def __init__(self, run: str, sweep: str | None = None) -> None:
+        self.run, self.sweep = run, sweep
         self.__module__ = run.partition(":")[0]  # Hydra names the job after it
 
     def __call__(self, cfg: DictConfig) -> Any:
-        module, _, function = self.run.partition(":")
         try:
-            return getattr(importlib.import_module(module), function)(cfg)
+            return self._call(cfg) if self.sweep is None else run_job(self.run, self._call, cfg, self.sweep)
         except Exception as error:
-            refused = _config_error(error)
+            refused = cause(error)
             if refused is None or _full_errors():
                 raise
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs of the sweep go on
                 raise _RefusedJob(f"error: {refused}") from None
             _refuse(refused)
+
+    def _call(self, cfg: DictConfig) -> Any:
+        module, _, function = self.run.partition(":")
+        return getattr(importlib.import_module(module), function)(cfg)
 
 
 class _RefusedJob(CompactHydraException):
@@ -99,12 +116,14 @@ def help_text(conf: Path, config_name: str) -> str:
     with open_tree(conf, config_name) as tree:
         cfg = tree.base(())
         chosen = cfg.hydra.runtime.choices
-        groups = {group: tree.options(group) for group in tree.groups()}
+        groups = {group: tree.options(group) for group in tree.groups() if group in chosen or group in cfg}
     width = max(map(len, groups), default=0)
     lines = [f"usage: {_program()} [group=option ...] [key=value ...]", *_description(conf, config_name), ""]
     lines.append("groups, * marks the default (group=option):")
     for group, options in groups.items():
-        marked = ("*" + o if o == chosen.get(group) else o for o in options)
+        # Of a group with several choices at once, Hydra does not say which: each is a key of its node.
+        default = [chosen[group]] if group in chosen else list(cfg[group])
+        marked = ("*" + option if option in default else option for option in options)
         lines.append(f"  {group:{width}}  {'  '.join(marked)}")
     lines += ["", "usual settings with their defaults (key=value):", *_usual(cfg), ""]
     lines += [
@@ -116,18 +135,22 @@ def help_text(conf: Path, config_name: str) -> str:
     return "\n".join(lines)
 
 
-def _check(conf: Path, config_name: str, arguments: Namespace) -> None:
-    """Check the command line, unless it asks Hydra for something other than this program's run."""
+def _check(conf: Path, config_name: str, arguments: Namespace) -> Sweep | None:
+    """Check the command line, unless it asks Hydra for something other than this program's run.
+
+    Returns:
+        The sweep, if it is one of a program that has the group ``sweep``.
+    """
     hydra_only = arguments.hydra_help or arguments.shell_completion or arguments.experimental_rerun
     if hydra_only or (arguments.config_path and not os.path.isabs(arguments.config_path)):
-        return
-    check_command_line(
-        Path(arguments.config_path or conf),
-        arguments.config_name or config_name,
-        arguments.overrides,
-        multirun=arguments.multirun,
-        extra=Path(arguments.config_dir) if arguments.config_dir else None,
-    )
+        return None
+    tree = Path(arguments.config_path or conf), arguments.config_name or config_name, arguments.overrides
+    extra = Path(arguments.config_dir) if arguments.config_dir else None
+    cfg = check_command_line(*tree, multirun=arguments.multirun, extra=extra)
+    is_sweep = arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN
+    if not is_sweep or "sweep_dir" not in cfg or arguments.cfg or arguments.info:
+        return None
+    return Sweep.plan(cfg, arguments.overrides, swept_keys(*tree, cfg, extra=extra))
 
 
 def _usual(cfg: DictConfig) -> Iterator[str]:
@@ -153,13 +176,6 @@ def _description(conf: Path, config_name: str) -> Iterator[str]:
 def _program() -> str:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
-
-
-def _config_error(error: BaseException | None) -> ConfigError | None:
-    """The ConfigError that ``error`` is or was caused by (Hydra wraps what a constructor raises)."""
-    while error is not None and not isinstance(error, ConfigError):
-        error = error.__cause__
-    return error
 
 
 def _full_errors() -> bool:

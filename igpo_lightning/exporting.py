@@ -73,7 +73,9 @@ def _load(policy: Policy, weights: dict[str, Tensor], checkpoint: Path) -> None:
     state = {name.removeprefix(_PREFIX): value for name, value in weights.items()}
     trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
     own = {name: value.shape for name, value in policy.state_dict().items()}
-    wrong = [name for name, value in state.items() if own.get(name) != value.shape] + sorted(trained - {*state})
+    wrong = [name for name, value in state.items() if own.get(name) != value.shape] + sorted(
+        trained - {*state}
+    )
     if wrong:
         raise ConfigError(
             f"checkpoint={checkpoint}: does not fit the run's model: {len(wrong)} tensors, e.g. {wrong[0]}"

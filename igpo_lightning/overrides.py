@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from igpo_lightning.checks import ConfigError, check_config
+from igpo_lightning.sweeping.plugins import how_to_install
 
 MAX_CHOICES = 64  # of one swept key; MAX_VARIANTS bounds the whole check to about two seconds
 MAX_VARIANTS = 32
@@ -69,6 +70,25 @@ def check_command_line(
         for variant in variants:
             tree.check(variant)
     return first
+
+
+def swept_keys(
+    conf: Path, config_name: str, overrides: Sequence[str], cfg: DictConfig, extra: Path | None = None
+) -> dict[str, int | None]:
+    """The keys of a sweep with the number of their values; None for an interval.
+
+    Args:
+        cfg: What :func:`check_command_line` gave for the other arguments.
+    """
+    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    with open_tree(conf, config_name, extra) as tree:
+        parsed = {key: tree.parse(f"{key}={value}") for key, value in params.items()}
+        parsed |= {override.key_or_group: override for override in map(tree.parse, overrides)}
+        return {
+            key: None if override.is_interval_sweep() else len(tree.choices(override.input_line))
+            for key, override in parsed.items()
+            if override.is_sweep_override()
+        }
 
 
 @contextmanager
@@ -126,7 +146,8 @@ class ConfigTree:
     def options(self, group: str) -> list[str]:
         from hydra.core.object_type import ObjectType
 
-        return sorted(self._loader.get_group_options(group, ObjectType.CONFIG))
+        options = self._loader.get_group_options(group, ObjectType.CONFIG)
+        return sorted(option for option in options if not option.startswith("_"))
 
     def check(self, texts: Sequence[str]) -> DictConfig:
         """Compose overrides that hold no sweep; refuse wrong names, types and meanings."""
@@ -157,6 +178,9 @@ class ConfigTree:
         try:
             return compose(self.config_name, overrides=list(texts), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
+            if hint := how_to_install(getattr(error, "missing_cfg_file", None)):
+                chosen = next((text for text in texts if text.startswith("sweep=")), "sweep")
+                raise ConfigError(f"{chosen}: {hint}") from error
             cause = f": {_line(error.__cause__)}" if error.__cause__ else ""
             raise ConfigError(_line(error) + cause) from error
 
@@ -165,6 +189,8 @@ class ConfigTree:
         for option in value if isinstance(value, list) else [value]:
             folder, _, leaf = f"{group}/{option}".removesuffix(".yaml").rpartition("/")
             if isinstance(option, str) and leaf not in self.options(folder):
+                if hint := how_to_install(f"{folder}/{leaf}"):
+                    raise ConfigError(f"{override.input_line}: {hint}")
                 near = _did_you_mean(get_close_matches(option, self.options(group)))
                 raise ConfigError(f"{override.input_line}: no such option{near}; {self._options_text(group)}")
 

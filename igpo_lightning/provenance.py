@@ -21,6 +21,7 @@ from igpo_lightning.files import write_atomic
 PACKAGES = (
     "igpo-lightning", "torch", "lightning", "hydra-core", "omegaconf", "transformers", "tokenizers",
     "safetensors", "peft", "datasets", "numpy", "math-verify", "deepspeed", "reasoning-gym", "wandb",
+    "openai", "aiolimiter",
 )  # fmt: skip
 
 _REPOSITORY = Path(__file__).resolve().parent.parent

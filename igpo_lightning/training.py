@@ -49,6 +49,8 @@ def run(cfg: DictConfig) -> float | None:
     folder = Path(cfg.output_dir)
     quieten()
     _check_folder(cfg, folder)
+    if cfg.dry_run:
+        return _dry_run(cfg)
     try:
         with stop_on_sigterm():
             return _run_stages(cfg, folder)
@@ -59,6 +61,21 @@ def run(cfg: DictConfig) -> float | None:
         if _is_first_process():
             print(f"\n{stopped}; to go on, repeat the command with output_dir={folder} resume=auto")
         return None
+
+
+def _dry_run(cfg: DictConfig) -> None:
+    """Print what the run would need; write nothing."""
+    from .preflight import describe, discard_hydra_files  # not needed by a run
+
+    try:
+        checkpoint_of(cfg)
+        stages = [cfg]
+        if cfg.algo.warm_start and cfg.model.path is None:
+            stages.insert(0, _warm_start_config(cfg))
+        if _is_first_process():
+            print(describe(stages))
+    finally:
+        discard_hydra_files()
 
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
@@ -187,7 +204,11 @@ def _name_wandb_run(cfg: DictConfig) -> None:
     if OmegaConf.select(cfg, "logger.wandb") is None or cfg.logger.wandb.id is not None:
         return
     former = Path(cfg.output_dir) / "config.yaml"
-    kept = OmegaConf.select(OmegaConf.load(former), "logger.wandb.id") if cfg.resume and former.is_file() else None
+    kept = (
+        OmegaConf.select(OmegaConf.load(former), "logger.wandb.id")
+        if cfg.resume and former.is_file()
+        else None
+    )
     cfg.logger.wandb.id = kept or secrets.token_hex(4)
 
 

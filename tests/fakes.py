@@ -22,7 +22,8 @@ from igpo_lightning.data import RolloutDataModule, SFTDataModule
 from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.sources import WordProblems
 from igpo_lightning.data.tokenizers import word_level
-from igpo_lightning.models import Policy, create_policy
+from igpo_lightning.models import Policy, TokenScores, create_policy
+from igpo_lightning.models.head import token_scores
 from igpo_lightning.modules import MaskedDiffusionSFT, PolicyOptimization
 from igpo_lightning.rollout import ChunkPlacer, Inpaint, Keep, RolloutEngine
 from igpo_lightning.sampling import LowConfidenceSampler
@@ -39,24 +40,38 @@ class FixedPolicy(nn.Module):
 
     Args:
         logits: [B, L] tokens → [B, L, V] logits.
+        end_id: What ends a completion, if that is another token than eos.
     """
 
     def __init__(
-        self, logits: Callable[[Tensor], Tensor], mask_id: int = 1, eos_id: int = 0, tokenizer: Any = None
+        self,
+        logits: Callable[[Tensor], Tensor],
+        mask_id: int = 1,
+        eos_id: int = 0,
+        tokenizer: Any = None,
+        end_id: int | None = None,
     ):
         super().__init__()
         self.logits, self.mask_id, self.eos_id, self.pad_id = logits, mask_id, eos_id, eos_id
-        self.stop_ids = (eos_id,)
+        self.stop_ids = (eos_id,) if end_id is None else (end_id, eos_id)
+        self.end_id = self.stop_ids[0]
         self.tokenizer = tokenizer
         self.anchor = nn.Parameter(torch.zeros(()))
         self.calls: list[Tensor] = []
 
     def forward(
-        self, tokens: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
-    ) -> Tensor:
+        self,
+        tokens: Tensor,
+        attention: Tensor | None = None,
+        positions: Tensor | None = None,
+        targets: Tensor | None = None,
+        entropy: bool = False,
+    ) -> Tensor | TokenScores:
         self.calls.append(tokens.clone())
         logits = self.logits(tokens) + self.anchor
-        return logits if positions is None else logits[positions]
+        if positions is not None:
+            logits = logits[positions]
+        return logits if targets is None else token_scores(logits.flatten(0, -2), targets, entropy)
 
 
 class HashReward:
@@ -206,9 +221,7 @@ def rollout_fit(
     return module, data
 
 
-def sft_fit(
-    policy: Policy, *, steps: int = 6, slots: int = 1
-) -> tuple[MaskedDiffusionSFT, SFTDataModule]:
+def sft_fit(policy: Policy, *, steps: int = 6, slots: int = 1) -> tuple[MaskedDiffusionSFT, SFTDataModule]:
     """Module and datamodule of a small supervised fine-tuning."""
     module = MaskedDiffusionSFT(
         policy=policy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -25,7 +25,7 @@ class ProblemDataModule(L.LightningDataModule):
         length: C, completion width in tokens.
         val_size, test_size: Held-out problems.
         eval_batch: Prompts decoded in one call.
-        encoder: Further arguments of :class:`Encoder`.
+        encoder: Makes the :class:`Encoder`, with what it needs besides tokenizer, width and hints.
         validate_every: Updates or windows between two validations.
         seed: Of the order of the training set.
     """
@@ -41,7 +41,7 @@ class ProblemDataModule(L.LightningDataModule):
         test_size: int,
         validate_every: int,
         eval_batch: int = 256,
-        encoder: dict[str, Any] | None = None,
+        encoder: Callable[..., Encoder] = Encoder,
         seed: int = 0,
     ):
         super().__init__()
@@ -49,7 +49,7 @@ class ProblemDataModule(L.LightningDataModule):
         self.val_size, self.test_size = val_size, test_size
         self.validate_every = positive_int("algo.validate_every", validate_every)
         self.eval_batch = positive_int("data.eval_batch", eval_batch)
-        self.encoder_options = dict(encoder or {})
+        self.encoder = encoder
         self.dropped: dict[str, int] = {}
         self._train: Sequence[Prompt] = ()
         self._heldout: Sequence[Prompt] = ()
@@ -59,32 +59,20 @@ class ProblemDataModule(L.LightningDataModule):
         return self.trainer.lightning_module.policy
 
     def setup(self, stage: str) -> None:
-        encode = Encoder(
-            self.policy.tokenizer,
-            max_response=self.length,
-            hints=self.hints,
-            mask_id=self.policy.mask_id,
-            **self.encoder_options,
-        )
+        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
         if not self._heldout:
-            encode_eval = Encoder(
-                self.policy.tokenizer, hints=False, mask_id=self.policy.mask_id, **self._prompt_options()
+            # None of them is left out: their traces are for people to read and need not fit the canvas.
+            encode_eval = self.encoder(
+                tokenizer, mask_id=mask_id, max_prompt=None, max_response=None, hints=False
             )
-            rows = [
-                self.source.heldout[i]
-                for i in range(min(len(self.source.heldout), self.val_size + self.test_size))
-            ]
-            self._heldout = encode_eval.encode_all(rows).prompts
+            count = min(len(self.source.heldout), self.val_size + self.test_size)
+            self._heldout = encode_eval.encode_all([self.source.heldout[i] for i in range(count)]).prompts
         if stage == "fit" and not self._train:
+            encode = self.encoder(tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints)
             report = encode.encode_all(self.source.train)
             self._train, self.dropped = report.prompts, dict(report.dropped)
             if not self._train:
                 raise ConfigError(f"data.source: no training row is left; dropped {self.dropped}")
-
-    def _prompt_options(self) -> dict[str, Any]:
-        return {
-            key: self.encoder_options[key] for key in ("system", "max_prompt") if key in self.encoder_options
-        }
 
     def pace(self, batches_per_update: int, batches_per_validation: int) -> None:
         """Tell the trainer how many micro-batches make an update, and how many lie between validations."""

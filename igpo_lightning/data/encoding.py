@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.cache import EncodingCache, Outcome, code_of, collect, digest
+from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.tokenizers import SEP
 from igpo_lightning.data.traces import AnswerNotFound, Span, answer_spans, mask_answer, tokenize
+from igpo_lightning.rewards.answers import statements
 from igpo_lightning.types import Problem, Prompt
 
 OnBad = Literal["error", "drop"]
@@ -19,6 +22,11 @@ OnBad = Literal["error", "drop"]
 LONG_PROMPT = "prompt too long"
 LONG_TRACE = "trace too long"
 NO_ANSWER = "answer not at the end of the trace"
+
+CACHED_ROWS = 2000
+"""Fewer rows are encoded in less time than it takes to tell whether they are in the cache."""
+
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class EncodeReport:
         dropped: How many were left out, by reason.
     """
 
-    prompts: tuple[Prompt, ...]
+    prompts: Sequence[Prompt]
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -50,7 +58,7 @@ class Encoder:
 
     Args:
         tokenizer: A fast tokenizer.
-        system: System message; null for none.
+        prompt: The words around the question; by default none.
         max_prompt: Most tokens of a prompt; null for no limit.
         max_response: Canvas width C, which must hold the trace and one end-of-sequence token; null for
             no limit.
@@ -58,6 +66,7 @@ class Encoder:
         on_missing_answer: Likewise if its trace does not end in its answer.
         hints: False leaves ``Prompt.hint`` empty and needs no answer in the trace.
         mask_id: Mask token id; by default the tokenizer's.
+        cache_dir: Folder where the encodings of many rows are kept; null for none.
 
     Raises:
         ConfigError: The tokenizer lacks a mask token, or has no chat template and no separator.
@@ -66,20 +75,22 @@ class Encoder:
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        system: str | None = None,
+        prompt: PromptFormat | None = None,
         max_prompt: int | None = None,
         max_response: int | None = None,
         on_long: OnBad = "error",
         on_missing_answer: OnBad = "error",
         hints: bool = True,
         mask_id: int | None = None,
+        cache_dir: str | None = None,
     ) -> None:
         for key, value in (("on_long", on_long), ("on_missing_answer", on_missing_answer)):
             if value not in ("error", "drop"):
                 raise ConfigError(f"data.{key}={value}: expected error or drop")
-        self.tokenizer, self.system, self.hints = tokenizer, system, hints
+        self.tokenizer, self.prompt, self.hints = tokenizer, prompt or PLAIN, hints
         self.max_prompt, self.max_response = max_prompt, max_response
         self.on_long, self.on_missing_answer = on_long, on_missing_answer
+        self.cache = EncodingCache(cache_dir) if cache_dir else None
         self.mask_id = tokenizer.mask_token_id if mask_id is None else mask_id
         if self.mask_id is None:
             raise ConfigError(
@@ -102,28 +113,47 @@ class Encoder:
     def encode_all(self, problems: Sequence[Problem]) -> EncodeReport:
         """All problems that ``on_long`` and ``on_missing_answer`` let pass; raises as :meth:`encode`."""
         rows = list(problems)
-        prompts: list[Prompt] = []
-        dropped: Counter[str] = Counter()
-        for problem, tokens in zip(rows, self._tokenize(rows), strict=True):
-            try:
-                prompts.append(self._encode(problem, *tokens))
-            except _TooLong as error:
-                if self.on_long == "error":
-                    raise
-                dropped[error.reason] += 1
-            except AnswerNotFound:
-                if self.on_missing_answer == "error":
-                    raise
-                dropped[NO_ANSWER] += 1
-        return EncodeReport(tuple(prompts), dict(dropped))
+        if self.cache is None or len(rows) < CACHED_ROWS:
+            return EncodeReport(*collect(self._outcomes(rows)))
+        return EncodeReport(*self.cache.get(self._key(rows), rows, lambda: self._outcomes(rows)))
 
-    def prompt_text(self, prompt: str) -> str:
-        """``prompt`` as the model reads it, special tokens spelled out."""
+    def _outcomes(self, problems: Sequence[Problem]) -> Iterator[Outcome]:
+        """For each problem its encoding, or why it is left out."""
+        for start in range(0, len(problems), _CHUNK):
+            chunk = problems[start : start + _CHUNK]  # offsets of all tokens at once would fill the memory
+            for problem, tokens in zip(chunk, self._tokenize(chunk), strict=True):
+                try:
+                    yield self._encode(problem, *tokens)
+                except _TooLong as error:
+                    if self.on_long == "error":
+                        raise
+                    yield error.reason
+                except AnswerNotFound:
+                    if self.on_missing_answer == "error":
+                        raise
+                    yield NO_ANSWER
+
+    def _key(self, problems: Sequence[Problem]) -> str:
+        """A digest of everything that :meth:`encode_all` depends on, the code of this package included."""
+        tokenizer = self.tokenizer
+        options = (self.max_prompt, self.max_response, self.on_long, self.on_missing_answer, self.hints)
+        return digest(
+            [
+                code_of(Encoder, PromptFormat, answer_spans, statements),
+                [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
+                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, *options],
+                *([problem.prompt, problem.trace, problem.answer] for problem in problems),
+            ]
+        )
+
+    def prompt_text(self, question: str) -> str:
+        """``question`` as the model reads it, special tokens spelled out."""
+        system, user = self.prompt.system, self.prompt.ask(question)
         if self.tokenizer.chat_template:
-            messages = [{"role": "system", "content": self.system}] if self.system else []
-            messages.append({"role": "user", "content": prompt})
+            messages = [{"role": "system", "content": system}] if system else []
+            messages.append({"role": "user", "content": user})
             return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        return f"{self.system}\n{prompt}{SEP}" if self.system else f"{prompt}{SEP}"
+        return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
     def _tokenize(
         self, problems: Sequence[Problem]

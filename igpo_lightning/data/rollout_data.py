@@ -28,6 +28,9 @@ class RolloutDataModule(ProblemDataModule):
         inner_updates: μ.
         updates_per_pass: Updates in one of the μ passes; its micro-batches are shared among them.
         **common: See :class:`ProblemDataModule`.
+
+    Attributes:
+        step_size, slots: After ``setup("fit")``: prompts of a micro-batch, micro-batches of a pass.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class RolloutDataModule(ProblemDataModule):
             )
         # Old log-probs are estimated in the batches of training: rounding then cancels in the ratio.
         self.engine.prompts_per_forward = schedule.step_size
+        self.step_size, self.slots = schedule.step_size, slots
         self.pace(slots // self.updates_per_pass, self.validate_every * self.inner_updates * slots)
 
     def _schedule(self) -> RolloutSchedule:

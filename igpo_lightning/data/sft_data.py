@@ -18,7 +18,7 @@ from .schedule import Sealed, SFTSchedule, SFTStep, StepLoader
 
 @dataclass(frozen=True)
 class SFTBatch:
-    """B rows: left-padded prompts, and responses filled up with end-of-sequence tokens.
+    """B rows: left-padded prompts, and responses with their end, filled up with end-of-sequence tokens.
 
     They are the rows [start, start + B) of the ``of`` rows of update ``update``; None: all of them.
     """
@@ -39,6 +39,9 @@ class SFTDataModule(ProblemDataModule):
         batch_size: Rows of an update, of all processes together.
         rows_per_step: Most rows of a micro-batch on one process.
         **common: See :class:`ProblemDataModule`.
+
+    Attributes:
+        step_size, slots: After ``setup("fit")``: rows of a micro-batch, micro-batches of an update.
     """
 
     hints = False
@@ -51,8 +54,9 @@ class SFTDataModule(ProblemDataModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit":
-            slots = self._schedule().slots
-            self.pace(slots, self.validate_every * slots)
+            schedule = self._schedule()
+            self.step_size, self.slots = schedule.step_size, schedule.slots
+            self.pace(self.slots, self.validate_every * self.slots)
 
     def _schedule(self) -> SFTSchedule:
         return SFTSchedule(
@@ -82,6 +86,6 @@ class SFTDataModule(ProblemDataModule):
         tensors = collate(prompts, policy.pad_id, device)
         response = torch.full((len(prompts), self.length), policy.eos_id)
         for row, prompt in enumerate(prompts):
-            ids = prompt.response[: self.length]
+            ids = (*prompt.response, policy.end_id)[: self.length]
             response[row, : len(ids)] = torch.tensor(ids)
         return SFTBatch(tensors.ids, tensors.mask, response.to(device))

@@ -138,7 +138,9 @@ def _says(statement: str, answer: str) -> bool:
 # ---------------------------------------------------------------- one spelling for one answer
 
 _TEXT = re.compile(r"\\(?:text|textbf|textrm|textit|mbox|mathrm|mathbf)\s*\{([^{}]*)\}")
-_NOISE = re.compile(r"\\left\b|\\right\b|\\[!,;: ]|\{,\}|\\?[$%]|\^\s*\\circ|\^\s*\{\s*\\circ\s*\}|\s|~")
+_NOISE = re.compile(
+    r"\\left\b|\\right\b|(?<!\\)\\[!,;: ]|\{,\}|\\?[$%]|\^\s*\\circ|\^\s*\{\s*\\circ\s*\}|\s|~"
+)
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _BARE_FRACTION = re.compile(r"\\frac(?:(\d)|\{([^{}]*)\})(?:(\d)|\{([^{}]*)\})")
 _UNIT = re.compile(r"(?<=[\d}])[A-Za-z][A-Za-z.^\d]*$")

@@ -1,4 +1,4 @@
-"""Decode prompts and score the texts."""
+"""Decode prompts, and score the texts."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ import torch
 
 from ..models import Policy
 from ..sampling.canvas import attention_of, collate, completion_texts, up_to_stop
-from ..sampling.lockstep import agree_any
+from ..sampling.fill import fill
 from ..seeding import derive
-from ..types import Prompt, Scores
+from ..types import Problem, Prompt, Scores
+
+_NOTHING = Prompt(Problem("", "", "", ""), (), (), ())
+
+
+@dataclass(frozen=True)
+class Completions:
+    """One completion for each of N prompts."""
+
+    texts: list[str]
+    lengths: torch.Tensor  # [N] tokens, the one that ends it included
+    ended: torch.Tensor  # [N] bool, False where the canvas was filled without a stop token
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """One completion for each of N prompts."""
+    """Completions, judged."""
 
     texts: list[str]
     scores: Scores
-    lengths: torch.Tensor  # [N] tokens, end-of-sequence included
+    lengths: torch.Tensor  # [N] tokens, the one that ends it included
 
     def means(self) -> dict[str, float]:
         return {
@@ -31,20 +42,25 @@ class Decoded:
 
 
 @torch.no_grad()
-def decode(policy: Policy, sampler, reward, prompts: Sequence[Prompt], *, seed: int = 0) -> Decoded:
-    """Complete each prompt once with ``sampler`` and judge it with ``reward``."""
+def complete(policy: Policy, sampler, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Completions:
+    """Complete each prompt once; of prompts of one length, nothing is padded.
+
+    On several processes all of them must call, be it with no prompts.
+    """
     device = next(policy.parameters()).device
-    tensors = collate(prompts, policy.pad_id, device)
-    blank = torch.full((len(prompts), sampler.length), policy.mask_id, device=device)
+    # Without prompts of its own a process only keeps the others company: any canvas will do.
+    tensors = collate(prompts or [_NOTHING], policy.pad_id, device)
+    blank = torch.full((len(tensors.ids), sampler.length), policy.mask_id, device=device)
+    canvas = torch.cat([tensors.ids, blank], dim=1)[: len(prompts)]
+    samples = fill(policy, sampler, canvas, attention_of(tensors.mask, sampler.length), seeds)
+    tokens = samples.tokens[:, -sampler.length :]
+    inside = up_to_stop(tokens, policy.stop_ids)
+    ended = torch.isin(tokens, torch.tensor(policy.stop_ids, device=device)).any(-1)
+    return Completions(completion_texts(policy, tokens), inside.sum(-1).cpu(), ended.cpu())
+
+
+def decode(policy: Policy, sampler, reward, prompts: Sequence[Prompt], *, seed: int = 0) -> Decoded:
+    """Complete each prompt once with ``sampler``, and judge it with ``reward``."""
     seeds = [derive(seed, "decode", p.problem.id) for p in prompts]
-    samples = sampler(
-        policy,
-        torch.cat([tensors.ids, blank], dim=1),
-        attention_of(tensors.mask, sampler.length),
-        seeds,
-        keep_going=lambda mine: agree_any(mine, device),
-    )
-    completions = samples.tokens[:, -sampler.length :]
-    lengths = up_to_stop(completions, policy.stop_ids).sum(-1)
-    texts = completion_texts(policy, completions)
-    return Decoded(texts, reward(texts, [p.problem.answer for p in prompts]), lengths.cpu())
+    done = complete(policy, sampler, prompts, seeds)
+    return Decoded(done.texts, reward(done.texts, [p.problem.answer for p in prompts]), done.lengths)

@@ -1,6 +1,7 @@
 """A policy: token ids in, logits out."""
 
-from .loading import create_policy, load_policy
+from .head import TokenScores
+from .loading import create_policy, load_policy, network_config
 from .policy import Policy
 
-__all__ = ["Policy", "create_policy", "load_policy"]
+__all__ = ["Policy", "TokenScores", "create_policy", "load_policy", "network_config"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,18 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import is_flash_attn_2_available
 
-from ..checks import ConfigError
-from . import llada
+from ..checks import ConfigError, model_source
+from .dream import DREAM
+from .llada import LLADA
 from .policy import Policy
+from .published import Published, read_config, read_published
+from .quantization import quantization_options
+from .tokens import add_mask_token, make_room
+
+ATTENTION = ("sdpa", "eager", "flash_attention_2")
+FAMILIES = {family.model_type: family for family in (LLADA, DREAM)}
 
 
 def create_policy(
@@ -79,78 +87,155 @@ def load_policy(
     dtype: str | torch.dtype = "float32",
     attn_implementation: str = "sdpa",
     lora: Mapping[str, Any] | None = None,
+    quantize: str | None = None,
+    mask_token: str | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
     seed: int = 0,
 ) -> Policy:
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
 
-    An adapter folder (``adapter_config.json``) is merged into its base model first. ``seed`` is of the
-    weights of new adapters (``lora``).
+    LLaDA and Dream checkpoints are read as published, any other causal LM with ``.model`` and
+    ``.lm_head`` (Llama, Qwen) is made bidirectional. An adapter folder is applied to its base model,
+    which may be an adapter folder again.
+
+    Args:
+        path: Folder or hub id.
+        dtype: Of the weights that are not quantised.
+        attn_implementation: "sdpa", "eager" or "flash_attention_2".
+        lora: Rank, alpha, targets (and dropout) of a new adapter; the other weights are then frozen.
+        quantize: "nf4" or "int8" quantises the frozen weights under ``lora``; None leaves them.
+        mask_token: What a tokenizer without a mask token gets as one: a token it has, or a new one,
+            whose embedding starts as the mean of all others.
+        revision: Of the hub repository.
+        gradient_checkpointing: Recompute each layer's activations in the backward pass.
+        seed: Of the weights of a new adapter.
 
     Raises:
         ConfigError: No such model, not a supported architecture, or its tensors do not fit its config.
     """
-    base, adapter = _base_of(path, revision)
-    common = {"revision": revision if base == path else None, "trust_remote_code": False}
+    base, adapters = _base_of(path, revision)
+    revision = revision if base == path else None
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    options = {
+        "dtype": dtype,
+        "attn_implementation": _usable_attention(attn_implementation),
+        **quantization_options(quantize, dtype, lora),
+    }
     try:
-        config, key_mapping = _config_of(base, common)
-        tokenizer = AutoTokenizer.from_pretrained(path, config=config, **common)
-        model, info = AutoModelForCausalLM.from_pretrained(
-            base,
-            config=_bidirectional_config(config),
-            dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
-            attn_implementation=attn_implementation,
-            use_safetensors=True,
-            output_loading_info=True,
-            key_mapping=key_mapping,
-            ignore_mismatched_sizes=True,  # _check_loaded names them
-            **common,
-        )
+        config, published = network_config(base, revision)
+        tokenizer = _tokenizer(path, config, published, revision)
+        add_mask_token(tokenizer, mask_token)
+        model, info = _network(base, config, published, revision, options)
     except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"model.path: cannot load {path!r}: {_first_line(error)}") from error
+    if mask_token or adapters:
+        make_room(model, tokenizer)
     _check_loaded(path, info, tokenizer, model)
-    if adapter:
-        from peft import PeftModel
+    if adapters:
+        from .adapters import apply_frozen
 
-        model = PeftModel.from_pretrained(model, path, use_safetensors=True).merge_and_unload()
+        model = apply_frozen(model, adapters)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return _finish(model, tokenizer, lora, seed)
+    return _finish(model, tokenizer, lora, seed, published, path)
 
 
-def _base_of(path: str, revision: str | None) -> tuple[str, bool]:
-    """The base model's path, and whether ``path`` is an adapter on top of it."""
-    folder = Path(path)
-    if not (folder / "adapter_config.json").is_file():
-        if folder.is_dir() and not (folder / "config.json").is_file():
-            raise ConfigError(f"model.path: {path!r} has no config.json; give the folder of a saved model")
-        return path, False
-    from peft import PeftConfig
+def network_config(base: str, revision: str | None = None) -> tuple[PreTrainedConfig, Published | None]:
+    """The bidirectional stock network of a model, and how it was published if not as that network.
 
-    base = PeftConfig.from_pretrained(path, revision=revision).base_model_name_or_path
-    if not base:
-        raise ConfigError(f"model.path: the adapter in {path!r} does not say which base model it belongs to")
-    return base, True
+    Reads no weights: with ``torch.device("meta")`` and ``AutoModelForCausalLM.from_config`` it
+    gives the whole network's shapes.
+
+    Raises:
+        OSError, ValueError: No such model, or not a config.
+        ConfigError: A published layout whose network is not the stock one.
+    """
+    raw = read_config(base, revision)
+    family = FAMILIES.get(raw.get("model_type"))
+    if family is None:
+        return _bidirectional(
+            AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
+        ), None
+    try:
+        config = _bidirectional(family.config(raw))
+    except KeyError as error:
+        raise ConfigError(f"model.path: config.json of {base!r} has no field {error}") from None
+    return config, read_published(family, base, raw, revision)
 
 
-def _config_of(base: str, common: Mapping[str, Any]) -> tuple[PreTrainedConfig, dict[str, str] | None]:
-    """The config of ``base``, and how its tensors' names map to the network's (None: as they are)."""
-    published, _ = PreTrainedConfig.get_config_dict(base, **common)
-    if published.get("model_type") == llada.MODEL_TYPE:
-        return llada.llama_config(published), llada.KEY_MAPPING
-    return AutoConfig.from_pretrained(base, **common), None
+def _base_of(path: str, revision: str | None) -> tuple[str, list[str]]:
+    """The whole model's path, and the adapter folders on top of it."""
+    if not (Path(path) / "adapter_config.json").is_file():
+        return model_source("model.path", path), []
+    from .adapters import chain
+
+    base, adapters = chain(path, revision)
+    return model_source(f"{adapters[0]}/adapter_config.json: base_model_name_or_path", base), adapters
 
 
-def _bidirectional_config(config: Any) -> Any:
+def _usable_attention(name: str) -> str:
+    key = f"model.load.attn_implementation={name}"
+    if name not in ATTENTION:
+        raise ConfigError(f"{key}: expected {', '.join(ATTENTION[:-1])} or {ATTENTION[-1]}")
+    if name == "flash_attention_2" and not is_flash_attn_2_available():
+        raise ConfigError(
+            f"{key}: the package flash-attn is not installed, or there is no GPU for it; sdpa needs neither"
+        )
+    return name
+
+
+def _tokenizer(
+    path: str, config: PreTrainedConfig, published: Published | None, revision: str | None
+) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(
+        path,
+        config=config,
+        tokenizer_type=published.family.tokenizer_type if published else None,
+        revision=revision,
+        trust_remote_code=False,
+    )
+    tokenizer.init_kwargs.pop("auto_map", None)  # whoever loads a copy of it needs no code either
+    return tokenizer
+
+
+def _network(
+    base: str,
+    config: PreTrainedConfig,
+    published: Published | None,
+    revision: str | None,
+    options: Mapping[str, Any],
+) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """The network with its weights, and transformers' report of what was missing."""
+    return AutoModelForCausalLM.from_pretrained(
+        base,
+        config=config,
+        revision=revision,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        key_mapping=dict(published.family.to_stock) or None if published else None,
+        ignore_mismatched_sizes=True,  # _check_loaded names them
+        **options,
+    )
+
+
+def _bidirectional(config: Any) -> Any:
     config.is_causal = False  # read by transformers' mask construction
     return config
 
 
 def _finish(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lora: Mapping[str, Any] | None, seed: int
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    lora: Mapping[str, Any] | None,
+    seed: int,
+    published: Published | None = None,
+    path: str | None = None,
 ) -> Policy:
-    _bidirectional_config(model.config)
+    _bidirectional(model.config)
     for module in model.modules():
         # Attention backends that get no mask fall back to the module's own flag.
         if hasattr(module, "is_causal"):
@@ -158,29 +243,12 @@ def _finish(
     # So that the generation_config.json of a saved folder agrees with its tokenizer.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     if lora:
+        from .adapters import add_lora
+
         with _initialised_from(seed):
             model = add_lora(model, **lora)
-    return Policy(model, tokenizer)
-
-
-def add_lora(
-    model: PreTrainedModel, *, rank: int, alpha: float, targets: Sequence[str], dropout: float = 0.0
-) -> nn.Module:
-    """Wrap ``model`` with LoRA adapters (peft) on every linear layer named in ``targets``.
-
-    Raises:
-        ConfigError: A target matches no linear layer; the message lists the names there are.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    names = {name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, nn.Linear)}
-    missing = [target for target in targets if target not in names]
-    if missing or not targets:
-        raise ConfigError(f"model.lora.targets: {missing} match no linear layer; there are {sorted(names)}")
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), task_type="CAUSAL_LM"
-    )
-    return get_peft_model(model, config)
+    source = None if path is None else str(Path(path).absolute()) if Path(path).is_dir() else path
+    return Policy(model, tokenizer, published=published, source=source)
 
 
 def _check_loaded(path: str, info: Mapping[str, Any], tokenizer: Any, model: PreTrainedModel) -> None:

@@ -3,43 +3,62 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
+from .head import TokenScores, chunked_scores
+from .published import Published
+from .tokens import special_id, stop_ids
 
 
 class Policy(nn.Module):
     """Weights in, logits out.
 
     The network is a stock ``*ForCausalLM`` of transformers whose attention is bidirectional: that is
-    what LLaDA is, so every size shares this one class.
+    what LLaDA and Dream are, so every size and family shares this one class.
 
     Args:
         model: A causal-LM class with ``.model`` (backbone) and ``.lm_head``, or a peft model of one.
         tokenizer: Its tokenizer; must define mask, eos and pad tokens.
+        published: The layout it came in, if not transformers' own.
+        source: Where it was loaded from; what an adapter that is saved names as its base.
 
     Attributes:
-        mask_id, eos_id, pad_id: Special token ids.
-        stop_ids: Ids that end a completion; the first one ends its text and its loss.
+        mask_id, eos_id, pad_id: Special token ids. ``eos_id`` also fills a completion up after its end.
+        stop_ids: Ids that end a completion: the chat template's end of a turn, and eos.
+        end_id: The first of them: what a target ends in.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        published: Published | None = None,
+        source: str | None = None,
+    ):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
-        self.mask_id = _special_id(model, tokenizer, "mask")
-        self.eos_id = _special_id(model, tokenizer, "eos")
+        self.published, self.source = published, source
+        self.shifted = published is not None and published.family.shifted
+        self.mask_id = special_id(model, tokenizer, "mask")
+        self.eos_id = special_id(model, tokenizer, "eos")
         self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos_id
-        self.stop_ids: tuple[int, ...] = (self.eos_id,)
+        self.stop_ids = stop_ids(tokenizer, self.eos_id)
         # Kept out of the module tree on purpose: a frozen copy belongs neither to the checkpoint
         # nor to the optimiser, and is made again from the starting weights on resume.
         self._frozen: list[PreTrainedModel] = []
         self.keeps_reference = False
+
+    @property
+    def end_id(self) -> int:
+        return self.stop_ids[0]
 
     @property
     def network(self) -> PreTrainedModel:
@@ -51,17 +70,25 @@ class Policy(nn.Module):
         return hasattr(self.model, "peft_config")
 
     def forward(
-        self, tokens: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
-    ) -> Tensor:
-        """Logits of a canvas.
+        self,
+        tokens: Tensor,
+        attention: Tensor | None = None,
+        positions: Tensor | None = None,
+        targets: Tensor | None = None,
+        entropy: bool = False,
+    ) -> Tensor | TokenScores:
+        """Logits of a canvas, or the scores of given tokens.
 
         Args:
             tokens: [B, L] ids; mask ids where the canvas is empty.
             attention: [B, L] bool, False on padding; None when nothing is padded (faster).
             positions: [B, L] bool; only these reach the output head. None means all of them.
+            targets: [N] or [N, K] ids, for each of the N positions in row-major order.
+            entropy: Whether scores hold entropies.
 
         Returns:
-            [B, L, V], or [N, V] in row-major order of the N positions asked for.
+            Without targets, logits: [B, L, V], or [N, V] of the N positions asked for. With targets,
+            their TokenScores; logits then exist for a bounded number of positions at a time.
         """
         network = self.network
         position_ids = None
@@ -71,7 +98,13 @@ class Policy(nn.Module):
         hidden = network.model(
             input_ids=tokens, attention_mask=attention, position_ids=position_ids, use_cache=False
         ).last_hidden_state
-        return network.lm_head(hidden if positions is None else hidden[positions])
+        if self.shifted:
+            hidden = _from_the_left(hidden, attention)
+        if positions is not None:
+            hidden = hidden[positions]
+        if targets is None:
+            return network.lm_head(hidden)
+        return chunked_scores(network.lm_head, hidden.flatten(0, -2), targets, entropy)
 
     def disable_dropout(self) -> None:
         """Set every dropout to 0.
@@ -98,7 +131,9 @@ class Policy(nn.Module):
         if not self.keeps_reference:
             raise RuntimeError("keep_reference() must be called before reference()")
         if self.has_adapters:
-            with self.model.disable_adapter():
+            from .adapters import without_trained
+
+            with without_trained(self.model):
                 yield self
             return
         current = self.model
@@ -108,19 +143,63 @@ class Policy(nn.Module):
         finally:
             self.model = current
 
-    def save(self, folder: str | Path, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Write an ordinary Hugging Face folder (safetensors); with LoRA, an adapter folder."""
-        self.model.save_pretrained(folder, state_dict=state_dict)
-        self.tokenizer.save_pretrained(folder)
+    def save(
+        self,
+        folder: str | Path,
+        merge: bool = False,
+        max_shard_size: str = "5GB",
+        state_dict: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Write a folder of safetensors, in the layout that the weights came in.
+
+        An adapter trained on a saved model is written alone, and names that model.
+
+        Args:
+            folder: Made if there is none.
+            merge: Write a whole model even so, with the adapters added to its weights. Weights in
+                bfloat16 round small updates away: load in float32 to keep them.
+            max_shard_size: Of one weight file.
+            state_dict: The weights of ``self.model``, if they had to be gathered from several processes.
+
+        Raises:
+            ConfigError: A whole model is asked for, but its weights are quantised.
+        """
+        if self.has_adapters and not merge and self.source is not None:
+            from . import adapters
+
+            if adapters.is_trained(self.model):
+                adapters.save(self.model, folder, self.source, state_dict)
+                self.tokenizer.save_pretrained(folder)
+                return
+        state = self._state(state_dict)
+        if self.published is not None:
+            self.published.write(state, folder, max_shard_size)
+        else:
+            self.network.save_pretrained(folder, state_dict=state, max_shard_size=max_shard_size)
+            self.tokenizer.save_pretrained(folder)
+
+    def _state(self, gathered: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """All tensors of the network, adapters added; tied ones once."""
+        if not self.has_adapters:
+            state = dict(gathered) if gathered is not None else self.network.state_dict()
+        elif getattr(self.network, "is_quantized", False):
+            raise ConfigError(
+                "merge: adapters can't be added to quantised weights; save the adapter, load it without "
+                "quantize, and merge that"
+            )
+        else:
+            from .adapters import merged_state
+
+            state = merged_state(self.model)
+        if self.network.config.tie_word_embeddings:
+            state.pop("lm_head.weight")
+        return state
 
 
-def _special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> int:
-    value = getattr(tokenizer, f"{name}_token_id")
-    if value is None:
-        value = getattr(model.config, f"{name}_token_id", None)
-    if value is None:
-        raise ConfigError(
-            f"model.path: neither the tokenizer nor config.json of {model.config.name_or_path!r} defines "
-            f"{name}_token_id; a masked diffusion policy needs it"
-        )
-    return int(value)
+def _from_the_left(hidden: Tensor, attention: Tensor | None) -> Tensor:
+    """[B, L, H] with each position's left neighbour; a row's first real position keeps its own."""
+    shifted = torch.cat([hidden[:, :1], hidden[:, :-1]], dim=1)
+    if attention is None:
+        return shifted
+    first = attention & (attention.cumsum(-1) == 1)
+    return torch.where(first[..., None], hidden, shifted)

@@ -36,15 +36,24 @@ def full_state_dict(policy: Policy) -> dict[str, Tensor]:
     partitioned = {name: p for name, p in policy.model.named_parameters() if hasattr(p, "ds_id")}
     for name, parameter in partitioned.items():
         state[name] = _gathered(parameter)
-    first = not dist.is_initialized() or dist.get_rank() == 0
-    return {name: value.cpu() for name, value in state.items()} if first else {}
+    return {name: value.cpu() for name, value in state.items()} if _is_first() else {}
 
 
 def save_policy(policy: Policy, folder: str | Path) -> None:
     """:meth:`Policy.save` from however many processes hold the weights; all of them must call it."""
-    state = full_state_dict(policy)
-    if state:
+    if not _is_split(policy):
+        if _is_first():
+            policy.save(folder)
+    elif state := full_state_dict(policy):
         policy.save(folder, state_dict=state)
+
+
+def _is_split(policy: Policy) -> bool:
+    return isinstance(policy, FSDPModule) or any(hasattr(p, "ds_id") for p in policy.parameters())
+
+
+def _is_first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def _gathered(parameter: nn.Parameter) -> Tensor:

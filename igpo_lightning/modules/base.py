@@ -123,15 +123,19 @@ class DiffusionModule(L.LightningModule):
         self._logged_step = self.trainer.global_step
         if (norm := norm_after_step(self.trainer)) is not None:
             self.accumulate({"grad_norm": norm})
-        for name, value in self._over_processes(self._sums).items():
+        local = self.update_metrics()
+        largest = {name: value for name, value in local.items() if name.endswith("_max")}
+        mean = {name: value for name, value in local.items() if name not in largest}
+        for name, value in {**self.reduce(mean, "mean"), **self.reduce(largest, "max")}.items():
             self.log(f"train/{name}", value, batch_size=1)
         self._sums.clear()
 
-    def _over_processes(self, sums: dict[str, list[float]]) -> dict[str, float]:
-        """The update's metrics: means over micro-batches and processes, maxima of names that end in _max."""
-        largest = {name: max(values) for name, values in sums.items() if name.endswith("_max")}
-        mean = {name: sum(values) / len(values) for name, values in sums.items() if name not in largest}
-        return {**self.reduce(mean, "mean"), **self.reduce(largest, "max")}
+    def update_metrics(self) -> dict[str, float]:
+        """Of the update under way, over this process's micro-batches: means, or the largest of ``*_max``."""
+        return {
+            name: max(values) if name.endswith("_max") else sum(values) / len(values)
+            for name, values in self._sums.items()
+        }
 
     def reduce(self, metrics: dict[str, float], how: str) -> dict[str, float]:
         """``metrics`` reduced ("mean", "sum", "max") over all processes, in one collective."""

@@ -33,6 +33,7 @@ class PolicyOptimization(DiffusionModule):
         super().__init__(**common)
         self.logprobs, self.loss = logprobs, loss
         self._rollout: dict[str, float] = {}
+        self._sampled_at: int | None = None  # updates before the present window
         self.policy.disable_dropout()
         if loss.needs_reference:
             self.policy.keep_reference()
@@ -50,6 +51,10 @@ class PolicyOptimization(DiffusionModule):
         self.accumulate({"loss": loss.detach(), **metrics})
         if batch.inner == 0 and batch.slot == 0:
             self._rollout = self._over_ranks(batch.metrics)
+            self._sampled_at = self.trainer.global_step
+        if self.trainer.global_step == self._sampled_at:  # still the policy that sampled: it must be 0
+            drift = (inputs.logps.detach() - inputs.old_logps).masked_fill(~inputs.mask, 0.0)
+            self.accumulate({"drift_max": drift.abs().amax()})
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: RolloutBatch, batch_idx: int) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..sampling.canvas import attention_of
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 class MaskedDiffusionSFT(DiffusionModule):
     """-E_t [ 1/t · Σ_masked log p(token) ] / C, with each response token masked with probability t.
 
-    The prompt is never masked. The response is filled up to C with end-of-sequence tokens, which are
-    part of the target: that is how a diffusion LM learns where to stop.
+    The prompt is never masked. The response ends in the policy's end token and is filled up to C with
+    end-of-sequence tokens, which are part of the target: that is how a diffusion LM learns where to stop.
 
     Args:
         min_ratio: Smallest t; bounds the weight 1/t.
@@ -63,12 +62,11 @@ class MaskedDiffusionSFT(DiffusionModule):
         width = batch.response.shape[1]
         canvas = torch.cat([batch.prompt_ids, batch.response.masked_fill(masked, self.policy.mask_id)], dim=1)
         positions = torch.cat([torch.zeros_like(batch.prompt_ids, dtype=torch.bool), masked], dim=1)
-        logits = self.policy(canvas, attention_of(batch.prompt_mask, width), positions).float()
         targets = batch.response[masked]
+        scores = self.policy(canvas, attention_of(batch.prompt_mask, width), positions, targets=targets)
         weights = (1.0 / ratio).expand_as(masked)[masked]
-        losses = F.cross_entropy(logits, targets, reduction="none")
-        right = (logits.argmax(-1) == targets).float()
-        return (losses * weights).sum() / masked.numel(), right.sum() / max(len(right), 1)
+        right = (scores.top == targets).float()
+        return (-scores.logps * weights).sum() / masked.numel(), right.sum() / max(len(right), 1)
 
 
 def draw_masks(shape: tuple[int, int], min_ratio: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -59,13 +59,17 @@ def page(run: Run, path: str | Path) -> Path:
         _details("Provenance", json.dumps(run.provenance, indent=2) if run.provenance else ""),
     ]
     body = "\n".join(part for part in parts if part)
-    document = (
+    Path(path).write_text(document(run.title, body), encoding="utf-8", errors="replace")
+    return Path(path)
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around ``body``, which is HTML; ``title`` is plain text."""
+    return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(run.title)}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
-    Path(path).write_text(document, encoding="utf-8", errors="replace")
-    return Path(path)
 
 
 def _subtitle(run: Run) -> str:

@@ -1,8 +1,8 @@
 """Where a completion states its final answer.
 
-Three ways of saying it are known, strongest first: ``\\boxed{x}`` (or ``\\fbox{x}``), ``#### x``
-and "the answer is x". The *last* statement counts: models box intermediate results, and sampling
-may correct itself.
+Four ways of saying it are known, strongest first: ``\\boxed{x}`` (or ``\\fbox{x}``),
+``<answer>x</answer>``, ``#### x`` and "the answer is x". The *last* statement counts: models box
+intermediate results, and sampling may correct itself.
 """
 
 from __future__ import annotations
@@ -14,19 +14,25 @@ MAX_ANSWER_CHARS = 300
 """Longer answers are cut: they are never right, and parsing them is where time is lost."""
 
 _BOX_TOKEN = re.compile(r"\\f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
+_TAG = re.compile(r"<answer>(?P<answer>(?:(?!</?answer>).)+)</answer>", re.DOTALL)
 _HASHES = re.compile(r"(?<!#)####[ \t]*(?P<answer>[^\s#][^\n]*)")
 _PHRASE = re.compile(
     r"\bthe (?:final )?answer is[ \t]*:?[ \t]*(?P<answer>[^\s:][^\n]*?)(?=\.\s|\.?$)", re.I | re.M
 )
-_SPECIAL_TOKEN = re.compile(r"<\|[^<>|]*\|>|</?s>|<(?:eos|bos|pad|mask)>|\[(?:EOS|PAD|MASK)\]", re.IGNORECASE)
+_SPECIAL_TOKEN = re.compile(  # and the tags of prompt formats
+    r"<\|[^<>|]*\|>|</?s>|<(?:eos|bos|pad|mask)>|\[(?:EOS|PAD|MASK)\]|</?(?:answer|reasoning)>", re.I
+)
 _CLOSING = re.compile(r"(?:[\s.$]|\\[\])])*")
+
+KINDS = ("box", "tag", "hashes", "phrase")
+"""Kinds of statements, strongest first."""
 
 
 @dataclass(frozen=True)
 class Statement:
     """One final-answer statement: ``text[start:end]`` of the completion says ``answer``."""
 
-    kind: str  # "box", "hashes" or "phrase"
+    kind: str  # one of KINDS
     answer: str
     start: int
     end: int
@@ -35,7 +41,7 @@ class Statement:
 def extract(completion: str) -> str | None:
     """The final answer of ``completion``, at most 300 characters; None if it states none."""
     found = statements(completion)
-    for kind in ("box", "hashes", "phrase"):
+    for kind in KINDS:
         answers = [statement.answer for statement in found if statement.kind == kind]
         if answers:
             return answers[-1]
@@ -43,9 +49,9 @@ def extract(completion: str) -> str | None:
 
 
 def statements(completion: str) -> list[Statement]:
-    """All final-answer statements in order; "the answer is \\boxed{72}" is one statement, the box."""
+    """All final-answer statements in order; "<answer>\\boxed{72}</answer>" is one statement, the box."""
     found = _boxes(completion)
-    for kind, pattern in (("hashes", _HASHES), ("phrase", _PHRASE)):
+    for kind, pattern in (("hashes", _HASHES), ("phrase", _PHRASE), ("tag", _TAG)):
         for match in pattern.finditer(completion):
             statement = _line_statement(kind, match)
             if statement and not any(s.start < statement.end and statement.start < s.end for s in found):

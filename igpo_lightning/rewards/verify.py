@@ -20,22 +20,27 @@ from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
+from igpo_lightning.rewards.notation import contradict
+
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing sympy on a busy disk; no answer is being timed yet
 _MAX_EXPONENT = 400
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.[0-9]*)?|\.[0-9]+)"
+_REPEATING = r"[0-9]*\.[0-9]*\\overline\s*\{[0-9]+\}"
 _NUMERAL = re.compile(
     rf"(?P<sign>[+-]?)\s*(?:(?P<over>{_DECIMAL})\s*/\s*(?P<under>{_DECIMAL})"
     rf"|\\frac\s*\{{(?P<top>{_DECIMAL})\}}\s*\{{(?P<bottom>{_DECIMAL})\}}"
-    rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[+-]?[0-9]{{1,4}}))?)"
+    rf"|(?P<repeating>{_REPEATING})|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[+-]?[0-9]{{1,4}}))?)"
 )
 _WORDS = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+)*")
 _TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9.\\])([0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]{1,4})(?![A-Za-z0-9.])")
-_NOISE = re.compile(r"\\?[$%]|\\left(?![a-z])|\\right(?![a-z])")
+_NOISE = re.compile(r"\\?[$%]|\\(?:left|right|displaystyle)(?![a-z])")
 _SPACING = re.compile(r"(?<!\\)\\[!,;:]\s*")
+_LOOSE_SPACE = re.compile(r"(?<!\w)\s+|\s+(?!\w)")
+_BLANK = re.compile(r"(?<!\\)\\ ")  # and not the end of a matrix row
 
 
 def normalise(answer: str) -> str:
@@ -44,7 +49,7 @@ def normalise(answer: str) -> str:
     The percent sign is dropped, as in the gold answers of MATH: 25% equals 25 and not 0.25.
     """
     text = _NOISE.sub("", answer.replace("\u2212", "-").replace("{,}", ","))
-    text = _SPACING.sub("", text).replace("\\ ", " ")
+    text = _BLANK.sub(" ", _SPACING.sub("", text))
     text = re.sub(r"\\[dt]frac(?![a-z])", r"\\frac", text)
     return " ".join(text.split()).rstrip(".").rstrip()
 
@@ -55,16 +60,20 @@ def bare(text: str) -> str:
 
 
 def numeral(text: str) -> Fraction | None:
-    """The value of a plain numeral (``1,000``, ``-0.5``, ``2/4``, ``\\frac{1}{2}``, ``3e8``), else None."""
+    """The value of a plain numeral, else None.
+
+    Such as ``1,000``, ``-0.5``, ``2/4``, ``\\frac{1}{2}``, ``3e8`` and ``0.\\overline{3}``.
+    """
     match = _NUMERAL.fullmatch(text)
     if match is None:
         return None
-    over = match["over"] or match["top"] or match["number"]
+    over = match["over"] or match["top"] or match["number"] or match["repeating"]
     under = match["under"] or match["bottom"] or "1"
     exponent = int(match["exponent"] or 0)
     if abs(exponent) > _MAX_EXPONENT or not (denominator := _fraction(under)):
         return None
-    value = _fraction(over) / denominator * Fraction(10) ** exponent
+    read = _repeating if match["repeating"] else _fraction
+    value = read(over) / denominator * Fraction(10) ** exponent
     return -value if match["sign"] == "-" else value
 
 
@@ -72,12 +81,21 @@ def _fraction(decimal: str) -> Fraction:
     return Fraction(decimal.replace(",", "").rstrip(".") or "0")
 
 
+def _repeating(decimal: str) -> Fraction:
+    head, _, cycle = decimal.partition("\\overline")
+    digits = cycle.strip(" {}")
+    places = len(head.partition(".")[2])
+    return _fraction(head) + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places)
+
+
 class Verifier:
     """Compares final answers; safe to call from any thread, and cheap until math-verify is needed.
 
-    Two plain numerals are equal iff their exact values are (1/3 is not 0.333). Identical text is
-    equal. Words are compared as words, not as products of letters. The rest is math-verify's
-    verdict, remembered per pair; a pair that fails, or takes longer than ``timeout``, is wrong.
+    Two plain numerals are equal iff their exact values are (1/3 is not 0.333). Text that is identical
+    up to spaces is equal. Words are compared as words, not as products of letters. The rest is
+    math-verify's verdict, remembered per pair; a pair that fails, takes longer than ``timeout``, or
+    names different units or bases, is wrong. math-verify goes by value: 6 \\cdot 12 is 72, and a
+    decimal is as good as what it rounds to at the sixth place (3.141593 is \\pi, 3.14 is not).
 
     Args:
         timeout: Seconds of wall-clock time one pair may take in the worker.
@@ -104,13 +122,15 @@ class Verifier:
         text, wanted_text = bare(given), bare(wanted)
         if not text or not wanted_text:
             return False
-        if text == wanted_text:
+        if _LOOSE_SPACE.sub("", text) == _LOOSE_SPACE.sub("", wanted_text):
             return True
         value, target = numeral(text), numeral(wanted_text)
         if value is not None and target is not None:
             return value == target
         if _WORDS.fullmatch(text) and _WORDS.fullmatch(wanted_text):
             return text.casefold() == wanted_text.casefold()
+        if contradict(text, wanted_text):
+            return False
         return self._verdict(_spell_exponents(given), _spell_exponents(wanted))
 
     def close(self) -> None:

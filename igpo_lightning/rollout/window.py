@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..models import Policy
 from ..sampling.canvas import attention_of, collate, completion_texts
-from ..sampling.lockstep import agree_any, agree_max
+from ..sampling.fill import fill
+from ..sampling.lockstep import agree_any
 from ..seeding import derive
 from ..types import Prompt
 from .groups import Cost, Groups
@@ -77,8 +78,16 @@ class WindowSampler:
         rows = [(p, g) for p in which for g in range(self.group_size)]
         index = torch.tensor([p for p, _ in rows], dtype=torch.long, device=self.device)
         full = torch.cat([self.tensors.ids[index], canvas.to(self.device).view(-1, self.width)], dim=1)
-        tokens, cost = self._fill(full, index, [self.seed(purpose, p, g) for p, g in rows])
-        completions = tokens[:, -self.width :]
+        attention = attention_of(self.tensors.mask, self.width)
+        samples = fill(
+            self.policy,
+            self.sampler,
+            full,
+            None if attention is None else attention[index],
+            [self.seed(purpose, p, g) for p, g in rows],
+            self.rows_per_forward,
+        )
+        completions = samples.tokens[:, -self.width :]
         texts = completion_texts(self.policy, completions)
         scores = self.reward(texts, [self.prompts[p].problem.answer for p, _ in rows])
         shape = (len(which), self.group_size)
@@ -88,21 +97,10 @@ class WindowSampler:
             rewards=scores.total.to(self.device).view(shape),
             correct=scores.correct.to(self.device).view(shape),
             parts={name: part.to(self.device).view(shape) for name, part in scores.parts.items()},
-            cost=cost + Cost(completions=len(rows), tokens=len(rows) * self.width),
+            cost=Cost(
+                completions=len(rows),
+                tokens=len(rows) * self.width,
+                forwards=samples.forwards,
+                row_forwards=samples.row_forwards,
+            ),
         )
-
-    def _fill(self, canvas: Tensor, index: Tensor, seeds: list[int]) -> tuple[Tensor, Cost]:
-        """Run the sampler over chunks of rows, as many chunks on every process."""
-        attention = attention_of(self.tensors.mask, self.width)
-        filled, cost = [canvas[:0]], Cost()
-        for chunk in range(agree_max(-(-len(canvas) // self.rows_per_forward), self.device)):
-            rows = slice(chunk * self.rows_per_forward, (chunk + 1) * self.rows_per_forward)
-            part, mask = canvas[rows], None if attention is None else attention[index[rows]]
-            if not len(part):  # nothing left here: a finished canvas joins the others' model calls
-                idle = torch.full((1, canvas.shape[1]), self.policy.eos_id, device=self.device)
-                self.sampler(self.policy, idle, None, [0], keep_going=self.anyone)
-                continue
-            samples = self.sampler(self.policy, part, mask, seeds[rows], keep_going=self.anyone)
-            filled.append(samples.tokens)
-            cost += Cost(forwards=samples.forwards, row_forwards=samples.row_forwards)
-        return torch.cat(filled), cost

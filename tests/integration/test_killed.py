@@ -41,7 +41,10 @@ def outcome(folder):
         metrics = read_metrics(stage / "metrics" / "metrics.csv")
         names = {name for row in metrics.rows for name in row if "seconds" not in name and name != "step"}
         rows[stage.name] = {name: metrics.series(name) for name in sorted(names)}
-    return [*rows.values(), *((s / "model" / "model.safetensors").read_bytes() for s in (folder, folder / "sft"))]
+    return [
+        *rows.values(),
+        *((s / "model" / "model.safetensors").read_bytes() for s in (folder, folder / "sft")),
+    ]
 
 
 @pytest.mark.slow

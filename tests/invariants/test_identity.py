@@ -7,8 +7,8 @@ import pytest
 import torch
 from fakes import LORA, encoded, engine, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
 
-from igpo_lightning.evaluation.heldout import HeldOutAccuracy
 from igpo_lightning.algos.logprobs import RandomMasking
+from igpo_lightning.evaluation.heldout import HeldOutAccuracy
 
 
 def test_a_completion_depends_on_its_problem_only():

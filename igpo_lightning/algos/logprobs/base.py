@@ -31,14 +31,6 @@ class LogProbs(Protocol):
         """Estimate ``batch`` as inner update ``view`` sees it; deterministic in ``batch.seeds``."""
 
 
-def token_logps(logits: Tensor, tokens: Tensor, entropy: bool) -> tuple[Tensor, Tensor | None]:
-    """Log-probabilities of ``tokens`` [N, ...] under ``logits`` [N, V], in float32, and entropies [N]."""
-    table = logits.float().log_softmax(dim=-1)
-    picked = table.gather(-1, tokens.reshape(len(tokens), -1)).view(tokens.shape)
-    nats = -(table.exp() * table).sum(-1) if entropy else None
-    return picked, nats
-
-
 def prompt_rows(batch: RolloutBatch) -> tuple[Tensor, Tensor]:
     """The prompts repeated for each completion: ids and mask, [B, Q]."""
     group = batch.completions.shape[1]

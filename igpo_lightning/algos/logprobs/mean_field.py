@@ -7,7 +7,7 @@ import torch
 from ...models import Policy
 from ...sampling.canvas import attention_of
 from ...types import RolloutBatch
-from .base import Estimate, token_logps
+from .base import Estimate
 
 
 class MeanField:
@@ -27,10 +27,10 @@ class MeanField:
         canvas = torch.cat([batch.prompt_ids, masks], dim=1)
         positions = torch.zeros_like(canvas, dtype=torch.bool)
         positions[:, -width:] = True
-        logits = policy(canvas, attention_of(batch.prompt_mask, width), positions)  # [P * C, V]
-        tokens = batch.completions.transpose(1, 2).reshape(prompts * width, group)
-        logps, nats = token_logps(logits, tokens, entropy)
-        logps = logps.view(prompts, width, group).transpose(1, 2)
+        tokens = batch.completions.transpose(1, 2).reshape(prompts * width, group)  # [P * C, G]
+        attention = attention_of(batch.prompt_mask, width)
+        scores = policy(canvas, attention, positions, targets=tokens, entropy=entropy)
+        logps, nats = scores.logps.view(prompts, width, group).transpose(1, 2), scores.entropy
         if nats is not None:
             nats = nats.view(prompts, 1, width).expand(prompts, group, width)
         return Estimate(logps, torch.ones_like(batch.completions, dtype=torch.bool), nats)

@@ -12,7 +12,7 @@ from ...models import Policy
 from ...sampling.canvas import attention_of
 from ...seeding import torch_rng
 from ...types import RolloutBatch
-from .base import Estimate, prompt_rows, token_logps, zeros_like_tokens
+from .base import Estimate, prompt_rows, zeros_like_tokens
 
 
 class _Masked(ABC):
@@ -45,10 +45,10 @@ class _Masked(ABC):
             scored = torch.stack([s for _, s in call]).to(device)
             canvas = torch.cat([ids, tokens.masked_fill(masked, policy.mask_id)], dim=1)
             positions = torch.cat([torch.zeros_like(ids, dtype=torch.bool), scored], dim=1)
-            picked, spread = token_logps(policy(canvas, attention, positions), tokens[scored], entropy)
-            logps = logps.masked_scatter(scored, picked)
+            scores = policy(canvas, attention, positions, targets=tokens[scored], entropy=entropy)
+            logps = logps.masked_scatter(scored, scores.logps)
             if nats is not None:
-                nats = nats.masked_scatter(scored, spread)
+                nats = nats.masked_scatter(scored, scores.entropy)
             seen |= scored
         shape = (prompts, group, width)
         return Estimate(logps.view(shape), seen.view(shape), None if nats is None else nats.view(shape))

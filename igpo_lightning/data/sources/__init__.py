@@ -3,8 +3,20 @@
 from igpo_lightning.data.sources.base import Source, TableSource
 from igpo_lightning.data.sources.gsm8k import Gsm8k
 from igpo_lightning.data.sources.gsm_symbolic import GsmSymbolic
-from igpo_lightning.data.sources.jsonl import Jsonl
-from igpo_lightning.data.sources.math import MathFolder
+from igpo_lightning.data.sources.mapped import Table
+from igpo_lightning.data.sources.math import Math
+from igpo_lightning.data.sources.metamath import MetaMath
+from igpo_lightning.data.sources.openr1 import OpenR1
 from igpo_lightning.data.sources.word_problems import WordProblems
 
-__all__ = ["Gsm8k", "GsmSymbolic", "Jsonl", "MathFolder", "Source", "TableSource", "WordProblems"]
+__all__ = [
+    "Gsm8k",
+    "GsmSymbolic",
+    "Math",
+    "MetaMath",
+    "OpenR1",
+    "Source",
+    "Table",
+    "TableSource",
+    "WordProblems",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import overload
 
 from igpo_lightning.checks import ConfigError
@@ -44,19 +45,33 @@ class Source(ABC):
 
 
 class TableSource(Source):
-    """A source whose problems are all in memory."""
+    """A source whose problems are all in memory.
+
+    Args:
+        name: First part of every problem id.
+        train: Problems to train on; those with a held-out prompt are dropped and counted.
+        heldout: Problems to hold out.
+        train_size, heldout_size: At most so many of either, see :func:`subset`; null takes all.
+        seed: Names the choice.
+        dropped: What was left out before, by reason.
+    """
 
     def __init__(
         self,
         name: str,
         train: Sequence[Problem],
         heldout: Sequence[Problem],
-        dropped: dict[str, int] | None = None,
+        *,
+        train_size: int | None = None,
+        heldout_size: int | None = None,
+        seed: int = 0,
+        dropped: Mapping[str, int] | None = None,
     ) -> None:
         self.name = name
-        self._train = tuple(train)
-        self._heldout = tuple(heldout)
-        self.dropped = dropped or {}
+        self._heldout = tuple(subset(heldout, heldout_size, seed))
+        kept, repeated = without(train, self._heldout)
+        self._train = tuple(subset(kept, train_size, seed))
+        self.dropped = {**(dropped or {}), **({"held-out prompt": repeated} if repeated else {})}
 
     @property
     def train(self) -> Sequence[Problem]:
@@ -115,19 +130,38 @@ def subset(problems: Sequence[Problem], size: int | None, seed: int) -> list[Pro
     return [problems[i] for i in sorted(ranked[:size])]
 
 
-def split(problems: Sequence[Problem], heldout_size: int, seed: int) -> tuple[list[Problem], list[Problem]]:
+def hold_out(
+    problems: Sequence[Problem],
+    heldout_size: int | None,
+    seed: int,
+    by: Callable[[Problem], str] = attrgetter("prompt"),
+) -> tuple[list[Problem], list[Problem]]:
     """(train, heldout) such that no prompt is in both, even if the data repeats one.
 
     Repeated prompts go to the same side, so held-out may come out a few rows larger than asked.
+
+    Args:
+        problems: All of them.
+        heldout_size: Number of different prompts to hold out, chosen by their text.
+        seed: Names the choice.
+        by: What counts as the prompt: problems for which it is the same stay together.
+
+    Raises:
+        ConfigError: There are not so many, or ``heldout_size`` is null.
     """
-    prompts = sorted({p.prompt for p in problems}, key=lambda text: derive(seed, "split", text))
+    if heldout_size is None:
+        raise ConfigError(
+            "data.source.heldout_size=null: expected a whole number of problems, for nothing else says "
+            "which ones to hold out"
+        )
+    prompts = sorted({by(p) for p in problems}, key=lambda text: derive(seed, "split", text))
     if heldout_size >= len(prompts):
         raise ConfigError(
             f"data.source.heldout_size: {heldout_size} asked, but the data has only {len(prompts)} "
             "different prompts and some must remain for training"
         )
     held = set(prompts[:heldout_size])
-    return [p for p in problems if p.prompt not in held], [p for p in problems if p.prompt in held]
+    return [p for p in problems if by(p) not in held], [p for p in problems if by(p) in held]
 
 
 def without(problems: Iterable[Problem], other: Iterable[Problem]) -> tuple[list[Problem], int]:

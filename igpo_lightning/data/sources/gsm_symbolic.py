@@ -65,7 +65,7 @@ class GsmSymbolic(TableSource):
         else:
             found = {part: len(problems) for part, problems in parts.items()}
             raise ConfigError(f"data.source: {sizes} different problems asked, the templates gave {found}")
-        super().__init__(self.name, parts["train"], parts["heldout"], dict(dropped))
+        super().__init__(self.name, parts["train"], parts["heldout"], dropped=dropped)
 
 
 def _part(question: str) -> str:

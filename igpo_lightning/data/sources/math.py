@@ -1,55 +1,86 @@
-"""MATH: competition problems with LaTeX solutions, one JSON list per subject."""
+"""MATH: competition problems with LaTeX solutions."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from igpo_lightning.checks import ConfigError, existing_path
-from igpo_lightning.data.sources.base import TableSource, check_sizes, split, subset
-from igpo_lightning.data.sources.rows import Columns, read_json_list
+from igpo_lightning.data.sources.base import TableSource, check_sizes, hold_out
+from igpo_lightning.data.sources.rows import Columns, Row, read_json_list
+from igpo_lightning.data.sources.tables import read_table
+from igpo_lightning.rewards.answers import extract
 from igpo_lightning.types import Problem
 
-_COLUMNS = Columns(prompt="input", trace="process", answer="label")
+_PUBLISHED = Columns(prompt="problem", trace="solution", answer=None)
+_BY_FILE = Columns(prompt="input", trace="process", answer="label")
+NO_ANSWER = "no answer"
 
 
-class MathFolder(TableSource):
-    """MATH as a folder of files such as train_algebra_.json: lists of {input, process, label}.
+class Math(TableSource):
+    """The training set of MATH; ``meta["subject"]`` is a problem's subject.
 
-    Problems without a label are dropped and counted; ``meta["subject"]`` comes from the file name.
+    Two forms are known: rows of {problem, solution, type} as published, where the answer is the
+    solution's last box, and files ``train_<subject>.json`` that hold a list of {input, process, label}.
+    Problems without an answer are dropped and counted.
 
     Args:
-        path: The folder.
+        path: A folder of ``train_<subject>.json`` files, any table in the published form, or a hub copy
+            such as ``EleutherAI/hendrycks_math``.
+        configs: The hub copy's configurations, one for each subject; null if it has only one.
+        revision: Commit, branch or tag of the hub copy.
         train_size: At most so many training problems; null takes all.
         heldout_size: Number of problems held out, chosen by their prompts.
         seed: Names the choice of rows.
 
     Raises:
-        ConfigError: The folder or its files are missing, or an item is malformed.
+        ConfigError: Nothing can be read there, or a row is malformed.
     """
 
     def __init__(
-        self, path: str, train_size: int | None = None, heldout_size: int = 500, seed: int = 0
+        self,
+        path: str,
+        configs: Sequence[str] | None = None,
+        revision: str | None = None,
+        train_size: int | None = None,
+        heldout_size: int = 500,
+        seed: int = 0,
     ) -> None:
         check_sizes(train_size, heldout_size)
-        if heldout_size is None:
-            raise ConfigError("data.source.heldout_size=null: expected a whole number of problems")
-        folder = existing_path("data.path", path)
-        files = sorted(folder.glob("train_*.json"))
-        if not files:
-            raise ConfigError(f"data.path={path}: no file train_<subject>.json in this folder")
-        dropped: dict[str, int] = {}
-        rows = [problem for file in files for problem in _load(file, dropped)]
-        train, heldout = split(rows, heldout_size, seed)
-        super().__init__("math", subset(train, train_size, seed), heldout, dropped)
+        dropped: Counter[str] = Counter()
+        rows = []
+        for subject, row in _rows(path, configs, revision):
+            if (made := _problem(subject, row)) is None:
+                dropped[NO_ANSWER] += 1
+            else:
+                rows.append(made)
+        train, heldout = hold_out(rows, heldout_size, seed)
+        super().__init__("math", train, heldout, train_size=train_size, seed=seed, dropped=dropped)
 
 
-def _load(file: Path, dropped: dict[str, int]) -> list[Problem]:
-    subject = file.stem.removeprefix("train_").strip("_")
-    problems = []
-    for row in read_json_list(file):
-        if row.fields.get(_COLUMNS.answer) == "":
-            dropped["no answer"] = dropped.get("no answer", 0) + 1
-            continue
-        made = row.problem(f"math/{subject}", _COLUMNS)
-        problems.append(Problem(made.id, made.prompt, made.trace, made.answer, {"subject": subject}))
-    return problems
+def _rows(path: str, configs: Sequence[str] | None, revision: str | None) -> Iterator[tuple[str | None, Row]]:
+    """Every row, with its subject if its place tells it."""
+    files = sorted(Path(path).expanduser().glob("train_*.json"))
+    for file in files:
+        subject = file.stem.removeprefix("train_").strip("_")
+        yield from ((subject, row) for row in read_json_list(file))
+    if files:
+        return
+    place = Path(path).expanduser()
+    parts = [c for c in configs or () if not place.exists() or (place / c).is_dir()]
+    for config in parts or [None]:
+        table = read_table(path, key="data.path", config=config, revision=revision)
+        yield from ((config, row) for row in table)
+
+
+def _problem(subject: str | None, row: Row) -> Problem | None:
+    """The row as a problem; None if it has no answer."""
+    columns = _BY_FILE if _BY_FILE.prompt in row.fields else _PUBLISHED
+    if columns.answer is not None and row.fields.get(columns.answer) == "":
+        return None
+    if columns.answer is None and extract(row.text(columns.trace)) is None:
+        return None
+    subject = subject or str(row.fields.get("type", "all")).lower().replace("&", "and").replace(" ", "_")
+    made = row.problem(f"math/{subject}", columns)
+    return replace(made, meta={"subject": subject})

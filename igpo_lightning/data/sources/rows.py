@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.rewards.answers import extract
 from igpo_lightning.types import Problem
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the fields that hold a problem's parts."""
+    """Names of the fields that hold a problem's parts; a null ``answer`` is what the trace says last."""
 
     prompt: str = "prompt"
     trace: str = "trace"
-    answer: str = "answer"
+    answer: str | None = "answer"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One JSON object of a file, and where it stands ("train.jsonl:17") for messages."""
+    """One row of a table, and where it stands ("train.jsonl:17") for messages."""
 
     where: str
     index: int
@@ -49,16 +50,31 @@ class Row:
         return value
 
     def problem(self, prefix: str, columns: Columns) -> Problem:
-        """This row as a problem with id ``prefix/index``; other fields of plain values go to ``meta``."""
+        """This row as a problem with id ``prefix/index``; other fields of plain values go to ``meta``.
+
+        Raises:
+            ConfigError: A part is missing, or the answer is to come from a trace that states none.
+        """
         used = (columns.prompt, columns.trace, columns.answer)
         meta = {k: v for k, v in self.fields.items() if k not in used and isinstance(v, (str, int, float))}
+        trace = self.text(columns.trace).strip()
         return Problem(
             id=f"{prefix}/{self.index}",
             prompt=self.text(columns.prompt).strip(),
-            trace=self.text(columns.trace).strip(),
-            answer=self.text(columns.answer, numbers=True).strip(),
+            trace=trace,
+            answer=self._answer(trace, columns).strip(),
             meta=meta,
         )
+
+    def _answer(self, trace: str, columns: Columns) -> str:
+        if columns.answer is not None:
+            return self.text(columns.answer, numbers=True)
+        if (stated := extract(trace)) is None:
+            raise ConfigError(
+                f"{self.where}: field {columns.trace!r} states no final answer (such as \\boxed{{72}}), and "
+                "no other field is named as the answer"
+            )
+        return stated
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:
@@ -87,18 +103,6 @@ def read_json_list(path: Path) -> Iterator[Row]:
     for index, item in enumerate(items):
         where = f"{path}: item {index + 1}"
         yield Row(where, index, _object(item, where))
-
-
-def load_jsonl(path: Path, prefix: str, make: Callable[[Row, str], Problem]) -> list[Problem]:
-    """``make(row, prefix)`` of every row of a JSON Lines file.
-
-    Raises:
-        ConfigError: A row is bad, or there is none.
-    """
-    problems = [make(row, prefix) for row in read_jsonl(path)]
-    if not problems:
-        raise ConfigError(f"{path}: the file holds no rows")
-    return problems
 
 
 def _read_text(path: Path) -> str:

@@ -1,11 +1,12 @@
-import math
+from functools import partial
 
 import pytest
 import torch
-from fakes import WIDTH, FixedPolicy, rollout_batch, tiny_policy
+from fakes import WIDTH, FixedPolicy, gradient, rollout_batch, tiny_policy
 
 from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
-from igpo_lightning.algos.logprobs.base import token_logps
+from igpo_lightning.models import head
+from igpo_lightning.models import policy as policy_module
 
 POLICY = tiny_policy()
 
@@ -23,15 +24,6 @@ def plans(estimator, batch, view=0):
     return {
         (p, g): estimator.canvases(WIDTH, int(batch.seeds[p]), view, g) for p in range(3) for g in range(3)
     }
-
-
-def test_log_probs_and_entropy_by_hand():
-    """p = (1/2, 1/4, 1/4): H = 1.5 log 2."""
-    logits = torch.tensor([[0.5, 0.25, 0.25]]).log() + 3
-    picked, nats = token_logps(logits, torch.tensor([[0, 2]]), entropy=True)
-    assert picked[0].tolist() == pytest.approx([-math.log(2), -math.log(4)])
-    assert nats.tolist() == pytest.approx([1.5 * math.log(2)])
-    assert token_logps(logits, torch.tensor([1]), entropy=False)[1] is None
 
 
 @torch.no_grad()
@@ -107,3 +99,21 @@ def test_the_masked_share_is_uniform():
     shares = torch.stack([estimator.canvases(200, seed, 0, 0)[0][0].float().mean() for seed in range(400)])
     quarters = torch.histc(shares, 4, 0, 1)
     assert quarters.sum() == 400 and quarters.min() > 70 and quarters.max() < 130
+
+
+@pytest.mark.parametrize(
+    "estimator", [MeanField(), RandomMasking(True), BlockMasking(8)], ids=["mean field", "coupled", "block"]
+)
+def test_chunks_of_the_output_head_change_nothing(estimator, monkeypatch):
+    batch = rollout_batch(POLICY)
+    results = []
+    for positions in (None, 5):
+        if positions:
+            score = partial(head.chunked_scores, chunk_logits=positions * len(POLICY.tokenizer))
+            monkeypatch.setattr(policy_module, "chunked_scores", score)
+        POLICY.zero_grad()
+        estimate = estimator(POLICY, batch, 0, entropy=True)
+        (estimate.logps**2).sum().backward()
+        results.append((estimate.logps.detach(), estimate.entropy.detach(), gradient(POLICY)))
+    for whole, chunked in zip(*results, strict=True):
+        torch.testing.assert_close(chunked, whole, atol=1e-4, rtol=1e-5)

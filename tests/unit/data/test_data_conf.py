@@ -3,13 +3,15 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from igpo_lightning.checks import ConfigError, check_config
 from igpo_lightning.data.encoding import Encoder
-from igpo_lightning.data.sources import Gsm8k, Jsonl, MathFolder, WordProblems
+from igpo_lightning.data.sources import Gsm8k, Math, MetaMath, OpenR1, Table, WordProblems
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-SHARED = {"name", "source", "sft_source", "tokenizer", "system", "on_long", "on_missing_answer"}
+SHARED = {"name", "source", "sft_source", "tokenizer", "on_long", "on_missing_answer", "cache_dir"}
 
 
 def data_config(*overrides):
@@ -25,18 +27,39 @@ def files(tmp_path):
     (tmp_path / "test.jsonl").write_text(json.dumps({**row, "question": "held out"}))
     items = [{"input": f"{i}", "process": "The answer is 2.", "label": "2"} for i in range(9)]
     (tmp_path / "train_algebra_.json").write_text(json.dumps(items))
+    concise = [{"id": f"c/{i}", "prompt": f"{i}", "trace": "#### 2", "answer": "2"} for i in range(9)]
+    (tmp_path / "concise.jsonl").write_text("\n".join(map(json.dumps, concise)))
+    meta = [{"query": f"{i}", "original_question": f"{i}", "type": "GSM_AnsAug"} for i in range(9)]
+    rows = [{**row, "response": "The answer is: 2"} for row in meta]
+    (tmp_path / "MetaMathQA.json").write_text(json.dumps(rows))
+    made = {"generations": ["#### 2"], "is_reasoning_complete": [True], "correctness_math_verify": [True]}
+    rows = [{"problem": f"{i}", "answer": "2", **made} for i in range(9)]
+    (tmp_path / "openr1.json").write_text(json.dumps(rows))
     return tmp_path
 
 
 CASES = {
     "gsm8k": (Gsm8k, ["data.path={0}"], 9, 1),
-    "math": (MathFolder, ["data.path={0}", "data.source.heldout_size=3"], 6, 3),
+    "math": (Math, ["data.path={0}", "data.source.heldout_size=3"], 6, 3),
     "jsonl": (
-        Jsonl,
+        Table,
         ["data.train_path={0}/train.jsonl", "data.source.heldout_size=2", "data.source.columns.prompt=q"],
         7,
         2,
     ),
+    "hf": (
+        Table,
+        [
+            "data.path={0}/train.jsonl",
+            "data.columns={{prompt: q, trace: trace}}",
+            "data.source.heldout_size=2",
+        ],
+        7,
+        2,
+    ),
+    "openr1_concise": (Table, ["data.path={0}/concise.jsonl", "data.source.heldout_size=2"], 7, 2),
+    "metamath": (MetaMath, ["data.path={0}/MetaMathQA.json", "data.source.heldout_size=2"], 7, 2),
+    "openr1": (OpenR1, ["data.path={0}/openr1.json", "data.source.heldout_size=2"], 7, 2),
 }
 
 
@@ -71,6 +94,24 @@ def test_word_problems_fit_their_canvas_and_differ_only_in_agreement():
 
 
 def test_every_data_config_has_the_same_keys():
-    names = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
-    assert names == ["gsm8k", "gsm_symbolic", "jsonl", "math", "word_problems"]
+    names = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
+    words = "gsm8k gsm_symbolic hf jsonl math metamath openr1 openr1_concise word_problems"
+    assert names == words.split()
     assert all(set(data_config(f"data={name}").data) >= SHARED for name in names)
+
+
+def test_rewritten_traces_that_are_not_there_name_the_command_that_makes_them():
+    cfg = data_config("data=openr1_concise", "algo=sft")
+    check_config(cfg)  # it composes before they are made
+    with pytest.raises(InstantiationException) as caught:
+        instantiate(cfg.data.sft_source)
+    message = str(caught.value.__cause__)
+    assert message.startswith("data.path=rewrites/openr1/concise.jsonl: no such file")
+    assert "it is made by: python -m igpo_lightning.rewrite data=openr1" in message
+
+
+@pytest.mark.parametrize("name", ["metamath", "openr1"])
+def test_hub_ids_are_no_missing_files(name):
+    check_config(data_config(f"data={name}"))
+    with pytest.raises(ConfigError, match=r"data.path=absent/rows.jsonl: no such file .*nor a hub id"):
+        check_config(data_config(f"data={name}", "data.path=absent/rows.jsonl"))

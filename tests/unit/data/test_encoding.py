@@ -2,6 +2,7 @@ import pytest
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.encoding import LONG_PROMPT, LONG_TRACE, NO_ANSWER, Encoder
+from igpo_lightning.data.prompts import PromptFormat
 from igpo_lightning.data.tokenizers import MASK, SEP, word_level
 from igpo_lightning.data.traces import AnswerNotFound
 from igpo_lightning.types import Problem
@@ -29,9 +30,10 @@ def test_prompt_response_and_hint(tokenizer):
     assert encoded.hint == (ONE, PLUS, TWO, EQUALS, MASK_ID)
 
 
-def test_system_message_and_mask_id(tokenizer):
-    encoded = Encoder(tokenizer, system="go", mask_id=77).encode(problem())
-    assert tokenizer.decode(encoded.ids) == f"go 1 + 2 ? {SEP}"
+def test_prompt_format_and_mask_id(tokenizer):
+    form = PromptFormat("own", system="go", user="5 ; {question} ; {question}")
+    encoded = Encoder(tokenizer, form, mask_id=77).encode(problem())
+    assert tokenizer.decode(encoded.ids) == f"go 5 ; 1 + 2 ? ; 1 + 2 ? {SEP}"
     assert encoded.hint[-1] == 77
 
 
@@ -39,8 +41,11 @@ def test_chat_template_is_used_when_there_is_one(tokenizer):
     turns = "{% for m in messages %}{{ m.role }} {{ m.content }} ; {% endfor %}"
     tokenizer.chat_template = turns + "{% if add_generation_prompt %}go{% endif %}"
     assert tokenizer.decode(Encoder(tokenizer).encode(problem()).ids) == "user 1 + 2 ? ; go"
-    with_system = Encoder(tokenizer, system="5").encode(problem())
-    assert tokenizer.decode(with_system.ids) == "system 5 ; user 1 + 2 ? ; go"
+    form = PromptFormat("own", system="5", user="go ; {question}")
+    assert (
+        tokenizer.decode(Encoder(tokenizer, form).encode(problem()).ids)
+        == "system 5 ; user go ; 1 + 2 ? ; go"
+    )
 
 
 def test_the_canvas_must_hold_the_trace_and_its_end(tokenizer):

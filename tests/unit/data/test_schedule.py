@@ -116,7 +116,9 @@ def test_a_place_is_kept_in_updates():
     loader = StepLoader(list("abc"), per_update=1)
     loader.load_state_dict(half_way)
     assert opened(loader) == ["c"]
-    with pytest.raises(ConfigError, match="now has 1 micro-batches a process instead of 2; resume with as many"):
+    with pytest.raises(
+        ConfigError, match="now has 1 micro-batches a process instead of 2; resume with as many"
+    ):
         loader.load_state_dict({"next": 3, "per_update": 2})
 
 

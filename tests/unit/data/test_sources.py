@@ -4,7 +4,7 @@ import json
 import pytest
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources import Gsm8k, GsmSymbolic, Jsonl, MathFolder
+from igpo_lightning.data.sources import Gsm8k, GsmSymbolic, Math, Table
 from igpo_lightning.data.sources.base import subset
 from igpo_lightning.data.sources.gsm_symbolic import rationale_fault
 from igpo_lightning.types import Problem
@@ -21,13 +21,13 @@ def many(count, **fixed):
     return [{**ROW, "prompt": f"question {i}", **fixed} for i in range(count)]
 
 
-# ---------------------------------------------------------------- JSON Lines
+# ---------------------------------------------------------------- any table
 
 
-def test_jsonl_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
+def test_table_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
     row = {"q": " 1 + 1 ? ", "steps": "#### 2", "result": 2, "level": 3, "tags": ["a"]}
     train = write(tmp_path / "a.jsonl", row, "", {**row, "q": "other"})
-    source = Jsonl(train, train, columns={"prompt": "q", "trace": "steps", "answer": "result"}, name="mine")
+    source = Table(train, train, columns={"prompt": "q", "trace": "steps", "answer": "result"}, name="mine")
     assert source.heldout == (
         Problem("mine/heldout/0", "1 + 1 ?", "#### 2", "2", {"level": 3}),
         Problem("mine/heldout/1", "other", "#### 2", "2", {"level": 3}),
@@ -35,20 +35,32 @@ def test_jsonl_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
     assert source.train == () and source.dropped == {"held-out prompt": 2}
 
 
-def test_jsonl_split_is_disjoint_deterministic_and_free_of_row_order(tmp_path):
+def test_table_split_is_disjoint_deterministic_and_free_of_row_order(tmp_path):
     rows = [*many(100), *many(10)]  # ten prompts twice
-    forward = Jsonl(write(tmp_path / "a.jsonl", *rows), heldout_size=30)
-    backward = Jsonl(write(tmp_path / "b.jsonl", *rows[::-1]), heldout_size=30)
+    forward = Table(write(tmp_path / "a.jsonl", *rows), heldout_size=30)
+    backward = Table(write(tmp_path / "b.jsonl", *rows[::-1]), heldout_size=30)
     train, heldout = ({p.prompt for p in part} for part in (forward.train, forward.heldout))
     assert not train & heldout and len(forward.heldout) == 30
     assert heldout <= {p.prompt for p in backward.heldout} | {p.prompt for p in forward.heldout}
     assert {p.prompt for p in backward.train} == train
-    assert Jsonl(write(tmp_path / "a.jsonl", *rows), heldout_size=30, seed=1).heldout != forward.heldout
+    assert Table(write(tmp_path / "a.jsonl", *rows), heldout_size=30, seed=1).heldout != forward.heldout
     assert list(forward.corpus()) == [text for p in forward.train for text in (p.prompt, p.trace)]
 
 
+def test_a_table_with_splits_and_answers_that_only_the_trace_tells(tmp_path):
+    rows = [{"prompt": f"question {i}", "trace": f"So it is \\boxed{{{i}}}."} for i in range(6)]
+    write(tmp_path / "train.jsonl", *rows)
+    write(tmp_path / "test.jsonl", *rows[4:], {"prompt": "new", "trace": "The answer is 5."})
+    source = Table(str(tmp_path), heldout_split="test", heldout_size=None, columns={"answer": None})
+    assert [p.answer for p in source.train] == ["0", "1", "2", "3"]
+    assert [(p.id, p.answer) for p in source.heldout][-1] == ("table/heldout/2", "5")
+    assert source.dropped == {"held-out prompt": 2}
+    same = Table(str(tmp_path), heldout_path=str(tmp_path), columns={"answer": None})
+    assert same.heldout == source.heldout
+
+
 def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
-    problems = Jsonl(write(tmp_path / "a.jsonl", *many(100)), heldout_size=0).train
+    problems = Table(write(tmp_path / "a.jsonl", *many(100)), heldout_size=0).train
     small, large = subset(problems, 10, seed=0), subset(problems, 40, seed=0)
     assert len(small) == 10 and len(large) == 40
     assert [p for p in large if p in small] == small
@@ -72,7 +84,7 @@ def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
 def test_a_bad_row_is_named_by_file_and_line(tmp_path, bad, message):
     path = write(tmp_path / "a.jsonl", ROW, bad)
     with pytest.raises(ConfigError) as caught:
-        Jsonl(path, heldout_size=0)
+        Table(path, heldout_size=0)
     assert message in str(caught.value)
 
 
@@ -80,18 +92,20 @@ def test_bad_files_and_settings(tmp_path):
     good = write(tmp_path / "a.jsonl", *many(5))
     (tmp_path / "latin.jsonl").write_bytes(b'{"prompt": "\xff"}')
     for arguments, message in [
-        (dict(train_path=str(tmp_path / "none.jsonl")), "data.source.train_path="),
-        (dict(train_path=good, heldout_path=str(tmp_path / "none.jsonl")), "data.source.heldout_path="),
-        (dict(train_path=str(tmp_path)), "can't be read"),
-        (dict(train_path=str(tmp_path / "latin.jsonl")), "not UTF-8"),
-        (dict(train_path=write(tmp_path / "empty.jsonl")), "no rows"),
-        (dict(train_path=good, heldout_size=5), "data.source.heldout_size"),
-        (dict(train_path=good, heldout_size=None), "data.source.heldout_size"),
-        (dict(train_path=good, train_size=-1), "data.source.train_size"),
-        (dict(train_path=good, columns={"question": "q"}), "data.source.columns: unknown part 'question'"),
+        (dict(path=str(tmp_path / "none.jsonl")), "data.path="),
+        (dict(path=good, heldout_path=str(tmp_path / "none.jsonl")), "data.heldout_path="),
+        (dict(path=str(tmp_path), split="dev"), "no .jsonl, .json, .parquet file with 'dev' in its name"),
+        (dict(path=str(tmp_path / "latin.jsonl")), "not UTF-8"),
+        (dict(path=write(tmp_path / "empty.jsonl")), "no rows"),
+        (dict(path=good, heldout_size=5), "data.source.heldout_size"),
+        (dict(path=good, heldout_size=None), "data.source.heldout_size"),
+        (dict(path=good, train_size=-1), "data.source.train_size"),
+        (dict(path=good, columns={"question": "q"}), "data.source.columns: unknown part 'question'"),
+        (dict(path=good, columns={"trace": None}), "data.source.columns.trace=None: expected the name of"),
+        (dict(path=good, columns={"answer": None, "trace": "prompt"}), "'prompt' states no final answer"),
     ]:
         with pytest.raises(ConfigError) as caught:
-            Jsonl(**arguments)
+            Table(**arguments)
         assert message in str(caught.value)
 
 
@@ -129,7 +143,7 @@ def test_gsm8k_bad_input(tmp_path):
     ):
         Gsm8k(str(tmp_path))
     write(tmp_path / "train.jsonl", gsm8k_row(0))
-    with pytest.raises(ConfigError, match=r"data.path=.*test.jsonl"):
+    with pytest.raises(ConfigError, match=r"data.path=.*'test' in its name"):
         Gsm8k(str(tmp_path))
 
 
@@ -153,7 +167,7 @@ def test_math_folder(tmp_path):
     (tmp_path / "train_algebra_.json").write_text(json.dumps(math_items(3)))
     geometry = [{**item, "input": "g" + item["input"]} for item in [*math_items(3), *math_items(1, "")]]
     (tmp_path / "train_geometry_.json").write_text(json.dumps(geometry))
-    source = MathFolder(str(tmp_path), heldout_size=2)
+    source = Math(str(tmp_path), heldout_size=2)
     assert (len(source.train), len(source.heldout)) == (4, 2) and source.dropped == {"no answer": 1}
     everything = {p.id: p for p in [*source.train, *source.heldout]}
     assert everything["math/geometry/2"] == Problem(
@@ -162,22 +176,22 @@ def test_math_folder(tmp_path):
 
 
 def test_math_bad_input(tmp_path):
-    with pytest.raises(ConfigError, match=r"no file train_<subject>\.json"):
-        MathFolder(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"data.path=.*no .* file with 'train' in its name"):
+        Math(str(tmp_path))
     file = tmp_path / "train_x.json"
     for text, message in [
-        ("{}", r"train_x.json: expected a list"),
+        ('{"input": 7}', r"train_x.json: expected a list"),
         ("[\n{},\n{]", r"train_x.json:3: malformed JSON"),
         ("[7]", r"train_x.json: item 1: expected a JSON object"),
         (json.dumps([{"input": "a", "label": "7"}]), r"train_x.json: item 1: no field 'process'"),
     ]:
         file.write_text(text)
         with pytest.raises(ConfigError, match=message):
-            MathFolder(str(tmp_path))
+            Math(str(tmp_path))
 
 
 def test_real_math(real_data):
-    source = MathFolder(str(real_data("math_train")))
+    source = Math(str(real_data("math_train")))
     assert len(source.train) + len(source.heldout) == 7496 and source.dropped == {"no answer": 2}
     assert not {p.prompt for p in source.train} & {p.prompt for p in source.heldout}
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from igpo_lightning.data.sources import Gsm8k, MathFolder
+from igpo_lightning.data.sources import Gsm8k, Math
 from igpo_lightning.data.tokenizers import train_bpe, word_level
 from igpo_lightning.data.traces import AnswerNotFound, answer_spans, hint_ids, tokenize
 
@@ -162,7 +162,7 @@ def test_gsm8k_hints_hold_no_number_of_the_answers_value(real_data):
 
 
 def test_math_traces(real_data):
-    source = MathFolder(str(real_data("math_train")), heldout_size=0)
+    source = Math(str(real_data("math_train")), heldout_size=0)
     share, missed = found_share(source.train)
     print(f"MATH train: {share:.2%} of traces stripped; dropped {source.dropped}; missed: {missed}")
     assert share > 0.999

@@ -1,103 +1,94 @@
-"""A small checkpoint in the published layout: names, config fields, shards and their index."""
+"""Small checkpoints in LLaDA's published layout: names, config fields, shards and their index."""
 
 import json
 
 import pytest
 import torch
+from checkpoints import GROUPED, WIDE, write_llada
 from fakes import tiny_policy
-from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.models import load_policy
-from igpo_lightning.models.llada import llama_config
-
-NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ff_norm",
-    "self_attn.q_proj": "q_proj",
-    "self_attn.k_proj": "k_proj",
-    "self_attn.v_proj": "v_proj",
-    "self_attn.o_proj": "attn_out",
-    "mlp.gate_proj": "ff_proj",
-    "mlp.up_proj": "up_proj",
-    "mlp.down_proj": "ff_out",
-}
-TOP = {
-    "model.embed_tokens.weight": "model.transformer.wte.weight",
-    "model.norm.weight": "model.transformer.ln_f.weight",
-    "lm_head.weight": "model.transformer.ff_out.weight",
-}
+from igpo_lightning.models import load_policy, network_config
+from igpo_lightning.models.llada import LLADA
 
 
-def published_name(name):
-    if name in TOP:
-        return TOP[name]
-    _, _, layer, rest = name.split(".", 3)
-    return f"model.transformer.blocks.{layer}.{NAMES[rest.removesuffix('.weight')]}.weight"
+def by_hand(folder, tokens, config):
+    """[L, V] logits of one row from the published tensors, as arXiv 2502.09992 describes the network."""
+    t = {k: v for f in folder.glob("*.safetensors") for k, v in load_file(f).items()}
+    heads, groups = config["n_heads"], config["n_heads"] // config["n_kv_heads"]
+    width = config["d_model"] // heads
+
+    def norm(x, name):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config["rms_norm_eps"]) * t[f"{name}.weight"]
+
+    def rotated(x):  # [heads, L, width]
+        angle = torch.arange(len(tokens))[:, None] / config["rope_theta"] ** (
+            torch.arange(0, width, 2) / width
+        )
+        cos, sin = (f(torch.cat([angle, angle], -1)) for f in (torch.cos, torch.sin))
+        left, right = x.chunk(2, -1)
+        return x * cos + torch.cat([-right, left], -1) * sin
+
+    x = t["model.transformer.wte.weight"][tokens]
+    for i in range(config["n_layers"]):
+        block = f"model.transformer.blocks.{i}"
+
+        def linear(x, name, block=block):
+            return x @ t[f"{block}.{name}.weight"].T
+
+        y = norm(x, f"{block}.attn_norm")
+        q, k, v = (linear(y, f"{n}_proj").view(len(tokens), -1, width).transpose(0, 1) for n in "qkv")
+        k, v = k.repeat_interleave(groups, 0), v.repeat_interleave(groups, 0)
+        weights = (rotated(q) @ rotated(k).transpose(1, 2) / width**0.5).softmax(-1)  # every token sees all
+        x = x + linear((weights @ v).transpose(0, 1).flatten(1), "attn_out")
+        y = norm(x, f"{block}.ff_norm")
+        x = x + linear(torch.nn.functional.silu(linear(y, "ff_proj")) * linear(y, "up_proj"), "ff_out")
+    return norm(x, "model.transformer.ln_f") @ t["model.transformer.ff_out.weight"].T
 
 
-def write_published(policy, folder, **changes):
-    config = policy.model.config
-    policy.tokenizer.save_pretrained(folder)
-    fields = {
-        "model_type": "llada",
-        "architectures": ["LLaDAModelLM"],
-        "auto_map": {"AutoModelForCausalLM": "modeling_llada.LLaDAModelLM"},  # must not be followed
-        "activation_type": "silu",
-        "block_type": "llama",
-        "layer_norm_type": "rms",
-        "rope": True,
-        "d_model": config.hidden_size,
-        "n_layers": config.num_hidden_layers,
-        "n_heads": config.num_attention_heads,
-        "n_kv_heads": config.num_key_value_heads,
-        "mlp_hidden_size": config.intermediate_size,
-        "max_sequence_length": config.max_position_embeddings,
-        "vocab_size": config.vocab_size,
-        "embedding_size": config.vocab_size,
-        "rope_theta": config.rope_parameters["rope_theta"],
-        "rms_norm_eps": config.rms_norm_eps,
-        "weight_tying": False,
-        "mask_token_id": policy.mask_id,
-        "eos_token_id": policy.eos_id,
-        "pad_token_id": policy.pad_id,
-        **changes,
-    }
-    (folder / "config.json").write_text(json.dumps(fields))
-    tensors = {published_name(k): v.clone() for k, v in policy.model.state_dict().items()}
-    names = sorted(tensors)
-    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-    for file, part in shards.items():
-        save_file({name: tensors[name] for name in part}, folder / file, metadata={"format": "pt"})
-    index = {"metadata": {}, "weight_map": {name: file for file, part in shards.items() for name in part}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+@torch.no_grad()
+@pytest.mark.parametrize("sizes", [WIDE, GROUPED], ids=["every head its own keys", "shared keys"])
+def test_a_published_checkpoint_gives_the_published_logits(tmp_path, sizes):
+    config = write_llada(tmp_path, sizes=sizes)
+    policy = load_policy(str(tmp_path))
+    tokens = torch.randint(0, 250, (12,), generator=torch.Generator().manual_seed(0))
+    expected = by_hand(tmp_path, tokens, config)
+    torch.testing.assert_close(policy(tokens[None])[0], expected, atol=1e-4, rtol=1e-4)
+    padded = torch.cat([torch.full((4,), policy.pad_id), tokens])[None]
+    attention = torch.arange(16)[None] >= 4
+    torch.testing.assert_close(policy(padded, attention)[0, 4:], expected, atol=1e-4, rtol=1e-4)
+    names = policy.tokenizer.convert_ids_to_tokens([policy.mask_id, policy.eos_id, policy.end_id])
+    assert names == ["<|mdm_mask|>", "<|endoftext|>", "<|eot_id|>"]
+    assert policy.stop_ids == (policy.end_id, policy.eos_id) and not policy.shifted
 
 
-def test_a_published_checkpoint_gives_the_same_logits(tmp_path):
-    policy = tiny_policy()
-    write_published(policy, tmp_path)
-    loaded = load_policy(str(tmp_path))
-    tokens = torch.randint(4, 30, (3, 12), generator=torch.Generator().manual_seed(0))
-    attention = torch.ones_like(tokens, dtype=torch.bool)
-    attention[0, :3] = False
-    with torch.no_grad():
-        assert torch.equal(loaded(tokens), policy(tokens))
-        assert torch.equal(loaded(tokens, attention), policy(tokens, attention))
-    assert (loaded.mask_id, loaded.eos_id) == (policy.mask_id, policy.eos_id)
-
-
-def test_a_variant_that_is_no_llama_is_refused(tmp_path):
-    write_published(tiny_policy(), tmp_path, alibi=True)
-    with pytest.raises(ConfigError, match="alibi=True, but only LLaDA models with alibi=False"):
+@pytest.mark.parametrize("field, value, said", [
+    ("alibi", True, "alibi=True, but only models with alibi=False are Llama blocks"),
+    ("block_group_size", 4, "block_group_size=4, but only models with block_group_size=1"),
+])  # fmt: skip
+def test_a_variant_that_is_no_llama_is_refused(tmp_path, field, value, said):
+    write_llada(tmp_path, **{field: value})
+    with pytest.raises(ConfigError, match=said):
         load_policy(str(tmp_path))
 
 
-def test_the_published_config_describes_eight_billion_parameters(real_data):
-    config = llama_config(json.loads((real_data("llada") / "config.json").read_text()))
-    hidden, mlp, vocab = config.hidden_size, config.intermediate_size, config.vocab_size
-    block = 4 * hidden * hidden + 3 * hidden * mlp + 2 * hidden
-    assert config.num_hidden_layers * block + 2 * vocab * hidden + hidden == 8_015_581_184
+def test_a_config_without_a_field_names_it(tmp_path):
+    config = write_llada(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "d_model"}))
+    with pytest.raises(ConfigError, match=r"config.json of .* has no field 'd_model'"):
+        load_policy(str(tmp_path))
+
+
+def test_the_published_config_is_the_published_model(real_data):
+    """Eight billion parameters, under the 291 names of the published index."""
+    config, _ = network_config(str(real_data("llada")))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    assert sum(p.numel() for p in model.parameters()) == 8_015_581_184
+    index = json.loads((real_data("llada") / "model.safetensors.index.json").read_text())
+    assert {LLADA.published_name(name) for name in model.state_dict()} == set(index["weight_map"])
     assert config.mask_token_id == 126336
 
 

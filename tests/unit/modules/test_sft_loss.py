@@ -2,13 +2,14 @@ from functools import partial
 
 import pytest
 import torch
-from fakes import FixedPolicy, HashReward, tiny_policy
+from fakes import FixedPolicy, HashReward, sft_fit, tiny_policy
 
-from igpo_lightning.data.sft_data import SFTBatch
+from igpo_lightning.data.sft_data import SFTBatch, SFTDataModule
 from igpo_lightning.modules import MaskedDiffusionSFT
 from igpo_lightning.modules.sft import draw_masks
 from igpo_lightning.sampling import LowConfidenceSampler
 from igpo_lightning.seeding import torch_rng
+from igpo_lightning.types import Prompt
 
 MASK, HALF, QUARTER = 1, 2, 3  # the fixed policy gives token 2 p = 1/2, and 3 and 4 p = 1/4
 LOG2 = torch.tensor(2.0).log().item()
@@ -43,6 +44,19 @@ def test_the_loss_by_hand():
     assert right.item() == pytest.approx(1 / 3)  # only the token of p = 1/2 is the best guess
     expected = [[5, 5, MASK, HALF, MASK, HALF], [0, 5, HALF, HALF, HALF, MASK]]  # the prompt is never hidden
     assert policy.calls[0].tolist() == expected
+
+
+@pytest.mark.parametrize("end_id", [0, 6])
+def test_a_target_is_the_trace_its_end_and_a_fill_of_eos(monkeypatch, end_id):
+    """Also where the end does not fit any more."""
+    policy = FixedPolicy(lambda t: t, eos_id=0, end_id=end_id or None)
+    monkeypatch.setattr(SFTDataModule, "policy", policy)
+    _, data = sft_fit(tiny_policy())
+    data.length = 4
+    prompts = [Prompt(None, ids, response, ()) for ids, response in (((5,), (7, 8)), ((5, 5), (7, 8, 9, 7)))]
+    made = data.collate(prompts, torch.device("cpu"))
+    assert made.response.tolist() == [[7, 8, end_id, 0], [7, 8, 9, 7]]
+    assert made.prompt_ids.tolist() == [[0, 5], [5, 5]]
 
 
 def test_hiding_nothing_teaches_nothing():

@@ -29,6 +29,15 @@ from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
         ("the final answer is 3.5. Well done.", "3.5"),
         ("The answer is 1. No, the answer is 2", "2"),
         (r"The answer is $\boxed{8}$.", "8"),
+        ("<answer> 72\n</answer>", "72"),
+        ("<answer>x<3</answer>", "x<3"),
+        ("<answer>1</answer><answer>2</answer>", "2"),
+        (r"<reasoning>\boxed{1}</reasoning><answer>\boxed{2}</answer>", "2"),
+        ("<answer>The answer is 72.</answer>", "72."),
+        ("<reasoning>The answer is 7</reasoning><answer>72</answer>", "72"),
+        ("#### 72</answer>", "72"),
+        ("<answer></answer>", None),
+        ("<answer>72", None),
         ("72", None),
         ("", None),
     ],
@@ -45,6 +54,8 @@ def test_deep_nesting_takes_linear_time():
     start = time.perf_counter()
     assert extract(r"\boxed{" * 20000) is None
     assert extract(r"\boxed{" * 5000 + "1" + "}" * 5000) is not None
+    assert extract("<answer>" * 20000) is None
+    assert extract("<answer>" + " " * 200000) is None
     assert time.perf_counter() - start < 2.0
 
 
@@ -58,6 +69,9 @@ def test_deep_nesting_takes_linear_time():
         (r"\boxed{72} clips were sold", 1, False),
         (r"\boxed{7} \boxed{8}", 2, True),
         ("#### 7\nThe answer is 7", 2, True),
+        ("<answer>\n\\boxed{72}\n</answer><|eot_id|>", 1, True),
+        ("<answer>72</answer>", 1, True),
+        ("<answer>72</answer> clips", 1, False),
     ],
 )
 def test_statements_and_what_follows_them(completion, count, clean):

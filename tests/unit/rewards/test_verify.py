@@ -33,6 +33,9 @@ def verifier():
         (r"\frac{3}{4}", Fraction(3, 4)),
         ("3e8", Fraction(300_000_000)),
         ("2.5e-1", Fraction(1, 4)),
+        (r"0.\overline{3}", Fraction(1, 3)),
+        (r"-1.2\overline{045}", -Fraction(12033, 9990)),
+        (r".\overline{9}", Fraction(1)),
         ("1,2", None),
         ("1, 234", None),
         ("1 2", None),
@@ -49,6 +52,7 @@ def test_numeral(text, value):
 def test_normalise():
     assert normalise(r"\$ 1{,}000\,000 \text{ cm}.") == r"1,000000 \text{ cm}"
     assert normalise(r"\left( 3, \dfrac{\pi}{2} \right)") == r"( 3, \frac{\pi}{2} )"
+    assert normalise(r"a\ b & c \\ 3 \\, 4") == r"a b & c \\ 3 \\, 4"
 
 
 @pytest.mark.parametrize(

@@ -72,15 +72,17 @@ def test_format_rewards_do_not_keep_a_group_from_its_hints(policy):
 
 def test_a_process_without_wrong_groups_goes_along_with_the_others(policy, monkeypatch):
     """It makes their model calls, and scores nothing."""
-    from igpo_lightning.rollout import window as module
+    from igpo_lightning.rollout import window
+    from igpo_lightning.sampling import fill
 
     prompts = encoded(policy, 2)
     expected = engine(reward=HashReward(1.0)).run(policy, prompts, 0)
     chunks = []
-    monkeypatch.setattr(
-        module, "agree_any", lambda flag, device: chunks.append(flag) or flag or len(chunks) < 12
-    )
-    monkeypatch.setattr(module, "agree_max", lambda value, device: max(value, 1))
+    for module in (window, fill):
+        monkeypatch.setattr(
+            module, "agree_any", lambda flag, device: chunks.append(flag) or flag or len(chunks) < 12
+        )
+    monkeypatch.setattr(fill, "agree_max", lambda value, device: max(value, 1))
     batch = engine(intervention=inpaint(), reward=HashReward(1.0)).run(policy, prompts, 0)
     assert not all(chunks)  # others had calls to make when this one had none
     assert torch.equal(batch.completions, expected.completions) and batch.metrics["resampled"] == 0

@@ -1,0 +1,173 @@
+"""Rows from wherever a table of them may lie: a file, a folder of files, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from igpo_lightning.checks import TABLES, ConfigError, data_source
+from igpo_lightning.data.sources.rows import Row, read_json_list, read_jsonl
+
+_SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev)(?![a-z])", re.I)
+_BATCH_ROWS = 1024
+
+
+def read_table(
+    path: str,
+    *,
+    key: str,
+    split: str = "train",
+    config: str | None = None,
+    revision: str | None = None,
+) -> list[Row]:
+    """All rows of a table; ``Row.index`` counts them over all its files.
+
+    Args:
+        path: A ``.jsonl``, ``.json`` (one list, or JSON Lines) or ``.parquet`` file; a folder of such
+            files; or, if neither exists, the id of a data set on the hub.
+        key: Config key that holds ``path``, for messages.
+        split: Of a folder, the files of this name, or else those with this word in their name, or else,
+            for "train" and if no name tells a split, all of them; of a hub data set, its split.
+        config: Configuration of a hub data set; of a folder, the subfolder with the files.
+        revision: Commit, branch or tag of a hub data set.
+
+    Raises:
+        ConfigError: Nothing can be read there, there are no rows, or a row is malformed.
+    """
+    return list(iter_table(path, key=key, split=split, config=config, revision=revision))
+
+
+def iter_table(
+    path: str,
+    *,
+    key: str,
+    split: str = "train",
+    config: str | None = None,
+    revision: str | None = None,
+    columns: Collection[str] | None = None,
+) -> Iterator[Row]:
+    """The rows of :func:`read_table` one by one, for tables too large to hold.
+
+    Args:
+        columns: Read these only, where the format allows (parquet and the hub); null reads all.
+    """
+    place = Path(path).expanduser()
+    found = False
+    if place.exists():
+        files = _files(place, path, key, split, config) if place.is_dir() else [place]
+        for row in _rows_of_files(files, key, columns):
+            found = True
+            yield row
+    else:
+        for row in _rows_of_hub(path, key, split, config, revision, columns):
+            found = True
+            yield row
+    if not found:
+        raise ConfigError(f"{path}: the table holds no rows ({key}, split {split})")
+
+
+# ---------------------------------------------------------------- files
+
+
+def _files(folder: Path, path: str, key: str, split: str, config: str | None) -> list[Path]:
+    """The files of one split, in the order of their names; a hub snapshot keeps them in ``data/``."""
+    places = [folder / config] if config and (folder / config).is_dir() else [folder, folder / "data"]
+    for place in places:
+        files = sorted(f for f in place.glob("*") if f.suffix in TABLES and f.is_file())
+        tables = [f for f in files if f.name not in _NOT_TABLES]
+        # GSM8K is published with a train_socratic.jsonl beside its train.jsonl.
+        named = [f for f in tables if f.stem == split] or [f for f in tables if split in f.name]
+        if not named and split == "train" and not any(_SPLIT_NAME.search(f.name) for f in tables):
+            named = tables
+        if named:
+            return named
+    kinds = ", ".join(TABLES)
+    raise ConfigError(f"{key}={path}: no {kinds} file with {split!r} in its name in this folder")
+
+
+_NOT_TABLES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+
+
+def _rows_of_files(files: list[Path], key: str, columns: Collection[str] | None) -> Iterator[Row]:
+    index = 0
+    for file in files:
+        for row in _rows_of_file(file, key, columns):
+            yield Row(row.where, index, row.fields)
+            index += 1
+
+
+def _rows_of_file(file: Path, key: str, columns: Collection[str] | None) -> Iterator[Row]:
+    if file.suffix == ".parquet":
+        return _rows_of_parquet(file, columns)
+    if file.suffix == ".json" and _holds_list(file):
+        return read_json_list(file)
+    if file.suffix in TABLES:
+        return read_jsonl(file)
+    raise ConfigError(f"{key}={file}: expected a {', '.join(TABLES)} file or a folder of them")
+
+
+def _holds_list(file: Path) -> bool:
+    """False for JSON Lines under the name of JSON."""
+    with file.open("rb") as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{"
+
+
+def _rows_of_parquet(file: Path, columns: Collection[str] | None) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    index = 0
+    try:
+        with pq.ParquetFile(file) as table:
+            wanted = None if columns is None else [c for c in table.schema_arrow.names if c in columns]
+            for batch in table.iter_batches(_BATCH_ROWS, columns=wanted):
+                for fields in batch.to_pylist():
+                    yield Row(f"{file}: row {index + 1}", index, fields)
+                    index += 1
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{file}: can't be read as parquet: {_one_line(error)}") from None
+
+
+# ---------------------------------------------------------------- the hub
+
+
+def _rows_of_hub(
+    path: str,
+    key: str,
+    split: str,
+    config: str | None,
+    revision: str | None,
+    columns: Collection[str] | None,
+) -> Iterator[Row]:
+    data_source(key, path)
+    table = _load_hub(path, key, split, config, revision)
+    if columns is not None:
+        table = table.select_columns([name for name in table.column_names if name in columns])
+    for index, fields in enumerate(table):
+        yield Row(f"{path} ({split}): row {index + 1}", index, fields)
+
+
+def _load_hub(path: str, key: str, split: str, config: str | None, revision: str | None) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(path, config, split=split, revision=revision)
+    except ConnectionError as error:
+        raise ConfigError(
+            f"{key}={path}: no such file or folder here, and the hub can't be reached "
+            f"({_one_line(error)}); give the path of a local copy ({', '.join(TABLES)}, or a folder)"
+        ) from None
+    except Exception as error:  # the library's errors have no common class; their text names the culprit
+        asked = f"config {config or 'default'}, split {split}"
+        asked += f", revision {revision}" if revision else ""
+        reason = _one_line(error)
+        raise ConfigError(
+            f"{key}={path}: no such file or folder here, and the hub's can't be loaded ({asked}): {reason}"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:400] or type(error).__name__

@@ -1,0 +1,13 @@
+"""Evaluate: ``python -m igpo_lightning.evaluate model=llada model.path=RUN/model``.
+
+``rescore=FOLDER`` judges the saved completions of an earlier evaluation again, without the model.
+"""
+
+from __future__ import annotations
+
+from igpo_lightning.cli import entry
+
+main = entry("evaluate", "igpo_lightning.evaluation.program:run")
+
+if __name__ == "__main__":
+    main()

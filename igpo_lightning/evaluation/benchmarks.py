@@ -1,0 +1,132 @@
+"""A benchmark: where its rows are, what their fields mean, and how often each problem is answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..checks import ConfigError, existing_path, positive_int
+from ..data.sources.rows import Row
+from ..data.sources.tables import read_table
+from ..rewards.answers import statements
+from ..types import Problem
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One file of ``conf/benchmark``.
+
+    Attributes:
+        name: First part of the problem ids, and the name in results.
+        question: Field with the question; of several names, the first that a row has.
+        answer: Field → how it states the gold answer ("hashes", "boxed" or "plain"); the first field
+            that a row has counts.
+        path: A file, a folder or a hub id. None: ``folder/name`` if there is a ``folder``, else ``hub``.
+        split: Split of ``path`` or of ``folder``.
+        folder: Folder that holds one folder for each benchmark (``benchmarks_dir``).
+        hub: ``path``, ``split``, and if need be ``config`` and ``revision``, of the published data set.
+        groups: What to make tables by → field ("level": "level"); rows without the field are left out.
+        samples: Completions per problem: 1 gives pass@1, k gives avg@k.
+        temperature: Of the sampler; 0 is greedy.
+    """
+
+    name: str
+    question: str | Sequence[str]
+    answer: Mapping[str, str]
+    path: str | None = None
+    split: str = "test"
+    folder: str | None = None
+    hub: Mapping[str, Any] | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    samples: int = 1
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w-]+", self.name):
+            raise ConfigError(f"benchmark name {self.name!r}: expected letters, digits, _ and -")
+        positive_int(f"{self.key}.samples", self.samples)
+        if not isinstance(self.temperature, (int, float)) or self.temperature < 0:
+            raise ConfigError(f"{self.key}.temperature={self.temperature}: expected 0 (greedy) or more")
+        if self.samples > 1 and self.temperature == 0:
+            raise ConfigError(
+                f"{self.key}.samples={self.samples}: at {self.key}.temperature=0 they would all be the same"
+            )
+        for how in self.answer.values():
+            if how not in _READERS:
+                raise ConfigError(f"{self.key}.answer: unknown way {how!r}; known: {', '.join(_READERS)}")
+
+    @property
+    def key(self) -> str:
+        """Its place in the configuration."""
+        return f"benchmark.{self.name}"
+
+    def problems(self) -> list[Problem]:
+        """All problems, in the order of the data.
+
+        Raises:
+            ConfigError: The data can't be read, or a row states no answer (naming file and line).
+        """
+        return [self._problem(row) for row in self._rows()]
+
+    def _rows(self) -> list[Row]:
+        key = f"{self.key}.path"
+        if self.path is not None:
+            return read_table(self.path, key=key, split=self.split)
+        if self.folder is not None:
+            folder = existing_path("benchmarks_dir", self.folder) / self.name
+            return read_table(str(existing_path("benchmarks_dir", folder)), key=key, split=self.split)
+        if self.hub is None:
+            raise ConfigError(f"{key}: give a file, a folder or a hub id")
+        return read_table(**self.hub, key=key)
+
+    def _problem(self, row: Row) -> Problem:
+        question = _first(row, [self.question] if isinstance(self.question, str) else self.question)
+        stated = _first(row, list(self.answer))
+        meta = {name: row.fields[column] for name, column in self.groups.items() if column in row.fields}
+        return Problem(
+            id=f"{self.name}/{row.index}",
+            prompt=row.text(question).strip(),
+            trace="",
+            answer=_READERS[self.answer[stated]](row, stated),
+            meta={name: str(value) for name, value in meta.items() if value is not None},
+        )
+
+
+def digest(problems: Sequence[Problem]) -> str:
+    """Hex SHA-256 of questions and gold answers, whatever file format they came in."""
+    rows = json.dumps([[problem.id, problem.prompt, problem.answer] for problem in problems])
+    return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def _first(row: Row, columns: Sequence[str]) -> str:
+    """The first of ``columns`` that the row has; the last one if none, for the row's own message."""
+    return next((column for column in columns if row.fields.get(column) is not None), columns[-1])
+
+
+def _hashes(row: Row, column: str) -> str:
+    _, mark, stated = row.text(column).rpartition("####")
+    answer = stated.strip().replace(",", "")
+    if not mark or not answer or "\n" in answer:
+        raise ConfigError(f"{row.where}: field {column!r} must end in a line '#### <answer>'")
+    return answer
+
+
+def _boxed(row: Row, column: str) -> str:
+    boxes = [s for s in statements(row.text(column)) if s.kind == "box"]
+    if not boxes:
+        raise ConfigError(f"{row.where}: field {column!r} states no answer in \\boxed{{}}")
+    return boxes[-1].answer
+
+
+def _plain(row: Row, column: str) -> str:
+    value = row.fields.get(column)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # 142.0 in files that know only floats
+    return row.text(column, numbers=True).strip()
+
+
+_READERS: dict[str, Callable[[Row, str], str]] = {"hashes": _hashes, "boxed": _boxed, "plain": _plain}

@@ -1,0 +1,90 @@
+"""The Lightning side of an evaluation: batches to processes, completions to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from ..data.schedule import Sealed, StepLoader
+from ..models import Policy
+from .decoding import complete
+from .plan import Batch, Task, share_of
+from .store import Generation, Store
+
+
+class EvaluationModule(L.LightningModule):
+    """Completes batches and saves the completions.
+
+    Args:
+        policy: What is evaluated.
+        samplers: Benchmark → how its canvases are filled.
+    """
+
+    def __init__(self, policy: Policy, samplers: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.policy, self.samplers = policy, samplers
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Generation]:
+        prompts = [task.prompt for task in batch.tasks]
+        done = complete(
+            self.policy, self.samplers[batch.benchmark], prompts, [task.seed for task in batch.tasks]
+        )
+        texts = self.policy.tokenizer.batch_decode([prompt.ids for prompt in prompts]) if prompts else []
+        outcomes = zip(
+            batch.tasks, texts, done.texts, done.lengths.tolist(), done.ended.tolist(), strict=True
+        )
+        rows = [_generation(*outcome) for outcome in outcomes]
+        self.trainer.datamodule.save(batch.benchmark, rows)
+        return rows
+
+
+class EvaluationData(L.LightningDataModule):
+    """The batches that are left to do.
+
+    Args:
+        batches: All batches of the evaluation, the same on every process.
+        folder: Where completions are saved; only the first process needs to know.
+    """
+
+    def __init__(self, batches: Sequence[Batch], folder: Path | None) -> None:
+        super().__init__()
+        self.batches, self.folder = batches, folder
+        self._mine: list[Batch] = []
+
+    def setup(self, stage: str) -> None:
+        self.folder = Path(self.trainer.strategy.broadcast(str(self.folder)))
+        self.store = Store(self.folder)
+        self.done = {row.key for name in self.store.names() for row in self.store.read(name)}
+        self._mine = share_of(self.batches, self.done, self.trainer.global_rank, self.trainer.world_size)
+
+    def save(self, benchmark: str, rows: Sequence[Generation]) -> None:
+        """Append what is not there yet to this process's file."""
+        new = [row for row in rows if row.key not in self.done]
+        self.store.append(benchmark, self.trainer.global_rank, new)
+
+    def predict_dataloader(self) -> StepLoader:
+        return StepLoader(self._mine)
+
+    def on_after_batch_transfer(self, batch: Sealed, dataloader_idx: int) -> Batch:
+        return batch.open()
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        return batch  # token ids are made into tensors on the device itself
+
+
+def _generation(task: Task, prompt: str, completion: str, tokens: int, ended: bool) -> Generation:
+    problem = task.prompt.problem
+    return Generation(
+        id=problem.id,
+        sample=task.sample,
+        seed=task.seed,
+        prompt=prompt,
+        completion=completion,
+        gold=problem.answer,
+        tokens=tokens,
+        ended=ended,
+        groups=dict(problem.meta),
+    )

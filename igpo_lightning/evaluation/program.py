@@ -1,0 +1,227 @@
+"""One evaluation: benchmarks, a model, completions, verdicts, figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import lightning as L
+import transformers
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from omegaconf import DictConfig, OmegaConf
+
+from .. import provenance
+from ..checks import ConfigError, existing_path, positive_int
+from ..data.encoding import Encoder
+from ..models import Policy
+from ..rewards import extract
+from ..types import Problem
+from .benchmarks import Benchmark, digest
+from .manifest import Manifest, model_identity, prompt_identity
+from .module import EvaluationData, EvaluationModule
+from .plan import Batch, batches_of, tasks_of
+from .results import Result, summarise
+from .store import Generation, Store, write_whole
+from .tables import overview, page
+
+
+def run(cfg: DictConfig) -> float:
+    """Evaluate as ``cfg`` says; returns the mean accuracy over benchmarks (for sweepers).
+
+    Stopped at any moment, the same command goes on where it was and ends with the same results. No
+    completion depends on the batch size or the number of processes: every row has its own draws, and a
+    batch holds prompts of one length, so that nothing is padded. What is left on a GPU is rounding: its
+    libraries may choose another order of summation for another number of rows, which in bfloat16 turns
+    the token of a near tie now and then. For comparisons to the last token keep ``batch_size`` as it is.
+
+    Raises:
+        ConfigError: Bad settings or data, or ``output_dir`` holds the evaluation of something else.
+    """
+    if cfg.rescore is not None:
+        return rescore(cfg)
+    if cfg.model.path is None:
+        raise ConfigError("model.path: give the folder of a trained model (<run>/model) or a hub id")
+    if not cfg.get("benchmark"):
+        raise ConfigError("benchmark: choose at least one, such as benchmark=[gsm8k]")
+    if cfg.limit is not None:
+        positive_int("limit", cfg.limit)
+    positive_int("batch_size", cfg.batch_size)
+    _quieten()
+    benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
+    problems = {name: benchmark.problems() for name, benchmark in benchmarks.items()}
+    policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
+    batches = _batches(cfg, policy, benchmarks, problems)
+    trainer = L.Trainer(
+        **instantiate(cfg.hardware, _convert_="all"),
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        inference_mode=False,  # sharded weights are gathered under no_grad
+    )
+    if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
+        raise ConfigError(
+            f"hardware={cfg.hardware.strategy._target_}: evaluate with a whole model per device: cpu, gpu or ddp"
+        )
+    folder, manifest = None, None
+    if trainer.is_global_zero:
+        manifest = _manifest(cfg, policy, trainer, benchmarks, problems)
+        folder = Path(cfg.output_dir or _default_folder(cfg, manifest))
+        manifest = manifest.joined(Manifest.load(folder), folder)
+        Store(folder).merge()
+        manifest.save(folder)
+    samplers = {
+        name: instantiate(cfg.sampler, temperature=benchmark.temperature)
+        for name, benchmark in benchmarks.items()
+    }
+    started = time.perf_counter()
+    _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder))
+    if manifest is None:
+        return 0.0
+    manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)
+    return _finish(cfg, folder, manifest)
+
+
+def rescore(cfg: DictConfig) -> float:
+    """Judge the saved completions of the folder ``cfg.rescore`` again, and write its figures anew."""
+    folder = existing_path("rescore", cfg.rescore)
+    manifest = Manifest.load(folder)
+    if manifest is None:
+        raise ConfigError(f"rescore={cfg.rescore}: no manifest.json in it, so it holds no evaluation")
+    manifest.sessions.append({"action": "rescore", **provenance.collect(cfg)})
+    return _finish(cfg, folder, manifest)
+
+
+def judge(reward: Any, rows: Sequence[Generation]) -> list[Generation]:
+    """``rows`` with their final answers and verdicts."""
+    scores = reward([row.completion for row in rows], [row.gold for row in rows])
+    return [
+        replace(row, answer=extract(row.completion), correct=correct)
+        for row, correct in zip(rows, scores.correct.tolist(), strict=True)
+    ]
+
+
+def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
+    """Verdicts and figures of everything in ``folder``."""
+    store, reward = Store(folder), instantiate(cfg.reward)
+    store.merge()
+    results: list[Result] = []
+    for name in (name for name in manifest.expected if name in store.names()):
+        rows = judge(reward, store.read(name))
+        store.replace(name, rows)
+        results.append(summarise(name, rows, manifest.expected.get(name)))
+    if not results:
+        raise ConfigError(f"{folder}: no completions in its folder generations")
+    manifest.judge = OmegaConf.to_container(cfg.reward, resolve=True)
+    manifest.save(folder)
+    figures = {"names": manifest.names, "identity": manifest.identity, "results": list(map(asdict, results))}
+    write_whole(folder / "results.json", json.dumps(figures, indent=2) + "\n")
+    write_whole(folder / "results.md", page(results, {**manifest.names, **manifest.identity}))
+    print(f"\n{overview(results)}\n\nresults: {folder / 'results.md'}   completions: {store.generations}")
+    return fmean(result.score.accuracy for result in results)
+
+
+def _predict(trainer: L.Trainer, module: EvaluationModule, data: EvaluationData) -> None:
+    try:
+        trainer.predict(module, datamodule=data, return_predictions=False)
+    except SystemExit:  # how Lightning ends a run after Ctrl-C
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        if trainer.is_global_zero:
+            print(f"\nstopped; to go on, repeat the command (completions are in {data.folder})")
+        raise KeyboardInterrupt
+    trainer.strategy.barrier()
+
+
+def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:
+    try:
+        benchmark = instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        raise ConfigError(f"benchmark.{name}: {error.__cause__}") from None  # a field too few or too many
+    if cfg.sampler.temperature is None:
+        return benchmark
+    return replace(benchmark, temperature=cfg.sampler.temperature)
+
+
+def _batches(
+    cfg: DictConfig,
+    policy: Policy,
+    benchmarks: Mapping[str, Benchmark],
+    problems: Mapping[str, Sequence[Problem]],
+) -> list[Batch]:
+    """Everything that is asked for, in batches."""
+    encoder = Encoder(policy.tokenizer, prompt=instantiate(cfg.prompt), hints=False, mask_id=policy.mask_id)
+    tasks = {
+        name: tasks_of(benchmark, encoder.encode_all(problems[name][: cfg.limit]).prompts, cfg.seed)
+        for name, benchmark in benchmarks.items()
+    }
+    return batches_of(tasks, cfg.batch_size)
+
+
+def _manifest(
+    cfg: DictConfig,
+    policy: Policy,
+    trainer: L.Trainer,
+    benchmarks: Mapping[str, Benchmark],
+    problems: Mapping[str, Sequence[Problem]],
+) -> Manifest:
+    prompt, device = instantiate(cfg.prompt), trainer.strategy.root_device
+    sampler = OmegaConf.to_container(cfg.sampler, resolve=True)
+    sampler.pop("temperature")
+    identity = {
+        "model": model_identity(cfg.model.path, OmegaConf.select(cfg, "model.load.revision")),
+        "prompt": prompt_identity(prompt, policy.tokenizer),
+        "sampler": sampler,
+        "quantize": OmegaConf.select(cfg, "model.load.quantize"),
+        "dtype": str(next(policy.parameters()).dtype).removeprefix("torch."),
+        "precision": str(trainer.precision),
+        "device": device.type,
+        "seed": cfg.seed,
+        "benchmarks": {
+            name: {"temperature": benchmark.temperature, "data_sha256": digest(problems[name])}
+            for name, benchmark in benchmarks.items()
+        },
+    }
+    counts = {name: len(problems[name][: cfg.limit]) * benchmarks[name].samples for name in benchmarks}
+    session = {
+        "action": "evaluate",
+        **provenance.collect(cfg),
+        "batch_size": cfg.batch_size,
+        "processes": trainer.world_size,
+        "device": str(device),
+    }
+    return Manifest(
+        identity,
+        names={"model": str(cfg.model.path), "prompt": prompt.name},
+        expected=counts,
+        sessions=[session],
+    )
+
+
+def _default_folder(cfg: DictConfig, manifest: Manifest) -> str:
+    """A folder for this model, prompt, sampler and seed: the same command finds it again."""
+    common = {key: value for key, value in manifest.identity.items() if key != "benchmarks"}
+    name = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
+    return f"evaluations/{cfg.model.name}-{name}"
+
+
+def _quieten() -> None:
+    """Leave the console to the progress bar and the table."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero.*")  # all is done

@@ -1,0 +1,18 @@
+"""Callbacks that notice a run going wrong: numbers, samplers, rewards, policies, hangs."""
+
+from .base import Guard, GuardStop
+from .finite import FiniteGuard
+from .metrics import ExplodingMetric, LogProbDrift
+from .watchdog import Watchdog
+from .windows import ConstantReward, IdenticalCompletions
+
+__all__ = [
+    "ConstantReward",
+    "ExplodingMetric",
+    "FiniteGuard",
+    "Guard",
+    "GuardStop",
+    "IdenticalCompletions",
+    "LogProbDrift",
+    "Watchdog",
+]

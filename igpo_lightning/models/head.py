@@ -1,0 +1,104 @@
+"""Scores of tokens under the output head, without holding the logits of all positions at once.
+
+LLaDA's vocabulary has 126,464 entries: float32 logits of 2,048 positions are 1 GB, and log-softmax, its
+gradient and the logits' gradient are as much again each. Positions are therefore taken in chunks, and
+a chunk's logits are computed again in the backward pass instead of being kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+# Most logits of a chunk: 128 MB in float32, 265 positions of LLaDA's vocabulary.
+CHUNK_LOGITS = 2**25
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What the policy says about given tokens at N positions.
+
+    Attributes:
+        logps: float32, of the shape of the targets ([N] or [N, K]): their log-probabilities.
+        entropy: [N] float32 nats of each position's distribution, without gradient; None if it was not
+            asked for.
+        top: [N] int64, the most likely token of each position.
+    """
+
+    logps: Tensor
+    entropy: Tensor | None
+    top: Tensor
+
+
+def token_scores(logits: Tensor, targets: Tensor, entropy: bool = False) -> TokenScores:
+    """Scores of ``targets`` [N] or [N, K] under ``logits`` [N, V]; the softmax is in float32."""
+    return TokenScores(*_scores(logits, targets, entropy))
+
+
+def chunked_scores(
+    head: nn.Module,
+    hidden: Tensor,
+    targets: Tensor,
+    entropy: bool = False,
+    chunk_logits: int = CHUNK_LOGITS,
+) -> TokenScores:
+    """:func:`token_scores` of ``head(hidden)``, so many positions at a time that memory stays bounded.
+
+    Args:
+        head: Hidden states [n, H] → logits [n, V]; a module with ``out_features`` = V.
+        hidden: [N, H].
+        targets: [N] or [N, K] ids.
+        entropy: Whether to compute entropies.
+        chunk_logits: Most logits that are held at once. If all of them fit, there is one chunk and
+            nothing is recomputed.
+    """
+    chunks = _chunks(head, len(hidden), chunk_logits)
+
+    def part(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        return _scores(head(hidden), targets, entropy)
+
+    if chunks == 1:
+        return TokenScores(*part(hidden, targets))
+    run: Callable[..., tuple] = part
+    if torch.is_grad_enabled():
+
+        def run(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+            return checkpoint(part, hidden, targets, use_reentrant=False)
+
+    pieces = zip(hidden.tensor_split(chunks), targets.tensor_split(chunks), strict=True)
+    logps, nats, top = zip(*(run(h, t) for h, t in pieces), strict=True)
+    return TokenScores(torch.cat(logps), torch.cat(nats) if entropy else None, torch.cat(top))
+
+
+def _scores(logits: Tensor, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+    table = logits.float().log_softmax(dim=-1)
+    rows = targets if targets.dim() > 1 else targets[:, None]
+    logps = table.gather(-1, rows).view(targets.shape)
+    nats = None
+    if entropy:
+        # What is recomputed but never differentiated would stay in memory until the last chunk is done.
+        certain = table.detach()
+        nats = -(certain.exp() * certain).sum(-1)
+    return logps, nats, logits.argmax(-1)
+
+
+def _chunks(head: nn.Module, positions: int, chunk_logits: int) -> int:
+    """In how many chunks the positions are taken.
+
+    A sharded head (DeepSpeed ZeRO-3) is gathered by all processes at every call: they must agree, or
+    they wait for one another for ever.
+    """
+    rows = max(1, chunk_logits // head.out_features)  # quantised and adapted heads have the attribute, too
+    chunks = max(1, math.ceil(positions / rows))
+    sharded = any(hasattr(parameter, "ds_id") for parameter in head.parameters())
+    if sharded and dist.is_initialized() and dist.get_world_size() > 1:
+        most = torch.tensor(chunks, device=next(head.parameters()).device)
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        chunks = int(most)
+    return chunks

@@ -1,0 +1,76 @@
+"""The special tokens that a policy needs: what is empty, what ends a completion, what fills it up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..checks import ConfigError
+
+_ANSWER = "ANSWER"
+
+
+def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> int:
+    """The id of the tokenizer's, or else of the config's, ``name`` token ("mask", "eos").
+
+    Raises:
+        ConfigError: Neither defines one.
+    """
+    value = getattr(tokenizer, f"{name}_token_id")
+    if value is None:
+        value = getattr(model.config, f"{name}_token_id", None)
+    if value is None:
+        hint = "; model.load.mask_token adds one" if name == "mask" else ""
+        raise ConfigError(
+            f"model.path: neither the tokenizer nor config.json of {model.config.name_or_path!r} defines "
+            f"{name}_token_id; a masked diffusion policy needs it{hint}"
+        )
+    return int(value)
+
+
+def stop_ids(tokenizer: PreTrainedTokenizerBase, eos_id: int) -> tuple[int, ...]:
+    """What ends a completion: the chat template's end of an assistant turn, if it has one, and eos.
+
+    The end is found by rendering a conversation: it is the special token right after the assistant's
+    text (LLaDA's ``<|eot_id|>``, Dream's ``<|im_end|>``).
+    """
+    if not tokenizer.chat_template:
+        return (eos_id,)
+    turns = [{"role": "user", "content": "QUESTION"}, {"role": "assistant", "content": _ANSWER}]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, TypeError, ValueError):  # a template for prompts only
+        return (eos_id,)
+    _, found, rest = text.rpartition(_ANSWER)
+    special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ids = tokenizer(rest, add_special_tokens=False).input_ids if found else []
+    for token in ids:
+        if token in special:
+            return (token,) if token == eos_id else (token, eos_id)
+        if tokenizer.decode([token]).strip():
+            break  # the turn ends in plain text
+    return (eos_id,)
+
+
+def add_mask_token(tokenizer: PreTrainedTokenizerBase, mask_token: str | None) -> None:
+    """Give a tokenizer without a mask token this one: a token it has, or a new one."""
+    if mask_token is not None and tokenizer.mask_token is None:
+        tokenizer.add_special_tokens({"mask_token": mask_token})
+
+
+@torch.no_grad()
+def make_room(model: PreTrainedModel, tokenizer: Any) -> None:
+    """Add embeddings for a mask token that the model has none for: the mean of all others.
+
+    The mean needs no draw, so an adapter that was trained on it finds the same vector again.
+    """
+    size = model.get_input_embeddings().num_embeddings
+    mask = tokenizer.mask_token_id
+    if mask is None or mask < size or mask != len(tokenizer) - 1:
+        return
+    model.resize_token_embeddings(mask + 1, mean_resizing=False)
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        layer.weight[size:] = layer.weight[:size].float().mean(0).to(layer.weight.dtype)

@@ -1,0 +1,23 @@
+"""Verbose traces → verified concise ones (arXiv 2509.10396, length-aligned SFT by rewriting).
+
+A writer (an endpoint or a local model) gets one trace at a time with the rules; each answer goes into a
+journal the moment it arrives; a judge decides whether it is kept. What is journalled is never asked again.
+"""
+
+from igpo_lightning.rewriting.judge import Finding, Judge
+from igpo_lightning.rewriting.records import Answer, Trace, Verdict
+from igpo_lightning.rewriting.rules import Rules
+from igpo_lightning.rewriting.writer import Ask, Reply, Unanswered, Writer
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Finding",
+    "Judge",
+    "Reply",
+    "Rules",
+    "Trace",
+    "Unanswered",
+    "Verdict",
+    "Writer",
+]

@@ -1,0 +1,77 @@
+"""The rules a writer gets, as data: three templates and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.rewriting.writer import Ask
+from igpo_lightning.types import Problem
+
+WORDS_PER_TOKEN = 0.5  # of mathematical English; writers count words better than another model's tokens
+MAX_QUOTED_CHARS = 4000  # of a rejected rewrite, when it is shown to its writer
+
+_FIELD = re.compile(r"\{(question|trace|answer|tokens|words|reason|rewrite)\}")
+_NEEDED = {"user": ("question", "trace"), "retry": ("reason",)}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Templates with ``{question}``, ``{trace}``, ``{answer}``, ``{tokens}`` and ``{words}``.
+
+    Attributes:
+        system: System message; null for none (some chat templates know no such role).
+        user: The request.
+        retry: Added to the request after a rejected rewrite; it may also use ``{reason}`` and
+            ``{rewrite}``.
+
+    Raises:
+        ConfigError: A template lacks what it is for.
+    """
+
+    user: str
+    retry: str
+    system: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, fields in _NEEDED.items():
+            for field in fields:
+                if f"{{{field}}}" not in getattr(self, name):
+                    raise ConfigError(f"rules.{name}: the template must contain {{{field}}}")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the three templates."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def ask(
+        self, problem: Problem, length: int, attempt: int = 1, rejected: tuple[str, str] | None = None
+    ) -> Ask:
+        """The request for one trace.
+
+        Args:
+            length: Canvas width in tokens; the trace may have one less.
+            rejected: The last rewrite of this trace and why it was not kept.
+        """
+        values = {
+            "question": problem.prompt,
+            "trace": problem.trace,
+            "answer": problem.answer,
+            "tokens": str(length - 1),
+            "words": str(max(1, int((length - 1) * WORDS_PER_TOKEN))),
+        }
+        user = _filled(self.user, values)
+        if rejected is not None:
+            rewrite, reason = rejected
+            values |= {"reason": reason, "rewrite": rewrite[:MAX_QUOTED_CHARS]}
+            user = f"{user.rstrip()}\n\n{_filled(self.retry, values).strip()}"
+        system = None if self.system is None else _filled(self.system, values)
+        return Ask(problem.id, attempt, system, user)
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
+    """In one pass, so that braces of a problem's own text stay as they are."""
+    return _FIELD.sub(lambda match: values.get(match[1], match[0]), template).strip()

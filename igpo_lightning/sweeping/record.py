@@ -1,0 +1,69 @@
+"""``job.json``: what became of one job of a sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from igpo_lightning.reporting.summary import FILE as SUMMARY
+from igpo_lightning.reporting.summary import Summary
+
+FILE = "job.json"
+
+State = Literal["running", "stopped", "failed", "done", "kept"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One job.
+
+    Attributes:
+        overrides: The job's own, sorted; they say what it computes.
+        state: "running" (also of one that was killed), "stopped" (asked to), "failed", "done", or "kept":
+            done by an earlier command, which this one found.
+        command: Names the command that the state is of.
+        value: What the job gives to the sweeper, if it is done.
+        error: One line, if it failed.
+        bad_input: It failed because of what it was given, not because of a bug or the machine.
+        seconds: Wall time of the last attempt.
+    """
+
+    overrides: tuple[str, ...]
+    state: State
+    command: str = ""
+    value: float | None = None
+    error: str | None = None
+    bad_input: bool = False
+    seconds: float | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("done", "kept")
+
+    def write(self, folder: Path) -> None:
+        """Write ``folder/job.json``, whole or not at all."""
+        temporary = folder / f".{FILE}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / FILE)
+
+    @classmethod
+    def read(cls, folder: Path) -> Record | None:
+        """The record in ``folder``; None if there is none that can be read."""
+        try:
+            raw = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            return cls(**{**raw, "overrides": tuple(raw["overrides"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def last_accuracy(folder: Path) -> float | None:
+    """What a finished training run gives to a sweeper, from its summary."""
+    after = Summary.load(folder).stages[-1].accuracy_after
+    return after.value if after else None
+
+
+def has_summary(folder: Path) -> bool:
+    return (folder / SUMMARY).is_file()

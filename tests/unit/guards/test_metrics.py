@@ -1,0 +1,149 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fakes import engine, rollout_fit, tiny_policy, trainer
+
+from igpo_lightning.algos.logprobs import MeanField
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.guards import ExplodingMetric, LogProbDrift
+from igpo_lightning.guards.metrics import Bounds
+
+
+class Play:
+    """Feeds a guard with the metrics of one update after the other."""
+
+    def __init__(self, guard):
+        self.guard, self.step = guard, 0
+
+    def update(self, window, **metrics):
+        """The verdict on an update of ``window``."""
+        run = SimpleNamespace(global_step=self.step, precision="32-true")
+        module = SimpleNamespace(device="cpu", all_gather=lambda v: v, update_metrics=lambda: metrics)
+        if window != self.guard.window:
+            self.guard.window = window
+            self.guard.inspect_window(run, module, None)
+        self.step += 1
+        return self.guard.inspect_update(run, module, None)
+
+
+def exploding(updates=3, history=100, **metrics):
+    return Play(ExplodingMetric(metrics or {"kl": {"limit": 10.0}}, updates=updates, history=history))
+
+
+def test_bounds():
+    assert Bounds(10.0).broken_by(10.0, None) is None
+    assert Bounds(10.0).broken_by(10.5, None) == "above 10"
+    relative = Bounds(10.0, factor=5.0, floor=1.0)
+    assert relative.broken_by(0.9, 0.01) is None  # below the floor
+    assert relative.broken_by(2.0, 0.5) is None
+    assert relative.broken_by(3.0, 0.5) == "6 times its median 0.5"
+    assert relative.broken_by(3.0, None) is None
+    assert relative.broken_by(3.0, 0.0) == "inf times its median 0"
+
+
+def test_one_window_alone_raises_no_alarm_however_many_updates_it_has():
+    play = exploding()
+    assert not any(play.update(0, kl=3000.0) for _ in range(12))
+    assert play.update(1, kl=0.1) is None
+    assert not any(play.update(w, kl=v) for w in range(2, 8) for v in (3000.0, 0.1))  # nor single spikes
+
+
+def test_several_updates_in_a_row():
+    play = exploding()
+    heard = [play.update(window, kl=20.0) for window in (0, 0, 1, 1)]
+    assert [bool(text) for text in heard] == [False, False, True, True]
+    assert heard[2].startswith("train/kl is 20, above 10, for 3 updates in a row: the policy is running away")
+
+
+def test_far_above_the_running_median():
+    play = exploding(history=20, kl={"limit": 10.0, "factor": 10.0, "floor": 0.5})
+    assert not any(play.update(w, kl=0.04) for w in range(8))
+    assert not any(play.update(w, kl=0.45) for w in range(8, 11))  # far above it as well, but below the floor
+    heard = [play.update(w, kl=0.9) for w in range(11, 14)]
+    assert heard[:2] == [None, None]
+    assert "train/kl is 0.9, 22 times its median 0.04, for 3 updates" in heard[2]
+
+
+def test_ratios_of_a_windows_first_update_do_not_count():
+    play = exploding(clip_fraction={"limit": 0.5}, ratio_max={"limit": 100.0})
+    heard = []
+    for window in range(4):
+        heard.append(play.update(window, clip_fraction=0.0, ratio_max=1.0, loss=1.0))
+        heard.append(play.update(window, clip_fraction=0.9, ratio_max=500.0, loss=1.0))
+    assert [bool(text) for text in heard] == [False] * 5 + [True, False, True]
+    assert "train/clip_fraction is 0.9" in heard[5] and "train/ratio_max is 500" in heard[5]
+    assert play.guard.past["clip_fraction"] == pytest.approx([0.9] * 4)
+
+
+def test_the_worst_process_counts_and_nan_is_left_to_another_guard():
+    guard = ExplodingMetric({"kl": {"limit": 10.0}}, updates=1)
+    guard.window = 1
+    module = SimpleNamespace(
+        device="cpu",
+        all_gather=lambda values: torch.stack([values, values * 100]),
+        update_metrics=lambda: {"kl": 1.0},
+    )
+    run = SimpleNamespace(global_step=3)
+    guard.streaks = {"kl": [1, 0]}
+    assert "train/kl is 100" in guard.inspect_update(run, module, None)
+    module.update_metrics = lambda: {"kl": torch.nan}
+    assert guard.inspect_update(run, module, None) is None
+    assert guard.past["kl"] == [100.0]
+
+
+def test_metrics_that_are_not_there_or_not_wanted():
+    play = exploding(updates=1, kl=None, entropy={"limit": 0.0})
+    assert [play.update(w, kl=1e9) for w in range(3)] == [None] * 3
+    with pytest.raises(
+        ConfigError, match=r"callbacks\.exploding_metric\.metrics.*expected limit, factor and floor"
+    ):
+        exploding(kl={"limits": 1.0})
+
+
+def test_a_learning_rate_that_is_too_high(tmp_path):
+    module, data = rollout_fit(tiny_policy(), windows=5, lr=0.5)
+    guard = ExplodingMetric({"kl": {"limit": 1.0}}, action="skip", updates=3)
+    with pytest.warns(UserWarning, match="train/kl is .*; the update is dropped"):
+        trainer(tmp_path, callbacks=[guard], gradient_clip_val=None).fit(module, datamodule=data)
+
+
+class Shifted(MeanField):
+    """Sees other log-probs than the policy has."""
+
+    def __call__(self, *args, **options):
+        estimate = super().__call__(*args, **options)
+        estimate.logps.add_(0.1)
+        return estimate
+
+
+@pytest.mark.parametrize("precision, heard", [("32-true", True), ("bf16-mixed", False)])
+def test_drift_between_sampling_and_training(tmp_path, precision, heard, recwarn):
+    module, data = rollout_fit(tiny_policy(), per_step=2)
+    data.engine.logprobs = Shifted()
+    guard = LogProbDrift(repeat_every=1)
+    run = trainer(tmp_path, callbacks=[guard], precision=precision)
+    run.fit(module, datamodule=data)
+    assert run.callback_metrics["train/drift_max"] == pytest.approx(0.1, abs=1e-5)
+    said = [str(w.message) for w in recwarn if "logprob_drift" in str(w.message)]
+    assert guard.alarms == len(said) == (2 if heard else 0)  # once a window, at its first update
+    assert (
+        not heard
+        or "rollout 1, update 1: before the window's first update, log-probs differ by up to 0.1" in said[0]
+    )
+
+
+@pytest.mark.parametrize("updates_per_pass", [1, 2])
+def test_without_drift_the_ratio_is_exactly_one(tmp_path, updates_per_pass):
+    module, data = rollout_fit(
+        tiny_policy(),
+        per_step=1,
+        updates_per_pass=updates_per_pass,
+        sampling=engine(prompts_per_forward=1),
+        lr=0.1,
+    )
+    seen, guard = [], LogProbDrift(tolerance=0.0)
+    guard.inspect_update = lambda *args: seen.append(module.update_metrics().get("drift_max"))
+    trainer(tmp_path, callbacks=[guard]).fit(module, datamodule=data)
+    later = [None] * (2 * updates_per_pass - 1)  # the policy has moved: nothing to compare
+    assert seen == [0.0, *later, 0.0, *later]

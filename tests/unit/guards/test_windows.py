@@ -1,0 +1,140 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fakes import engine, rollout_fit, tiny_policy, trainer
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.guards import ConstantReward, IdenticalCompletions
+from igpo_lightning.guards.windows import identical_groups
+
+MODULE = SimpleNamespace(all_gather=lambda values: values)
+
+
+def window(completions, loss_mask=None, hinted=None, rewards=None, correct=None):
+    tokens = torch.tensor(completions)
+    shape = tokens.shape
+    hints = torch.zeros(shape, dtype=torch.bool)
+    if hinted is not None:
+        hints[..., 0] = torch.tensor(hinted)
+    return SimpleNamespace(
+        completions=tokens,
+        loss_mask=torch.ones(shape, dtype=torch.bool)
+        if loss_mask is None
+        else torch.tensor(loss_mask).bool(),
+        hint_mask=hints,
+        rewards=torch.zeros(shape[:2]) if rewards is None else torch.tensor(rewards),
+        correct=torch.zeros(shape[:2]).bool() if correct is None else torch.tensor(correct).bool(),
+    )
+
+
+def run_of(window=None, temperature=1.0):
+    sampler = SimpleNamespace(temperature=temperature)
+    return SimpleNamespace(datamodule=SimpleNamespace(engine=SimpleNamespace(sampler=sampler), window=window))
+
+
+def test_groups_are_compared_up_to_the_first_stop():
+    same, comparable = identical_groups(
+        window(
+            [[[5, 0, 7], [5, 0, 8]], [[5, 0, 7], [5, 6, 0]], [[5, 0, 7], [5, 0, 7]]],
+            loss_mask=[[[1, 1, 0], [1, 1, 0]], [[1, 1, 0], [1, 1, 1]], [[1, 1, 0], [1, 1, 1]]],
+        )
+    )
+    assert same.tolist() == [True, False, False]  # the last two differ in length
+    assert comparable.all()
+
+
+def test_completions_with_hints_are_left_out():
+    tokens = [[[9, 1], [5, 6], [5, 6]], [[5, 6], [9, 1], [5, 7]], [[5, 6], [5, 6], [5, 6]]]
+    same, comparable = identical_groups(
+        window(tokens, hinted=[[True, False, False], [False, True, False], [True, True, False]])
+    )
+    assert same.tolist() == [True, False, False]
+    assert comparable.tolist() == [True, True, False]  # one alone is no group
+
+
+SAME, MIXED = window([[[5], [5]]] * 4), window([[[5], [5]]] * 3 + [[[5], [6]]])
+
+
+def test_identical_completions_for_several_windows():
+    guard = IdenticalCompletions(share=0.8, windows=2)
+    heard = [guard.inspect_window(run_of(), MODULE, w) for w in (SAME, MIXED, SAME, SAME, SAME)]
+    assert [bool(text) for text in heard] == [False, False, False, True, True]
+    assert "the same in 4 of 4 groups at temperature 1, for 2 windows" in heard[3]
+    assert IdenticalCompletions(share=0.75, windows=1).inspect_window(run_of(), MODULE, MIXED)
+
+
+def test_greedy_completions_are_meant_to_be_identical():
+    guard = IdenticalCompletions(windows=1)
+    assert guard.inspect_window(run_of(temperature=0.0), MODULE, SAME) is None
+
+
+def test_the_whole_window_counts_and_not_one_micro_batch():
+    guard = IdenticalCompletions(windows=1)
+    assert guard.inspect_window(run_of(window=MIXED), MODULE, SAME) is None
+
+
+def test_all_processes_count():
+    other = SimpleNamespace(all_gather=lambda values: torch.stack([values, torch.tensor([1.0, 4.0])]))
+    assert IdenticalCompletions(windows=1).inspect_window(run_of(), other, SAME) is None
+    assert "5 of 8" in IdenticalCompletions(windows=1, share=0.6).inspect_window(run_of(), other, SAME)
+
+
+def rewarded(rewards, correct=None):
+    return window([[[5], [6]]], rewards=[rewards], correct=None if correct is None else [correct])
+
+
+@pytest.mark.parametrize("rewards, correct, advice", [
+    ([0.0, 0.0], [0, 0], "reward is 0 for every completion of the last 2 windows: nothing to learn. None"),
+    ([1.0, 1.0], [1, 1], "All are correct"),
+    ([0.5, 0.5], [0, 1], "Some are correct and some are not"),
+])  # fmt: skip
+def test_a_constant_reward(rewards, correct, advice):
+    guard, batch = ConstantReward(windows=2), rewarded(rewards, correct)
+    assert guard.inspect_window(run_of(), MODULE, batch) is None
+    assert advice in guard.inspect_window(run_of(), MODULE, batch)
+
+
+def test_rewards_that_differ_between_completions_windows_or_processes():
+    guard, zeros, ones = ConstantReward(windows=2), rewarded([0.0, 0.0]), rewarded([1.0, 1.0])
+    for batch in (zeros, rewarded([0.0, 1.0]), zeros, ones, zeros):
+        assert guard.inspect_window(run_of(), MODULE, batch) is None
+    other = SimpleNamespace(all_gather=lambda values: torch.stack([values, torch.ones(2)]))
+    for _ in range(4):
+        assert guard.inspect_window(run_of(), other, zeros) is None
+    for _ in range(4):
+        assert guard.inspect_window(run_of(), MODULE, rewarded([torch.nan, 0.0])) is None
+
+
+class DeadSampler:
+    """Gives every row the seed 0."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __call__(self, policy, canvas, attention, seeds, **options):
+        return self.sampler(policy, canvas, attention, [0] * len(canvas), **options)
+
+    def __getattr__(self, name):
+        return getattr(self.sampler, name)
+
+
+def test_a_sampler_that_ignores_its_seeds(tmp_path):
+    sampling = engine(prompts_per_forward=4)
+    sampling.sampler = DeadSampler(sampling.sampler)
+    module, data = rollout_fit(tiny_policy(), windows=3, sampling=sampling)
+    guards = [IdenticalCompletions(windows=2), ConstantReward(windows=2)]
+    with pytest.warns(
+        UserWarning, match="rollout 2, update 3: all completions of a group are the same in 4 of 4"
+    ):
+        trainer(tmp_path, callbacks=guards).fit(module, datamodule=data)
+    assert guards[0].alarms == 2  # windows 2 and 3
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: IdenticalCompletions(share=2), "callbacks.identical_completions.share=2: expected a number"),
+    (lambda: ConstantReward(windows=0), "callbacks.constant_reward.windows=0: expected a whole number"),
+])  # fmt: skip
+def test_settings_that_cannot_work(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

@@ -1,0 +1,111 @@
+"""What stays in memory: exactly the bytes of real tensors, and what ZeRO makes of them."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from transformers import LlamaConfig
+
+from igpo_lightning.models.skeleton import Skeleton
+from igpo_lightning.preflight.memory import Memory, Part, Phase, optimizer_bytes, states
+from igpo_lightning.preflight.placement import Placement
+
+ADAMW = partial(torch.optim.AdamW, lr=1e-3)
+LORA = {"rank": 4, "alpha": 8, "targets": ["q_proj", "down_proj"]}
+ONE = Placement("one process", "gpu", 1)
+
+
+def skeleton(**changes):
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    return Skeleton(config, **changes)
+
+
+def sizes(shape, placement=ONE, keeps_copy=False, make=ADAMW):
+    return {part.name: part.bytes for part in states(shape.model(), shape, make, placement, keeps_copy)}
+
+
+def size(tensors):
+    return sum(t.untyped_storage().nbytes() for t in tensors)
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"dtype": torch.bfloat16}, {"lora": LORA}, {"dtype": torch.bfloat16, "lora": LORA},
+])  # fmt: skip
+def test_they_are_the_bytes_of_a_real_model_after_a_real_step(changes):
+    shape = skeleton(**changes)
+    network = shape.network(device="cpu")
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = ADAMW(trained)
+    network(input_ids=torch.ones(2, 5, dtype=torch.long)).logits.sum().backward()
+    optimizer.step()
+    moments = [t for state in optimizer.state.values() for t in state.values()]
+    assert sizes(shape) == {
+        "weights": size([*network.parameters(), *network.buffers()]),
+        "gradients": size([p.grad for p in trained]),
+        "optimiser states": size(moments),
+    }
+
+
+def test_adapters_on_bfloat16_weights_are_float32():
+    named = dict(skeleton(dtype=torch.bfloat16, lora=LORA).model().named_parameters())
+    dtypes = {p.dtype for name, p in named.items() if ".lora_" in name}
+    assert dtypes == {torch.float32}
+    # q: 4 * (32 + 32), down: 4 * (48 + 32), two blocks of them
+    assert sum(p.numel() for name, p in named.items() if ".lora_" in name) == 2 * (256 + 320)
+
+
+def test_tied_weights_count_once():
+    tied, own = (skeleton() for _ in range(2))
+    tied.config.tie_word_embeddings = True
+    assert sizes(own)["weights"] - sizes(tied)["weights"] == 50 * 32 * 4
+
+
+@pytest.mark.parametrize("stage, expected", [
+    # parameters 2 bytes, gradients 2 bytes, masters with float32 gradients 8 bytes, Adam 8 bytes and one step
+    (1, {"weights": 2 * 1000, "gradients": 2 * 1000}),
+    (2, {"weights": 2 * 1000, "gradients": 2 * 1000 // 4}),
+    (3, {"weights": 2 * 1000 // 4, "gradients": 2 * 1000 // 4, "gathered layer": 2 * 2 * 1000}),
+])  # fmt: skip
+def test_zero_splits_what_its_stage_says(stage, expected):
+    model = nn.Linear(100, 10, bias=False, device="meta", dtype=torch.bfloat16)
+    place = Placement("ZeRO", "gpu", 4, stage=stage, deepspeed=True, cast=torch.bfloat16)
+    found = {p.name: p.bytes for p in states(model, skeleton(), ADAMW, place, False)}
+    assert found == {**expected, "float32 masters": 8 * 250, "optimiser states": 8 * 250 + 4}
+
+
+def test_offloaded_parts_are_in_the_hosts_memory():
+    place = Placement(
+        "ZeRO-2", "gpu", 4, stage=2, deepspeed=True, offload_optimizer=True, cast=torch.bfloat16
+    )
+    model = nn.Linear(100, 10, bias=False, device="meta", dtype=torch.bfloat16)
+    parts = states(model, skeleton(), ADAMW, place, False)
+    assert {p.name for p in parts if not p.host} == {"weights"}
+    memory = Memory(parts, ())
+    assert memory.peak == 2000 and memory.host == 500 + 2000 + 2004
+
+
+def test_ddp_has_a_second_copy_of_the_gradients():
+    shape = skeleton()
+    found = sizes(shape, Placement("DDP", "gpu", 2, buckets=2**62))
+    assert found["communication buffers"] == found["gradients"]
+
+
+def test_a_copied_reference_is_as_large_as_the_weights_were_when_loaded():
+    shape = skeleton().converted(torch.bfloat16)
+    weights = sum(p.numel() for p in shape.model().parameters())
+    assert sizes(shape, keeps_copy=True)["KL reference"] == 4 * weights
+
+
+def test_an_optimiser_that_looks_at_numbers_is_counted_like_adam():
+    parameter = nn.Parameter(torch.empty(10, 10, device="meta"))
+    assert optimizer_bytes([parameter], partial(torch.optim.Adafactor, lr=1.0)) == 2 * 400
+    assert optimizer_bytes([parameter], partial(torch.optim.SGD, lr=1.0, momentum=0.9)) == 400
+
+
+def test_only_the_largest_phase_counts():
+    phases = (Phase("a", (Part("x", 3), Part("y", 4)), "k"), Phase("b", (Part("z", 5),), "l"))
+    memory = Memory((Part("weights", 10), Part("elsewhere", 99, host=True)), phases)
+    assert memory.peak == 17 and memory.largest.name == "a"

@@ -1,0 +1,58 @@
+"""Model calls, counted: by hand, and against the counts of a real window."""
+
+import pytest
+import torch
+from fakes import FixedPolicy, encoded, engine, source
+
+from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
+from igpo_lightning.data.tokenizers import word_level
+from igpo_lightning.preflight.loads import can_sample_again, of_rows
+from igpo_lightning.preflight.work import Calls, of_estimate, of_sampling
+from igpo_lightning.rollout import Inpaint, Keep, Resample
+from igpo_lightning.sampling import LowConfidenceSampler
+
+
+def test_a_completion_takes_a_call_for_every_step():
+    # Two blocks of 8 in 2 steps of 4: 8 and 4 positions, twice.
+    calls = of_sampling(LowConfidenceSampler(16, 8, 4, temperature=1.0))
+    assert calls == Calls(forwards=4, rows=4, positions=24, largest=8)
+
+
+def test_rows_are_sampled_together_up_to_a_limit():
+    one = Calls(forwards=4, rows=4, positions=24, largest=8)
+    assert of_rows(one, 5, at_once=2) == Calls(forwards=12, rows=20, positions=120, largest=16)
+    assert of_rows(one, 5, at_once=64) == Calls(forwards=4, rows=20, positions=120, largest=40)
+
+
+def test_the_count_is_that_of_a_window_that_never_ends_early():
+    vocabulary = word_level(source().vocabulary())
+    never_ends = torch.zeros(len(vocabulary))
+    never_ends[:3] = -torch.inf
+    policy = FixedPolicy(lambda tokens: never_ends.expand(*tokens.shape, -1), tokenizer=vocabulary)
+    run = engine(group_size=4, rows_per_forward=3)
+    prompts = encoded(policy, 2)
+    from igpo_lightning.rollout.window import WindowSampler
+
+    window = WindowSampler(
+        policy, prompts, 0, sampler=run.sampler, reward=run.reward, group_size=4, rows_per_forward=3, seed=0
+    )
+    cost = window.sample([0, 1], *window.blank(2), "sample").cost
+    counted = of_rows(of_sampling(run.sampler), 8, at_once=3)
+    assert (cost.forwards, cost.row_forwards) == (counted.forwards, counted.rows)
+
+
+@pytest.mark.parametrize("estimator, forwards, rows, positions", [
+    (MeanField(), 1, 3, 3 * 16),
+    (RandomMasking(), 2, 2 * 3 * 4, 3 * 4 * 16),
+    (BlockMasking(8), 4, 4 * 3 * 4, 3 * 4 * 16),
+])  # fmt: skip
+def test_estimators(estimator, forwards, rows, positions):
+    calls = of_estimate(estimator, prompts=3, group_size=4, width=16)
+    assert (calls.forwards, calls.rows, calls.positions) == (forwards, rows, positions)
+
+
+@pytest.mark.parametrize("intervention, expected", [
+    (Keep(), False), (Resample(0.5), True), (Resample(0.2), False), (Inpaint(None, replace=0.25), True),
+])  # fmt: skip
+def test_second_tries_need_something_to_replace(intervention, expected):
+    assert can_sample_again(engine(group_size=4, intervention=intervention)) is expected

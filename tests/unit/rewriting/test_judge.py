@@ -1,0 +1,71 @@
+import pytest
+from scripted import LENGTH
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.rewriting import Judge
+from igpo_lightning.rewriting import judge as reasons
+from igpo_lightning.types import Problem
+
+PROBLEM = Problem("toy/1", "What is a half?", "…", "\\frac{1}{2}")
+
+
+def test_a_good_rewrite_is_kept_and_measured(judge):
+    text = "1/2 so \\boxed{\\frac{1}{2}}."
+    finding = judge(PROBLEM, text)
+    assert (finding.reason, finding.tokens) == (None, len(text))
+
+
+@pytest.mark.parametrize(("text", "reason"), [
+    ("", reasons.EMPTY),
+    ("Half. \\boxed{\\frac{1}{3}}", reasons.WRONG),
+    ("It is one half.", reasons.NO_ANSWER),
+    ("So \\boxed{\\frac12} as I said.", reasons.NOT_LAST),
+    ("<think>\\boxed{\\frac{1}{2}}", reasons.MARKUP),
+    ("</Think >\\boxed{\\frac{1}{2}}", reasons.MARKUP),
+    ("```\\boxed{\\frac{1}{2}}", reasons.MARKUP),
+    ("\\boxed{\\frac{1}{2}}<|im_end|>", reasons.MARKUP),
+    ("\\boxed{\\frac{1}{2}}\n[/INST]", reasons.NOT_LAST),
+    ("x" * 10_000, reasons.TOO_LONG),
+])  # fmt: skip
+def test_what_is_not_kept_and_why(judge, text, reason):
+    assert judge(PROBLEM, text).reason == reason
+
+
+def test_an_answer_that_hints_could_not_be_cut_before_is_not_kept(judge):
+    finding = judge(Problem("toy/2", "Add one to x.", "…", "x+1"), "So \\boxed{1+x}")
+    assert finding.reason == reasons.NOT_LAST  # it is right, though
+    assert finding.told == "it must end in \\boxed{x+1}, written exactly so."
+
+
+def test_the_end_token_needs_a_place_too(judge):
+    answer = "\\boxed{\\frac{1}{2}}"
+    fits = "x" * (LENGTH - 1 - len(answer)) + answer
+    assert judge(PROBLEM, fits).reason is None
+    over = judge(PROBLEM, "x" + fits)
+    assert (over.reason, over.tokens) == (reasons.TOO_LONG, LENGTH)
+    assert over.told == "it has 41 tokens, but at most 40 fit."
+
+
+def test_a_rewrite_that_was_cut_off_is_not_kept_even_if_it_ends_well(judge):
+    assert judge(PROBLEM, "\\boxed{\\frac{1}{2}}", "length").reason == reasons.CUT_OFF
+
+
+def test_special_tokens_of_the_tokenizer_are_markup(judge):
+    finding = judge(PROBLEM, "<|mask|>\\boxed{\\frac{1}{2}}")
+    assert (finding.reason, finding.told) == (
+        reasons.MARKUP, "it contains '<|mask|>'; write plain text and LaTeX only."
+    )  # fmt: skip
+
+
+def test_comparisons_are_not_markup(judge):
+    assert judge(Problem("a", "q", "t", "3"), "a < b > c, x <answers> \\boxed{3}").reason is None
+
+
+@pytest.mark.parametrize("text", ["\\boxed{" * 500, "\ud800 \\boxed{1}", "{}" * 2000, "\x00", "####"])
+def test_odd_text_is_judged_all_the_same(judge, text):
+    assert judge(PROBLEM, text).reason is not None
+
+
+def test_a_canvas_without_room_is_refused(tokenizer):
+    with pytest.raises(ConfigError, match="length=1: "):
+        Judge(tokenizer, 1)

@@ -1,0 +1,182 @@
+"""The client against an endpoint that fails in all the ways endpoints do."""
+
+import asyncio
+import time
+
+import pytest
+from openai_server import Response, boxed, serving
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.rewriting import Ask, Unanswered
+from igpo_lightning.rewriting import endpoint as module
+from igpo_lightning.rewriting.endpoint import OpenAIWriter
+
+pytest.importorskip("openai")
+pytest.importorskip("aiolimiter")
+
+USER = "Problem:\n{}\n\nLong solution:\nLong.\n\nFinal answer: 7\n"
+
+
+def ask(question="q"):
+    return Ask(question, 1, "Be brief.", USER.format(question))
+
+
+def writing(url, asks=1, **options):
+    """The replies of a writer to so many asks at once; one that was not answered is the exception."""
+    options = {"api_key_env": None, "timeout": 5.0, "max_retries": 1, **options}
+    writer = OpenAIWriter("m", base_url=url, **options)
+
+    async def one(number):
+        question = ask(f"q{number}")
+        await writer.turn(question)
+        return await writer.write(question)
+
+    async def main():
+        try:
+            return await asyncio.gather(*map(one, range(asks)), return_exceptions=True)
+        finally:
+            await writer.close()
+
+    writer.prepare()
+    return asyncio.run(main())
+
+
+def test_an_answer_with_its_usage():
+    with serving() as endpoint:
+        [reply] = writing(endpoint.url, temperature=0.2, max_tokens=64, extra={"top_p": 0.9})
+    assert (reply.text, reply.finish) == ("So \\boxed{7}", "stop")
+    assert (reply.prompt_tokens, reply.completion_tokens) == (100, 20)
+    body = dict(endpoint.calls[0].body)
+    assert [message["role"] for message in body.pop("messages")] == ["system", "user"]
+    assert body == {"model": "m", "temperature": 0.2, "max_tokens": 64, "top_p": 0.9}
+
+
+def test_what_is_left_to_the_endpoint_is_not_sent():
+    with serving() as endpoint:
+        writing(endpoint.url, temperature=None, max_tokens=None)
+    assert set(endpoint.calls[0].body) == {"model", "messages"}
+
+
+def test_truncation_and_missing_usage_are_passed_on():
+    with serving(lambda call: Response(None, finish="length", usage=None)) as endpoint:
+        [reply] = writing(endpoint.url)
+    assert (reply.text, reply.finish, reply.prompt_tokens) == ("", "length", None)
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+def test_failures_are_tried_again_after_retry_after(status):
+    def script(call):
+        return boxed(call) if call.number == 3 else Response("x", status, headers={"Retry-After": "0.3"})
+
+    with serving(script) as endpoint:
+        started = time.monotonic()
+        [reply] = writing(endpoint.url, max_retries=2)
+        seconds = time.monotonic() - started
+    assert reply.text == "So \\boxed{7}" and len(endpoint.calls) == 3
+    assert seconds >= 0.6
+
+
+def test_a_server_that_stalls_is_asked_again():
+    def script(call):
+        return Response(boxed(call).text, delay=0.0 if call.number == 2 else 1.0)
+
+    with serving(script) as endpoint:
+        [reply] = writing(endpoint.url, timeout=0.25)
+    assert reply.text == "So \\boxed{7}" and len(endpoint.calls) == 2
+
+
+@pytest.mark.parametrize(("response", "said"), [
+    (Response("overloaded", 500), "overloaded"),
+    (Response("bad\nrequest", 400), "bad"),
+    (Response(delay=0.6), "timed out"),
+    (Response(raw=b"<html>hello</html>", headers={"Content-Type": "text/html"}), "no choice"),
+    (Response(raw=b"<html>hello</html>"), "an answer that is none"),
+    (Response(raw=b"{}"), "no choice"),
+    (Response(raw=b'{"choices": [], "error": {"message": "no credit"}}'), "no credit"),
+    (Response(raw=b'{"choices": null}'), "no choice"),
+])  # fmt: skip
+def test_no_answer_is_an_error_of_that_request(response, said):
+    with serving(lambda call: response) as endpoint:
+        [error] = writing(endpoint.url, timeout=0.3, max_retries=0)
+    assert isinstance(error, Unanswered) and not error.fatal
+    assert said in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("status", [401, 402, 404])
+def test_what_no_other_request_would_do_better_is_fatal(status):
+    with serving(lambda call: Response("no", status)) as endpoint:
+        [error] = writing(endpoint.url, max_retries=3)
+    assert error.fatal and len(endpoint.calls) == 1
+
+
+def test_an_endpoint_that_is_not_there():
+    [error] = writing("http://127.0.0.1:9/v1", max_retries=0)
+    assert isinstance(error, Unanswered) and "Connection error" in str(error)
+
+
+def test_the_key_is_sent_and_never_said(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    with serving(lambda call: Response("key sk-very-secret is wrong", 403)) as endpoint:
+        [error] = writing(endpoint.url, api_key_env="MY_KEY")
+    assert endpoint.headers[0]["authorization"] == "Bearer sk-very-secret"
+    assert "key *** is wrong" in str(error) and "secret" not in str(error)
+
+
+def test_a_key_that_is_not_set_is_named(monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(ConfigError, match=r"rewriter\.api_key_env=MY_KEY: this environment variable is not"):
+        OpenAIWriter("m", api_key_env="MY_KEY").prepare()
+
+
+def test_a_key_in_the_place_of_its_name_is_not_repeated():
+    with pytest.raises(ConfigError, match="never the key itself") as caught:
+        OpenAIWriter("m", api_key_env="sk-very-secret")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "https://me:secret@host/v1"])
+def test_an_address_that_cannot_be(url):
+    with pytest.raises(ConfigError, match=r"rewriter\.base_url") as caught:
+        OpenAIWriter("m", base_url=url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("concurrency", 0), ("timeout", 0), ("tokens_per_minute", -1)])
+def test_numbers_that_cannot_be(name, value):
+    with pytest.raises(ConfigError, match=rf"rewriter\.{name}={value}: "):
+        OpenAIWriter("m", **{name: value})
+
+
+def test_a_missing_package_is_named_with_the_command(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "aiolimiter", None)
+    with pytest.raises(ConfigError, match=r"'aiolimiter': pip install 'igpo-lightning\[rewrite\]'"):
+        OpenAIWriter("m", api_key_env=None).prepare()
+
+
+def seconds_of_turns(count, **options):
+    """How long it takes until so many asks have had their turn."""
+    writer = OpenAIWriter("m", base_url="http://127.0.0.1:9/v1", api_key_env=None, **options)
+
+    async def main():
+        started = time.monotonic()
+        await asyncio.gather(*(writer.turn(ask()) for _ in range(count)))
+        await writer.close()
+        return time.monotonic() - started
+
+    writer.prepare()
+    return asyncio.run(main())
+
+
+def test_requests_per_minute_are_spread_evenly():
+    assert 0.38 <= seconds_of_turns(5, requests_per_minute=600) < 2  # one every 0.1 s, the first at once
+
+
+def test_tokens_per_minute_are_kept(monkeypatch):
+    monkeypatch.setattr(module, "_BURST_SECONDS", 0.1)
+    cost = len(USER.format("q") + "Be brief.") / 3 + 1000  # of one ask, as estimated
+    seconds = seconds_of_turns(8, max_tokens=1000, tokens_per_minute=1200 * cost + 1)
+    assert 0.28 <= seconds < 2  # two at once, then one every 0.05 s
+
+
+def test_without_limits_nobody_waits():
+    assert seconds_of_turns(1000) < 0.5
