@@ -69,9 +69,7 @@ def run(cfg: DictConfig) -> float:
         inference_mode=False,  # sharded weights are gathered under no_grad
     )
     if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
-        raise ConfigError(
-            f"hardware={cfg.hardware.strategy._target_}: evaluate with a whole model per device: cpu, gpu or ddp"
-        )
+        raise ConfigError("hardware: evaluation keeps a whole model on every device; choose cpu, gpu or ddp")
     folder, manifest = None, None
     if trainer.is_global_zero:
         manifest = _manifest(cfg, policy, trainer, benchmarks, problems)

@@ -1,4 +1,4 @@
-"""Lightning's CSV logger, able to go on with the file of an interrupted run, and to be killed at any moment."""
+"""Lightning's CSV logger, able to go on with the file of a run that was killed at any moment."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def append(path: str | Path, records: Iterable[SampleRecord]) -> None:
 
 
 def read(path: str | Path) -> tuple[Sample, ...]:
-    """All different samples of a file, oldest first; none if there is no file. ConfigError names a bad line."""
+    """All different samples of a file, oldest first; none without a file. ConfigError names a bad line."""
     path = Path(path)
     if not path.exists():
         return ()
