@@ -49,6 +49,6 @@ $(READY): requirements.lock pyproject.toml
 	   $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock && \
 	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e . ; \
 	 else \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[tasks,dev]' ; \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[tasks,rewrite,sweep-joblib,dev]' ; \
 	 fi
 	@touch $@

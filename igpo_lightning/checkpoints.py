@@ -77,15 +77,21 @@ class Checkpoints(Checkpoint):
         if self._improved:
             self._improved = False
             self._save(trainer, BEST)
-        new = trainer.global_step != self._saved
-        if new and (stop or trainer.global_step % self.every == 0):
-            self._save(trainer, f"update-{trainer.global_step:08d}.ckpt")
+        if stop or trainer.global_step % self.every == 0:
+            self.save(trainer)
+        if stop:
+            raise Stopped(f"stopped after update {trainer.global_step}")
+
+    def save(self, trainer: Trainer) -> Path:
+        """Save now, unless that was done at this update, and delete the oldest; all processes must call."""
+        path = self.folder / f"update-{trainer.global_step:08d}.ckpt"
+        if trainer.global_step != self._saved:
+            self._save(trainer, path.name)
             self._saved = trainer.global_step
             if trainer.is_global_zero:
                 for old in numbered(self.folder)[self.keep :]:
                     _remove(old)
-        if stop:
-            raise Stopped(f"stopped after update {trainer.global_step}")
+        return path
 
     def _save(self, trainer: Trainer, name: str) -> None:
         final, partial = self.folder / name, self.folder / (name + PARTIAL)
@@ -113,6 +119,13 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._best_value = state_dict["best_value"]
+
+
+def save_now(trainer: Trainer) -> Path:
+    """A checkpoint that ``resume=auto`` finds; all processes must call, between two updates."""
+    keepers = [callback for callback in trainer.callbacks if isinstance(callback, Checkpoints)]
+    keeper = keepers[0] if keepers else Checkpoints(Path(trainer.default_root_dir) / "checkpoints")
+    return keeper.save(trainer)
 
 
 class DirectIO(TorchCheckpointIO):

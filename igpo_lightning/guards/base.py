@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from ..callbacks import RolloutProgress
+from ..checkpoints import save_now
 from ..checks import ConfigError, positive_int
 
 WARN, SKIP, STOP = ACTIONS = ("warn", "skip", "stop")
@@ -98,11 +98,19 @@ class Guard(Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batch = None
+
+    def between_updates(self, trainer: pl.Trainer) -> None:
+        self._stop_if_asked(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._stop_if_asked(trainer)  # there is no further update to come before
+
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
         if self._stopping is None:
             return
         finding, self._stopping = self._stopping, None
         self.reset()
-        path = save_checkpoint(trainer)
+        path = save_now(trainer)
         if not trainer.is_global_zero:
             raise GuardStop(f"process {trainer.global_rank}: stopped with the first one")
         raise GuardStop(
@@ -181,14 +189,3 @@ def drop_update(trainer: pl.Trainer, pl_module: Any) -> None:
         safe_set_full_grad(trainable[0], torch.full(shape, torch.nan, device=pl_module.device))
     for parameter in trainable:
         parameter.grad = None
-
-
-def save_checkpoint(trainer: pl.Trainer) -> Path:
-    """The checkpoint that ``resume=auto`` finds; all processes must call, at the end of a batch."""
-    keeper = trainer.checkpoint_callback
-    folder = Path(getattr(keeper, "dirpath", None) or Path(trainer.default_root_dir) / "checkpoints")
-    path = folder / "last.ckpt"
-    if keeper is not None:
-        keeper.last_model_path = str(path)  # or, once resumed, it would keep this file and start another
-    trainer.save_checkpoint(path)
-    return path

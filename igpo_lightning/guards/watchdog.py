@@ -90,12 +90,6 @@ class Watchdog(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._beat(_between(trainer))
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._beat("test")
-
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self._beat("test")
-
     def _beat(self, phase: str | None = None, window: int | None = None, update: int | None = None) -> None:
         if self._watch is not None:
             self._watch.beat(phase, window, update)

@@ -18,7 +18,7 @@ def fingerprint(parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
     digest = hashlib.sha256()
     for name, parameter in parameters:
         if not parameter.requires_grad:
-            values = parameter.detach().flatten()[:_SAMPLED].float().tolist()
+            values = [] if parameter.is_meta else parameter.detach().flatten()[:_SAMPLED].float().tolist()
             digest.update(f"{name}{tuple(parameter.shape)}{values}".encode())
     return digest.hexdigest()
 

@@ -151,7 +151,8 @@ def test_samples_every_n_windows_to_file_and_console(tmp_path, capsys):
     samples.append(path, [record("left over")])
     table = SampleTable(path, every_n_windows=2, samples=3, console=1)
     fit(tmp_path, Rollouts(4), table)
-    assert [sample.pieces[0][0] for sample in samples.read(path)] == ["a", "b", "c"] * 2  # windows 0 and 2
+    assert [sample.pieces[0][0] for sample in samples.read(path)] == ["a", "b", "c"]
+    assert len(path.read_text().splitlines()) == 6  # windows 0 and 2, which show the same three
     assert capsys.readouterr().out.count("A: a[[hint]]") == 2
 
 
@@ -200,7 +201,7 @@ def group(tmp_path, *overrides):
 
 def test_default_callbacks(tmp_path):
     callbacks = group(tmp_path)["callbacks"]
-    assert list(callbacks) == ["progress", "samples", "checkpoint", "learning_rate"]
+    assert {"progress", "samples", "checkpoint", "learning_rate", "finite", "watchdog"} <= set(callbacks)
     assert callbacks["samples"].path == tmp_path / "samples.jsonl"
     assert group(tmp_path, "callbacks=none")["callbacks"] == {}
 

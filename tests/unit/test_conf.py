@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+import hydra
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -25,29 +26,49 @@ def test_the_tree_in_the_package_wins_over_the_one_beside_it(tmp_path):
     assert find_conf(package) == package / "conf"
 
 
+def hardware(name):
+    """The group's option as it is composed."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("train", [f"hardware={name}"]).hardware
+
+
 def test_all_hardware_is_there():
-    assert HARDWARE == ["cpu", "cpu_ddp", "ddp", "gpu", "zero2", "zero3"]
+    assert [name for name in HARDWARE if not name.startswith("slurm_")] == [
+        *("cpu", "cpu_ddp", "ddp", "fsdp", "gpu", "zero1", "zero2", "zero3", "zero3_offload"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HARDWARE)
 def test_hardware_is_arguments_of_the_trainer(name):
     from lightning import Trainer
 
-    arguments = OmegaConf.load(CONF / "hardware" / f"{name}.yaml")
-    assert set(arguments) == {"accelerator", "devices", "num_nodes", "precision", "strategy"}
+    arguments = hardware(name)
+    assert set(arguments) - {"plugins"} == {"accelerator", "devices", "num_nodes", "precision", "strategy"}
     assert set(arguments) <= set(inspect.signature(Trainer.__init__).parameters)
 
 
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [("cpu_ddp", "DDPStrategy"), ("ddp", "DDPStrategy"),
-     ("zero2", "DeepSpeedStrategy"), ("zero3", "DeepSpeedStrategy")],
+     ("zero1", "DeepSpeedStrategy"), ("zero2", "DeepSpeedStrategy"), ("zero3", "DeepSpeedStrategy"),
+     ("zero3_offload", "DeepSpeedStrategy"), ("fsdp", "FullySharded")],
 )  # fmt: skip
 def test_strategies_can_be_built(name, strategy):
-    built = instantiate(OmegaConf.load(CONF / "hardware" / f"{name}.yaml"), _convert_="all")["strategy"]
+    built = instantiate(hardware(name), _convert_="all")["strategy"]
     assert type(built).__name__ == strategy
     if name.startswith("zero"):
-        assert built.config["zero_optimization"]["stage"] == int(name[-1])
+        zero = built.config["zero_optimization"]
+        assert zero["stage"] == int(name[4])
+        assert ("offload_param" in zero) == ("offload_optimizer" in zero) == name.endswith("offload")
+
+
+@pytest.mark.parametrize("name", [name for name in HARDWARE if name.startswith("slurm_")])
+def test_slurm_takes_its_numbers_from_the_job(monkeypatch, name):
+    monkeypatch.setenv("SLURM_NNODES", "8")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    built = instantiate(hardware(name), _convert_="all")
+    assert (built["num_nodes"], built["devices"]) == (8, 4)
+    assert type(built["plugins"]).__name__ == "SLURMEnvironment" and not built["plugins"].auto_requeue
 
 
 def test_cpu_arguments_make_a_trainer(tmp_path):

@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 import torch
 from fakes import MemoryLogger, rollout_fit, sft_fit, tiny_policy, trainer, weights
-from lightning.pytorch.callbacks import ModelCheckpoint
 from sabotage import AdamWWithout
 
 from igpo_lightning.callbacks import RolloutProgress
+from igpo_lightning.checkpoints import Checkpoints
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import Guard, GuardStop
 
@@ -42,7 +42,7 @@ def fit(folder, *guards, make=None, without=None, logger=False, resume=None, che
     module, data = (make or partial(rollout_fit, windows=3, per_step=2))(tiny_policy())
     if without is not None:
         module.make_optimizer = partial(AdamWWithout, lr=1e-2, without=without)
-    keep = [ModelCheckpoint(folder / "checkpoints", save_top_k=0, save_last=True)] if checkpoints else []
+    keep = [Checkpoints(folder / "checkpoints", every=100)] if checkpoints else []
     run = trainer(folder, callbacks=[*guards, *keep], logger=logger, enable_checkpointing=checkpoints)
     run.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     return weights(module.policy), run
@@ -96,20 +96,22 @@ def test_supervised_training_repeats_by_updates(tmp_path):
 
 @pytest.mark.parametrize("checkpoints", [True, False])
 def test_stop_saves_what_a_resumed_run_goes_on_from(tmp_path, checkpoints):
-    said = r"number 2; stopped after update 3, which was dropped. Checkpoint: .*last.ckpt; .*resume=auto"
+    said = r"number 2; stopped after update 3, which was dropped. Checkpoint: .*00003.ckpt; .*resume=auto"
     with pytest.warns(UserWarning, match="stopping"), pytest.raises(GuardStop, match=said):
         fit(tmp_path, AtUpdates([2], action="stop"), checkpoints=checkpoints)
-    saved = tmp_path / "checkpoints" / "last.ckpt"
+    saved = tmp_path / "checkpoints" / "update-00000003.ckpt"
     resumed, run = fit(tmp_path, AtUpdates(), resume=str(saved), checkpoints=checkpoints)
     assert torch.equal(resumed, fit(tmp_path, without=[2])[0])
     assert run.global_step == 6
-    assert [p.name for p in saved.parent.iterdir()] == ["last.ckpt"]  # no second series of checkpoints
+    assert [p.name for p in saved.parent.iterdir()] == [
+        "update-00000003.ckpt"
+    ]
 
 
 def test_the_rest_of_a_window_that_stopped_the_run_is_dropped_as_well(tmp_path):
     with pytest.warns(UserWarning, match="stopping"), pytest.raises(GuardStop, match="window 1 is bad"):
         fit(tmp_path, AtWindows([1], action="stop"))
-    last = str(tmp_path / "checkpoints" / "last.ckpt")
+    last = str(tmp_path / "checkpoints" / "update-00000003.ckpt")
     resumed, _ = fit(tmp_path, AtWindows([1], action="stop"), resume=last)
     assert torch.equal(resumed, fit(tmp_path, without=[2, 3])[0])
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from fakes import rollout_fit, tiny_policy, trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
+from igpo_lightning.checkpoints import Checkpoints
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import Watchdog
 from igpo_lightning.guards.heartbeat import Heartbeat, HeartbeatFile
@@ -102,7 +103,7 @@ class Notes(Callback):
     def note(self, *args, **kwargs):
         self.phases.append(self.watchdog._watch.phase)
 
-    setup = on_train_batch_start = on_train_batch_end = on_validation_batch_end = on_test_batch_end = note
+    setup = on_train_batch_start = on_train_batch_end = on_validation_batch_end = note
     on_save_checkpoint = note
 
 
@@ -110,7 +111,7 @@ def test_phases_of_a_run(tmp_path):
     watchdog = Watchdog(folder=tmp_path / "heartbeat")
     notes = Notes(watchdog)
     module, data = rollout_fit(tiny_policy(), windows=1)
-    keep = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_top_k=0, save_last=True)
+    keep = Checkpoints(tmp_path, every=1)
     run = trainer(tmp_path, callbacks=[watchdog, notes, keep], enable_checkpointing=True)
     sampled, engine_run = [], data.engine.run
 
@@ -121,10 +122,8 @@ def test_phases_of_a_run(tmp_path):
 
     data.engine.run = sample
     run.fit(module, datamodule=data)
-    assert notes.phases[:6] == ["setup", "update", "rollout", "update", "rollout", "save"]
+    assert notes.phases[:6] == ["setup", "update", "rollout", "save", "update", "rollout"]
     assert "validation" in notes.phases and sampled == ["rollout"]
-    run.test(module, datamodule=data)
-    assert notes.phases[-1] == "test"
     assert not (tmp_path / "heartbeat").exists() and watchdog._watch is None
     assert not any(thread.name == "watchdog" for thread in threading.enumerate())
 
