@@ -49,13 +49,16 @@ class FiniteGuard(Guard):
         self._hook = pl_module.policy.register_forward_hook(self._see_logits)
         self._dropped_before = getattr(trainer.model, "skipped_steps", 0)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        self._unhook()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._unhook()
+
+    def _unhook(self) -> None:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        self.on_train_end(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
