@@ -13,22 +13,27 @@ from torch import Tensor
 from .checkpoints import BEST, checked, kind_of, newest
 from .checks import ConfigError, existing_path
 from .models import Policy
-from .training import CHECKPOINTS, build_policy, quieten
+from .training import CHECKPOINTS, MODEL, build_policy, quieten
 
 _PREFIX = "policy."  # of the module's tensors
 
 
 def run(cfg: DictConfig) -> None:
-    """Write the weights of ``cfg.run``'s checkpoint to ``cfg.output_dir``."""
+    """Write the weights that ``cfg.run`` ended with, or those of a checkpoint, to ``cfg.output_dir``."""
     quieten()
     folder, out = existing_path("run", cfg.run), Path(cfg.output_dir)
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"output_dir={out}: the folder is not empty; name a new one")
-    checkpoint = _checkpoint(folder, cfg.checkpoint)
-    policy = _policy(folder)
-    _load(policy, read_weights(checkpoint), checkpoint)
+    settings = _settings(folder, cfg.dtype)
+    if cfg.checkpoint is None and (folder / MODEL).is_dir():
+        source = folder / MODEL
+        policy = instantiate(settings.model.load)(str(source), lora=None)
+    else:
+        source = _checkpoint(folder, cfg.checkpoint)
+        policy = build_policy(settings, instantiate(settings.data.source))
+        _load(policy, read_weights(source), source)
     policy.save(out, merge=cfg.merge)
-    print(f"{checkpoint} → {out}")
+    print(f"{source} → {out}")
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -52,21 +57,22 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def _checkpoint(folder: Path, asked: str | None) -> Path:
-    if asked is not None and asked != "best":
+    if asked not in (None, "best", "newest"):
         return checked(Path(asked), "checkpoint")
-    found = folder / CHECKPOINTS / BEST if asked else newest(folder / CHECKPOINTS)
+    found = folder / CHECKPOINTS / BEST if asked == "best" else newest(folder / CHECKPOINTS)
     if found is None or not found.exists():
         raise ConfigError(f"run={folder}: it has no {asked or 'undamaged'} checkpoint in {CHECKPOINTS}/")
     return checked(found, "checkpoint")
 
 
-def _policy(folder: Path) -> Policy:
-    """The policy that the run started from."""
+def _settings(folder: Path, dtype: str | None) -> DictConfig:
+    """The run's config."""
     path = folder / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"run={folder}: it has no config.yaml; give the folder of a training run")
     cfg = OmegaConf.load(path)
-    return build_policy(cfg, instantiate(cfg.data.source))
+    cfg.model.load.dtype = dtype or cfg.model.load.dtype
+    return cfg
 
 
 def _load(policy: Policy, weights: dict[str, Tensor], checkpoint: Path) -> None:

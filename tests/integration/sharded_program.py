@@ -15,7 +15,8 @@ import torch
 from igpo_lightning.rollout import RolloutEngine
 from igpo_lightning.train import main
 
-folder = Path(sys.argv[-1].removeprefix("output_dir="))  # Lightning starts the second process with this line
+# Lightning starts the second process with this line and some words more.
+folder = Path(next(word for word in sys.argv if word.startswith("output_dir=")).removeprefix("output_dir="))
 run = RolloutEngine.run
 
 

@@ -10,6 +10,8 @@ import torch
 from fakes import TINY, TINY_RL
 from safetensors.torch import load_file
 
+from igpo_lightning.checkpoints import numbered
+from igpo_lightning.exporting import read_weights
 from igpo_lightning.reporting.run import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -53,7 +55,7 @@ def windows(folder, name):
     return [torch.cat([torch.load(p, weights_only=True)[name] for p in ranks]) for ranks in parts]
 
 
-def assert_equal_runs(folder, alone, logged_from=0):
+def assert_equal_runs(folder, alone):
     for name in ("completions", "hints"):
         for mine, other in zip(windows(folder, name), windows(alone, name), strict=True):
             assert torch.equal(mine, other), name
@@ -83,6 +85,10 @@ def test_two_processes_equal_one(tmp_path, alone, hardware, rows):
     small = ['warm_start=["algo.steps=4","algo.batch_size=8","algo.rows_per_step=1","algo.validate_every=2"]']
     folder = train(tmp_path / "run", hardware, f"algo.prompts_per_step={rows}", *(small if rows == 1 else []))
     assert_equal_runs(folder, alone)
+    saved, expected = (read_weights(numbered(f / "checkpoints")[0]) for f in (folder, alone))
+    assert saved.keys() == expected.keys()
+    for name, value in saved.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("first, then", [
