@@ -8,7 +8,6 @@ import re
 import shutil
 import warnings
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, Strategy
 
 from .checks import ConfigError, positive_int
+from .files import sync
 from .sampling.lockstep import agree_any
 from .stopping import Stopped, listen, stop_requested
 
@@ -232,22 +232,14 @@ def _finish(partial: Path, final: Path) -> None:
     """Give a written checkpoint its name, in one step."""
     if partial.is_dir():
         files = [path for path in partial.rglob("*") if path.is_file()]
-        _sync(files)
+        for path in files:
+            sync(path)
         sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
         (partial / _MANIFEST).write_text(json.dumps(sizes, indent=1))
-        _sync([partial / _MANIFEST])
+        sync(partial / _MANIFEST)
         _remove(final)  # os.replace takes the place of a file only
     os.replace(partial, final)
-    _sync([final.parent])
-
-
-def _sync(paths: Sequence[Path]) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    sync(final.parent)
 
 
 def _remove(path: Path) -> None:

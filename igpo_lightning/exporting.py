@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .checkpoints import BEST, checked, kind_of, newest
 from .checks import ConfigError, existing_path
+from .console import quieten
 from .models import Policy
-from .training import CHECKPOINTS, MODEL, build_policy, quieten
+from .training import CHECKPOINTS, MODEL, build_policy
 
 _PREFIX = "policy."  # of the module's tensors
 

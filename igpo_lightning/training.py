@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
-import os
 import secrets
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -16,8 +13,6 @@ from typing import Any
 
 import hydra
 import lightning as L
-import torch
-import transformers
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -28,6 +23,7 @@ from . import provenance
 from .checkpoints import check_strategy, checked, newest
 from .checks import ConfigError
 from .config import find_conf
+from .console import quieten
 from .evaluation.heldout import HeldOutAccuracy
 from .models import Policy
 from .models.sharding import save_policy
@@ -237,18 +233,6 @@ def _warm_start_config(cfg: DictConfig) -> DictConfig:
         first.resume = cfg.resume and "auto"  # a checkpoint that was named is of the stage that was asked for
         first.output_dir = str(Path(cfg.output_dir) / cfg.algo.warm_start)
     return first
-
-
-def quieten() -> None:
-    """Leave the console to the progress line: libraries speak up for warnings only."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if not torch.accelerator.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or it warns that it found nothing else
-    transformers.utils.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def _entries(group: DictConfig | None) -> list[Mapping[str, Any]]:

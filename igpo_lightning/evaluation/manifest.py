@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ..checks import ConfigError
 from ..data.prompts import PromptFormat
+from ..files import write_atomic
 from ..models.adapters import chain
-from .store import write_whole
 from .tables import leaves
 
 FILE = "manifest.json"
@@ -45,7 +45,7 @@ class Manifest:
     def save(self, folder: Path) -> None:
         """Write ``folder/manifest.json``, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
+        write_atomic(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Manifest | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 import lightning as L
-import transformers
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
@@ -22,7 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
 from ..checks import ConfigError, existing_path, positive_int
+from ..console import quieten
 from ..data.encoding import Encoder
+from ..files import write_atomic
 from ..models import Policy
 from ..rewards import extract
 from ..types import Problem
@@ -31,7 +30,7 @@ from .manifest import Manifest, model_identity, prompt_identity
 from .module import EvaluationData, EvaluationModule
 from .plan import Batch, batches_of, tasks_of
 from .results import Result, summarise
-from .store import Generation, Store, write_whole
+from .store import Generation, Store
 from .tables import overview, page
 
 
@@ -56,7 +55,7 @@ def run(cfg: DictConfig) -> float:
     if cfg.limit is not None:
         positive_int("limit", cfg.limit)
     positive_int("batch_size", cfg.batch_size)
-    _quieten()
+    quieten()
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     problems = {name: benchmark.problems() for name, benchmark in benchmarks.items()}
     policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
@@ -122,8 +121,8 @@ def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
     manifest.judge = OmegaConf.to_container(cfg.reward, resolve=True)
     manifest.save(folder)
     figures = {"names": manifest.names, "identity": manifest.identity, "results": list(map(asdict, results))}
-    write_whole(folder / "results.json", json.dumps(figures, indent=2) + "\n")
-    write_whole(folder / "results.md", page(results, {**manifest.names, **manifest.identity}))
+    write_atomic(folder / "results.json", json.dumps(figures, indent=2) + "\n")
+    write_atomic(folder / "results.md", page(results, {**manifest.names, **manifest.identity}))
     print(f"\n{overview(results)}\n\nresults: {folder / 'results.md'}   completions: {store.generations}")
     return fmean(result.score.accuracy for result in results)
 
@@ -213,13 +212,3 @@ def _default_folder(cfg: DictConfig, manifest: Manifest) -> str:
     common = {key: value for key, value in manifest.identity.items() if key != "benchmarks"}
     name = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
     return f"evaluations/{cfg.model.name}-{name}"
-
-
-def _quieten() -> None:
-    """Leave the console to the progress bar and the table."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    transformers.utils.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero.*")  # all is done

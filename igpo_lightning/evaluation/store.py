@@ -9,7 +9,6 @@ when the run was stopped is left out.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import ConfigError
+from ..files import write_atomic
 
 Key = tuple[str, int]
 _FILE = re.compile(r"(?P<benchmark>[\w-]+)\.(?:jsonl|[0-9]+\.part)")
@@ -86,7 +86,7 @@ class Store:
     def replace(self, benchmark: str, rows: Iterable[Generation]) -> None:
         """Write all completions of a benchmark, the file whole or not at all."""
         self.generations.mkdir(parents=True, exist_ok=True)
-        write_whole(self._file(benchmark), "".join(map(_line, sorted(rows, key=lambda row: row.order))))
+        write_atomic(self._file(benchmark), map(_line, sorted(rows, key=lambda row: row.order)))
 
     def append(self, benchmark: str, process: int, rows: Sequence[Generation]) -> None:
         """Add completions to the part file of one process."""
@@ -108,13 +108,6 @@ class Store:
 
     def _file(self, benchmark: str) -> Path:
         return self.generations / f"{benchmark}.jsonl"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _line(row: Generation) -> str:

@@ -24,6 +24,7 @@ from igpo_lightning.rewards.notation import contradict
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing sympy on a busy disk; no answer is being timed yet
+_WALL_FACTOR = 10
 _MAX_EXPONENT = 400
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
@@ -98,7 +99,8 @@ class Verifier:
     decimal is as good as what it rounds to at the sixth place (3.141593 is \\pi, 3.14 is not).
 
     Args:
-        timeout: Seconds of wall-clock time one pair may take in the worker.
+        timeout: Seconds of processor time one pair may take in the worker, so that a busy machine judges
+            as an idle one does. Ten times as much wall-clock time ends it in any case.
         memory_gb: GiB of address space the worker may take on top of its libraries.
         cache_size: Number of remembered verdicts.
     """
@@ -143,8 +145,8 @@ class Verifier:
     def _ask(self, candidate: str, gold: str) -> bool:
         with self._lock:
             if self._worker is None or not self._worker.usable():
-                self._worker = _Worker(int(self.memory_gb * 2**30), cpu_seconds=4 * self.timeout)
-            answer = self._worker.ask(json.dumps([candidate, gold]), self.timeout)
+                self._worker = _Worker(int(self.memory_gb * 2**30), cpu_seconds=self.timeout)
+            answer = self._worker.ask(json.dumps([candidate, gold]), _WALL_FACTOR * self.timeout)
             if answer is None:
                 self._worker.stop()
                 self._worker = None
@@ -162,6 +164,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            start_new_session=True,  # Ctrl-C in a terminal is not for it: the answer would count as wrong
         )
         self._unread = b""
         self._finalizer = weakref.finalize(self, _end, self._process)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewriting.files import sync_folder
+from igpo_lightning.files import sync
 from igpo_lightning.rewriting.records import Answer, Verdict
 
 FILE = "journal.jsonl"
@@ -56,7 +56,7 @@ class Journal:
             if os.fstat(self._file.fileno()).st_size:  # by a process that started at the same time
                 self.close()
                 raise ConfigError(f"{self.path}: another process has just written it; repeat the command")
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
         self._started = time.monotonic()
 
     def seconds(self) -> float:

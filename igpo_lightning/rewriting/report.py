@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, STYLE, WARN
 from igpo_lightning.reporting.table import duration, percent
-from igpo_lightning.rewriting.files import write_atomic
 from igpo_lightning.rewriting.progress import count
 from igpo_lightning.rewriting.records import ORIGINAL, Trace
 from igpo_lightning.rewriting.tally import Tally

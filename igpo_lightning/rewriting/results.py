@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from igpo_lightning.rewriting.files import write_atomic
+from igpo_lightning.files import write_atomic
 from igpo_lightning.rewriting.records import Trace
 from igpo_lightning.rewriting.tally import Tally
 

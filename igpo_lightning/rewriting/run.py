@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from igpo_lightning import provenance
 from igpo_lightning.checks import ConfigError, positive_int
+from igpo_lightning.console import quieten
 from igpo_lightning.rewriting import results
 from igpo_lightning.rewriting.engine import Rewriter, Stop
 from igpo_lightning.rewriting.journal import Journal
@@ -42,7 +39,7 @@ def run(cfg: DictConfig) -> float | None:
     Raises:
         ConfigError: Bad settings, or no answers are to be had.
     """
-    _quieten()
+    quieten()
     folder, attempts = Path(cfg.output_dir), positive_int("attempts", cfg.attempts)
     rules: Rules = instantiate(cfg.rules)
     writer: Writer = instantiate(cfg.rewriter, _convert_="all")
@@ -173,11 +170,3 @@ def _farewell(folder: Path, tally: Tally, stop: Stop, error: ConfigError | None)
         print(f"{done}; the others got no answer: to ask again, repeat the command")
     print(f"traces: {folder / results.CONCISE}   report: {folder / 'report.md'}, {folder / 'report.png'}")
     return tally.kept / tally.done if tally.done else None
-
-
-def _quieten() -> None:
-    """Leave the console to the progress line."""
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    if not torch.accelerator.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
-    transformers.utils.logging.disable_progress_bar()

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewriting.files import write_atomic
+from igpo_lightning.files import write_atomic
 from igpo_lightning.rewriting.journal import FILE as JOURNAL
 from igpo_lightning.rewriting.results import CONCISE
 from igpo_lightning.rewriting.rules import Rules

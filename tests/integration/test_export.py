@@ -33,8 +33,8 @@ def trained(request, tmp_path_factory):
 
 
 def exported(trained, out, **changes):
-    settings = {"run": str(trained), "checkpoint": None, "output_dir": str(out), "merge": False, "dtype": None}
-    run(OmegaConf.create({**settings, **changes}))
+    settings = {"checkpoint": None, "merge": False, "dtype": None, **changes}
+    run(OmegaConf.create({"run": str(trained), "output_dir": str(out), **settings}))
     return load_policy(str(out))
 
 

@@ -96,9 +96,9 @@ def test_numerals_need_no_worker_and_take_microseconds():
 
 def test_a_tower_is_wrong_in_bounded_time_and_the_next_call_works(verifier):
     assert verifier.equal("x+x", "2x")  # the worker is up
-    start = time.perf_counter()
+    process = verifier._worker._process
     assert not verifier.equal(TOWER, "387420489x")
-    assert time.perf_counter() - start < verifier.timeout + 1.0
+    assert process.returncode == -signal.SIGPROF  # by its processor time, however busy the machine is
     assert verifier.equal("y+y", "2y")
 
 
@@ -110,13 +110,14 @@ def test_a_dead_worker_is_replaced(verifier):
     assert verifier.equal("w+w", "2w")
 
 
-def test_a_worker_that_hangs_is_killed_and_replaced(verifier):
+def test_a_worker_that_hangs_is_killed_and_replaced():
+    verifier = Verifier(timeout=0.2)
     assert verifier.equal("k+k", "2k")
     process = verifier._worker._process
     os.kill(process.pid, signal.SIGSTOP)  # no alarm of its own can help it now
     start = time.perf_counter()
     assert not verifier.equal("m+m", "2m")
-    assert verifier.timeout - 0.1 < time.perf_counter() - start < verifier.timeout + 1.0
+    assert 1.9 < time.perf_counter() - start < 4.0
     assert process.returncode is not None
     assert verifier.equal("n+n", "2n")
 
