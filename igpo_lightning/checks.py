@@ -7,14 +7,18 @@ classes that depend on them, so both say the same thing. Each raises :class:`Con
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 TABLES = (".jsonl", ".json", ".parquet")
 """Kinds of files that data is read from."""
 
+_ACTIONS = ("warn", "skip", "stop")
+_GUARDS = ("finite", "identical_completions", "constant_reward", "exploding_metric", "logprob_drift")
+_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -26,6 +30,27 @@ def positive_int(name: str, value: Any) -> int:
     """``value``, if it is an integer of at least 1."""
     if not _is_int(value) or value < 1:
         raise ConfigError(f"{name}={value}: expected a whole number of at least 1")
+    return value
+
+
+def whole_number(name: str, value: Any) -> int:
+    """``value``, if it is an integer of at least 0."""
+    if not _is_int(value) or value < 0:
+        raise ConfigError(f"{name}={value}: expected a whole number of at least 0")
+    return value
+
+
+def not_negative(name: str, value: Any) -> float:
+    """``value``, if it is a number of at least 0."""
+    if not _is_number(value) or value < 0:
+        raise ConfigError(f"{name}={value}: expected a number of at least 0")
+    return value
+
+
+def positive(name: str, value: Any) -> float:
+    """``value``, if it is a number above 0."""
+    if not _is_number(value) or value <= 0:
+        raise ConfigError(f"{name}={value}: expected a number above 0")
     return value
 
 
@@ -98,6 +123,15 @@ def existing_path(name: str, path: str | Path) -> Path:
     return found
 
 
+def writable_folder(name: str, path: str | Path) -> str | Path:
+    """``path``, if it is a folder that can be written to, or one could be made there."""
+    place = Path(path).expanduser().absolute()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"{name}={path}: {there} is no folder that can be written to")
+    return path
+
+
 def data_source(name: str, path: str, made_by: str | None = None) -> str:
     """``path``, if there is such a file or folder, or it could be the id of a data set on the hub.
 
@@ -127,6 +161,32 @@ def model_source(name: str, path: str) -> str:
     return path
 
 
+def lora(name: str, value: Any) -> Any:
+    """``value``, if it describes a LoRA adapter."""
+    known, needed = {"rank", "alpha", "targets", "dropout"}, ("rank", "alpha", "targets")
+    given = set(value) if isinstance(value, Mapping) else set()
+    if missing := [key for key in needed if key not in given]:
+        raise ConfigError(
+            f"{name}: {missing[0]} is missing; expected {{rank: 8, alpha: 16, targets: [q_proj]}}"
+        )
+    if unknown := sorted(given - known):
+        raise ConfigError(f"{name}.{unknown[0]}: unknown; known are {', '.join(sorted(known))}")
+    positive_int(f"{name}.rank", value["rank"])
+    not_negative(f"{name}.alpha", value["alpha"])
+    if isinstance(value["targets"], str) or not value["targets"]:
+        raise ConfigError(
+            f"{name}.targets={_show(value['targets'])}: expected a list of layers, [q_proj,v_proj]"
+        )
+    return value
+
+
+def choice(name: str, value: Any, *known: str) -> str:
+    """``value``, if it is one of ``known``."""
+    if value not in known:
+        raise ConfigError(f"{name}={value}: expected one of {', '.join(known)}")
+    return value
+
+
 def devices(name: str, value: Any) -> Any:
     """``value``, if Lightning can read it as devices: a count, -1, "auto", or a list of indices."""
     if isinstance(value, str):
@@ -146,6 +206,35 @@ def devices(name: str, value: Any) -> Any:
 _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.group_size": lambda name, value: group_size(value, name),
     "algo.inner_updates": positive_int,
+    "algo.updates_per_pass": positive_int,
+    "algo.windows": positive_int,
+    "algo.steps": positive_int,
+    "algo.validate_every": positive_int,
+    "algo.rows_per_forward": positive_int,
+    "algo.loss.ratio": lambda name, value: choice(name, value, "token", "sequence"),
+    "algo.loss.clip": not_negative,
+    "algo.loss.clip_high": not_negative,
+    "algo.loss.kl": not_negative,
+    "algo.optimizer.lr": not_negative,
+    "algo.optimizer.weight_decay": not_negative,
+    "data.val_size": whole_number,
+    "data.test_size": whole_number,
+    "data.eval_batch": positive_int,
+    "data.source.steps": lambda name, value: interval(name, value, 1, integer=True),
+    "data.source.train_size": whole_number,
+    "data.source.heldout_size": whole_number,
+    "seed": whole_number,
+    "sampler.temperature": not_negative,
+    "output_dir": writable_folder,
+    "resume": lambda name, value: value if value == "auto" else existing_path(name, value),
+    "model.lora": lora,
+    "model.create.hidden_size": positive_int,
+    "model.create.layers": positive_int,
+    "model.create.heads": positive_int,
+    "model.create.mlp_size": positive_int,
+    "callbacks.checkpoint.every": positive_int,
+    "callbacks.checkpoint.keep": positive_int,
+    "callbacks.watchdog.timeout": positive,
     "algo.prompts_per_window": positive_int,
     "algo.prompts_per_step": positive_int,
     "algo.rows_per_step": positive_int,
@@ -158,6 +247,9 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "data.heldout_path": data_source,
     "model.path": model_source,
     "hardware.devices": devices,
+    "hardware.num_nodes": positive_int,
+    "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
+    **{f"callbacks.{guard}.action": lambda name, value: choice(name, value, *_ACTIONS) for guard in _GUARDS},
     "batch_size": positive_int,
     "limit": positive_int,
     "benchmarks_dir": existing_path,
@@ -195,6 +287,27 @@ def check_config(cfg: Any) -> None:
     schedule = [value_of(key) for key in _SCHEDULE]
     if None not in schedule:
         denoising_schedule(*schedule)
+    terms, correctness = value_of("reward.terms"), value_of("reward.correctness")
+    if terms and correctness:
+        choice("reward.correctness", correctness, *(term for term in terms if terms[term]))
+    width, heads = value_of("model.create.hidden_size"), value_of("model.create.heads")
+    if width and heads and width % (2 * heads):
+        raise ConfigError(f"model.create.heads={heads}: must divide hidden_size={width} into even parts")
+    count, nodes = value_of("hardware.devices"), value_of("hardware.num_nodes") or 1
+    if _is_int(count) and count > 0:
+        for key in ("algo.prompts_per_window", "algo.batch_size"):
+            if (total := value_of(key)) is not None:
+                share_of(key, total, count * nodes)
+
+
+def share_of(name: str, total: int, world: int) -> int:
+    """What each of ``world`` processes gets of ``total``, which they must be able to share evenly."""
+    share, rest = divmod(positive_int(name, total), world)
+    if rest:
+        raise ConfigError(
+            f"{name}={total}: must be a multiple of the {world} processes; nearest: {max(share, 1) * world}"
+        )
+    return share
 
 
 def _is_int(value: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import hydra
 import lightning as L
+import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -27,6 +28,7 @@ from .console import quieten
 from .evaluation.heldout import HeldOutAccuracy
 from .models import Policy
 from .models.sharding import save_policy
+from .preflight.plan import plan_stage
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
 from .reporting.summary import Accuracy, Stage, Summary
@@ -47,6 +49,10 @@ def run(cfg: DictConfig) -> float | None:
     _check_folder(cfg, folder)
     if cfg.dry_run:
         return _dry_run(cfg)
+    if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            "hardware: it asks for GPUs, and there is none here; choose hardware=cpu or cpu_ddp"
+        )
     try:
         with stop_on_sigterm():
             return _run_stages(cfg, folder)
@@ -78,6 +84,8 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     started = time.perf_counter()
     stages = []
     if cfg.algo.warm_start and cfg.model.path is None:
+        checkpoint_of(cfg)
+        plan_stage(cfg)  # what is wrong with the second stage should not show after the first
         first = _warm_start_config(cfg)
         stages.append(_run_once(first))
         with open_dict(cfg):

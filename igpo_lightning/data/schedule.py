@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..checks import ConfigError, positive_int
+from ..checks import ConfigError, positive_int, share_of
 from ..seeding import python_rng
 
 
@@ -92,7 +92,7 @@ class RolloutSchedule(Sequence[RolloutStep]):
         rank: int = 0,
         world: int = 1,
     ):
-        share = _share("algo.prompts_per_window", prompts_per_window, world)
+        share = share_of("algo.prompts_per_window", prompts_per_window, world)
         self.step_size = _micro_batch("algo.prompts_per_step", prompts_per_step, share)
         self.slots = share // self.step_size
         self.windows, self.inner_updates = windows, inner_updates
@@ -133,7 +133,7 @@ class SFTSchedule(Sequence[SFTStep]):
         rank: int = 0,
         world: int = 1,
     ):
-        share = _share("algo.batch_size", batch_size, world)
+        share = share_of("algo.batch_size", batch_size, world)
         self.step_size = _micro_batch("algo.rows_per_step", rows_per_step, share)
         self.slots = share // self.step_size
         self.steps, self.first = steps, rank * share
@@ -146,16 +146,6 @@ class SFTSchedule(Sequence[SFTStep]):
         update, slot = divmod(range(len(self))[index], self.slots)
         start = self.first + slot * self.step_size
         return SFTStep(update, start, tuple(self.draws[update][start : start + self.step_size]))
-
-
-def _share(key: str, total: int, world: int) -> int:
-    """What each of ``world`` processes gets of ``total``."""
-    share, rest = divmod(positive_int(key, total), world)
-    if rest:
-        raise ConfigError(
-            f"{key}={total}: must be a multiple of the {world} processes; nearest: {max(share, 1) * world}"
-        )
-    return share
 
 
 def _micro_batch(key: str, most: int, share: int) -> int:
