@@ -24,7 +24,7 @@ from .stopping import Stopped, listen, stop_requested
 
 PARTIAL = ".partial"  # what is still being written
 BEST = "best.ckpt"
-_MANIFEST = "complete.json"  # in folder checkpoints: names and sizes of their files
+_MANIFEST = "complete.json"  # in folder checkpoints: their files' sizes, and how many processes wrote them
 _NUMBERED = re.compile(r"update-(\d+)\.ckpt")
 
 
@@ -111,7 +111,7 @@ class Checkpoints(Checkpoint):
                 + "make room, and repeat the command with resume=auto"
             ) from error
         if trainer.is_global_zero:
-            _finish(partial, final)
+            _finish(partial, final, trainer.world_size)
         trainer.strategy.barrier()
 
     def state_dict(self) -> dict[str, Any]:
@@ -152,6 +152,13 @@ def check_strategy(path: Path, strategy: Strategy) -> None:
             f"resume={path}: was written by another strategy than hardware={own}; it can be read by "
             f"{readers[kind]}. python -m igpo_lightning.export makes a model folder of it, for model.path"
         )
+    if kind == "deepspeed":
+        wrote, now = json.loads((path / _MANIFEST).read_text())["processes"], strategy.world_size
+        if wrote != now:
+            raise ConfigError(
+                f"resume={path}: was written by {wrote} processes, and DeepSpeed reads it with as many, not "
+                f"{now}. python -m igpo_lightning.export makes a model folder of it, for model.path"
+            )
 
 
 def _kind(strategy: Strategy) -> str:
@@ -219,8 +226,8 @@ def checked(path: Path, key: str = "resume") -> Path:
 
 def _folder_damage(path: Path) -> str | None:
     try:
-        sizes = json.loads((path / _MANIFEST).read_text())
-    except (OSError, ValueError):
+        sizes = json.loads((path / _MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError):
         return f"not a complete checkpoint (no {_MANIFEST})"
     for name, size in sizes.items():
         if not (path / name).is_file() or (path / name).stat().st_size != size:
@@ -228,14 +235,14 @@ def _folder_damage(path: Path) -> str | None:
     return None
 
 
-def _finish(partial: Path, final: Path) -> None:
-    """Give a written checkpoint its name, in one step."""
+def _finish(partial: Path, final: Path, processes: int) -> None:
+    """Give a checkpoint that so many processes have written its name, in one step."""
     if partial.is_dir():
         files = [path for path in partial.rglob("*") if path.is_file()]
         for path in files:
             sync(path)
         sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
-        (partial / _MANIFEST).write_text(json.dumps(sizes, indent=1))
+        (partial / _MANIFEST).write_text(json.dumps({"processes": processes, "files": sizes}, indent=1))
         sync(partial / _MANIFEST)
         _remove(final)  # os.replace takes the place of a file only
     os.replace(partial, final)

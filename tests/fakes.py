@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,16 @@ class HashReward:
         ]
         correct = torch.tensor([draw < 1000 * self.share for draw in draws])
         return Scores(total=correct.float(), correct=correct, parts={"accuracy": correct.float()})
+
+
+class OneSidedReward(HashReward):
+    """On the first process everything is correct, so only the others have groups to sample again."""
+
+    def __call__(self, completions: list[str], answers: list[str]) -> Scores:
+        scores = super().__call__(completions, answers)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            scores.correct[:] = True
+        return scores
 
 
 class MemoryLogger(Logger):

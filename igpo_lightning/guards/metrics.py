@@ -120,7 +120,7 @@ class LogProbDrift(Guard):
     """Alarm when training does not see the log-probs that sampling saw.
 
     Before a window's first update the policy is the one that sampled, so every importance ratio is 1
-    and ``train/drift_max``, the largest |log p - log p_old| of a kept token, is 0 up to rounding.
+    and ``rollout/drift_max``, the largest |log p - log p_old| of a kept token, is 0 up to rounding.
     If it is not, the two passes differ in something else: dropout, precision, the shape of the
     batch, adapters on in one and off in the other, weights that were not gathered.
 

@@ -59,6 +59,8 @@ class PolicyOptimization(DiffusionModule):
 
     def on_train_batch_end(self, outputs: Any, batch: RolloutBatch, batch_idx: int) -> None:
         updated = self.trainer.global_step != self._logged_step
+        if updated and (drift := self._sums.pop("drift_max", None)):  # of the window, not of every update
+            self._rollout |= self.reduce({"drift_max": max(drift)}, "max")
         super().on_train_batch_end(outputs, batch, batch_idx)
         if updated and self._rollout:
             metrics = {f"rollout/{name}": value for name, value in self._rollout.items()}

@@ -24,7 +24,11 @@ def recorded(self, policy, prompts, window):
     batch = run(self, policy, prompts, window)
     rank = os.environ.get("LOCAL_RANK", "0")
     torch.save(
-        {"completions": batch.completions, "hints": batch.hint_mask, "old": batch.old_logps},
+        {
+            "completions": batch.completions,
+            "hints": batch.hint_mask,
+            "triggered": torch.tensor([batch.metrics["triggered"]]),
+        },
         folder / f"window-{window}-rank-{rank}.pt",
     )
     return batch

@@ -91,6 +91,19 @@ def test_two_processes_equal_one(tmp_path, alone, hardware, rows):
         torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize("hardware", ["ddp", "zero3", "fsdp"])
+def test_nobody_waits_for_a_process_that_has_nothing_to_inpaint(tmp_path, hardware):
+    folder = train(tmp_path / "run", hardware, "reward._target_=fakes.OneSidedReward", "evaluate=false")
+    first, second = (
+        [
+            torch.load(folder / f"window-{w}-rank-{rank}.pt", weights_only=True)["triggered"].item()
+            for w in range(3)
+        ]
+        for rank in (0, 1)
+    )
+    assert first == [0, 0, 0] and sum(second) > 0
+
+
 @pytest.mark.parametrize("first, then", [
     ("one", "ddp"), ("ddp", "one"), ("ddp", "ddp"), ("fsdp", "fsdp"), ("zero2", "zero2"), ("zero3", "zero3"),
 ])  # fmt: skip

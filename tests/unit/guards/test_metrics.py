@@ -124,7 +124,7 @@ def test_drift_between_sampling_and_training(tmp_path, precision, heard, recwarn
     guard = LogProbDrift(repeat_every=1)
     run = trainer(tmp_path, callbacks=[guard], precision=precision)
     run.fit(module, datamodule=data)
-    assert run.callback_metrics["train/drift_max"] == pytest.approx(0.1, abs=1e-5)
+    assert run.callback_metrics["rollout/drift_max"] == pytest.approx(0.1, abs=1e-5)
     said = [str(w.message) for w in recwarn if "logprob_drift" in str(w.message)]
     assert guard.alarms == len(said) == (2 if heard else 0)  # once a window, at its first update
     assert (
