@@ -97,6 +97,7 @@ def test_a_folder_with_something_else_is_refused(program, tmp_path, capsys):
 
 
 def test_a_resume_that_was_asked_for_is_left(program):
+    (program.folder / "some.ckpt").touch()
     program("-m", "seed=1", "resume=some.ckpt", "sweep_dir=s")
     assert program.ran == ["1 some.ckpt"]
 
