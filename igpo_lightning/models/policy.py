@@ -138,7 +138,8 @@ class Policy(nn.Module):
             return
         current = self.model
         try:
-            self.model = self._frozen[0].to(current.device)
+            # DeepSpeed rounds the trained weights to bfloat16: at first the two must be the same numbers.
+            self.model = self._frozen[0].to(current.device, current.dtype)
             yield self
         finally:
             self.model = current

@@ -177,3 +177,14 @@ def test_a_policy_needs_a_mask_token():
 def test_weights_belong_to_their_seed():
     assert torch.equal(weights(tiny_policy(seed=1)), weights(tiny_policy(seed=1)))
     assert not torch.equal(weights(tiny_policy(seed=1)), weights(tiny_policy(seed=2)))
+
+
+def test_the_reference_is_rounded_as_the_trained_weights_are():
+    """DeepSpeed casts a policy after its reference was kept; before any update the two must agree."""
+    policy = tiny_policy()
+    policy.keep_reference()
+    policy.model.to(torch.bfloat16)
+    tokens = torch.arange(4, 16)[None]
+    with torch.no_grad(), policy.reference() as frozen:
+        reference = frozen(tokens)
+    assert reference.dtype == torch.bfloat16 and torch.equal(reference, policy(tokens))
