@@ -11,6 +11,7 @@ from fakes import TINY, TINY_RL, compose, tiny_policy, weights
 from hydra.utils import instantiate
 from sabotage import AdamWWithout
 
+from igpo_lightning.checkpoints import newest
 from igpo_lightning.guards.watchdog import EXIT_CODE
 from igpo_lightning.models import load_policy
 from igpo_lightning.training import run
@@ -108,7 +109,7 @@ def test_two_processes_agree(tmp_path, model, action, code):
         assert weights(load_policy(str(tmp_path / "run" / "model"))).isfinite().all()
     else:
         assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
-        saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+        saved = torch.load(newest(tmp_path / "run" / "checkpoints"), weights_only=True)
         assert saved["global_step"] == 3
 
 
