@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> float | None:
     except Stopped as stopped:
         if _is_first_process():
             print(f"\n{stopped}; to go on, repeat the command with output_dir={folder} resume=auto")
-        return None
+        raise SystemExit(0) from None  # not a return: to a sweep this job is not done
 
 
 def _dry_run(cfg: DictConfig) -> None:
