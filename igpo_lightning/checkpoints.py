@@ -19,7 +19,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 
 from .checks import ConfigError, positive_int
 from .files import sync
-from .sampling.lockstep import agree_any
+from .lockstep import agree_any
 from .stopping import Stopped, listen, stop_requested
 
 PARTIAL = ".partial"  # what is still being written

@@ -16,7 +16,9 @@ from typing import Any
 TABLES = (".jsonl", ".json", ".parquet")
 """Kinds of files that data is read from."""
 
-_ACTIONS = ("warn", "skip", "stop")
+ACTIONS = ("warn", "skip", "stop")
+"""What a guard may do about an alarm."""
+
 _GUARDS = ("finite", "identical_completions", "constant_reward", "exploding_metric", "logprob_drift")
 _PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -249,7 +251,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "hardware.devices": devices,
     "hardware.num_nodes": positive_int,
     "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
-    **{f"callbacks.{guard}.action": lambda name, value: choice(name, value, *_ACTIONS) for guard in _GUARDS},
+    **{f"callbacks.{guard}.action": lambda name, value: choice(name, value, *ACTIONS) for guard in _GUARDS},
     "batch_size": positive_int,
     "limit": positive_int,
     "benchmarks_dir": existing_path,

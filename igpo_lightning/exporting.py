@@ -14,6 +14,7 @@ from .checkpoints import BEST, checked, kind_of, newest
 from .checks import ConfigError, existing_path
 from .console import quieten
 from .models import Policy
+from .modules.resuming import check_tensors
 from .training import CHECKPOINTS, MODEL, build_policy
 
 _PREFIX = "policy."  # of the module's tensors
@@ -79,12 +80,5 @@ def _settings(folder: Path, dtype: str | None) -> DictConfig:
 def _load(policy: Policy, weights: dict[str, Tensor], checkpoint: Path) -> None:
     state = {name.removeprefix(_PREFIX): value for name, value in weights.items()}
     trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
-    own = {name: value.shape for name, value in policy.state_dict().items()}
-    wrong = [name for name, value in state.items() if own.get(name) != value.shape] + sorted(
-        trained - {*state}
-    )
-    if wrong:
-        raise ConfigError(
-            f"checkpoint={checkpoint}: does not fit the run's model: {len(wrong)} tensors, e.g. {wrong[0]}"
-        )
+    check_tensors(f"checkpoint={checkpoint}", state, policy.state_dict(), trained)
     policy.load_state_dict(state, strict=False)

@@ -6,6 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 _requested = threading.Event()
 
@@ -45,6 +49,18 @@ def listen() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _ask)
+
+
+@contextmanager
+def interruptible(trainer: Trainer) -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit of its own; give it back as what it was."""
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def _ask(number: int, frame: object) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from .preflight.plan import plan_stage
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
 from .reporting.summary import Accuracy, Stage, Summary
-from .stopping import Stopped, stop_on_sigterm
+from .stopping import Stopped, interruptible, stop_on_sigterm
 
 CHECKPOINTS = "checkpoints"  # folder within a stage's own
 MODEL = "model"  # folder of a stage's trained weights, within the stage's own folder
@@ -82,15 +82,15 @@ def _dry_run(cfg: DictConfig) -> None:
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     started = time.perf_counter()
+    checkpoint = checkpoint_of(cfg)  # first: a bad one is refused before anything is trained
     stages = []
     if cfg.algo.warm_start and cfg.model.path is None:
-        checkpoint_of(cfg)
         plan_stage(cfg)  # what is wrong with the second stage should not show after the first
         first = _warm_start_config(cfg)
         stages.append(_run_once(first))
         with open_dict(cfg):
             cfg.model.path = str(Path(first.output_dir) / MODEL)
-    stages.append(run_stage(cfg, before=stages[-1].accuracy_after if stages else None))
+    stages.append(run_stage(cfg, checkpoint, before=stages[-1].accuracy_after if stages else None))
     if _is_first_process():
         relative = [_relative(stage, folder) for stage in stages]
         Summary(tuple(relative), time.perf_counter() - started, _title(cfg)).save(folder)
@@ -101,11 +101,12 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     return after.value if after else None
 
 
-def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
+def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None = None) -> Stage:
     """Fit one module and save its weights to ``<output_dir>/model``.
 
     Args:
         cfg: The run's config.
+        checkpoint: Where to go on from, as :func:`checkpoint_of` gives it.
         before: Held-out accuracy of the weights it starts from; measured if None.
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
@@ -116,9 +117,9 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write(folder, cfg)
-    if (checkpoint := checkpoint_of(cfg)) is not None:
+    if checkpoint is not None:
         check_strategy(Path(checkpoint), trainer.strategy)
-    with _stoppable(trainer):
+    with interruptible(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     completions = trainer.callback_metrics.get("rollout/completions")
     save_policy(module.policy, folder / MODEL)
@@ -134,24 +135,12 @@ def run_stage(cfg: DictConfig, before: Accuracy | None = None) -> Stage:
     )
 
 
-@contextmanager
-def _stoppable(trainer: L.Trainer) -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit of its own; give it back as what it was."""
-    try:
-        yield
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
 def _run_once(cfg: DictConfig) -> Stage:
     """A stage that others build on: run it, unless a resumed job has it already."""
     folder = Path(cfg.output_dir)
     if cfg.resume and (folder / SUMMARY).is_file():
         return replace(Summary.load(folder).stages[0], folder=str(folder))
-    stage = run_stage(cfg)
+    stage = run_stage(cfg, checkpoint_of(cfg))
     if _is_first_process():
         Summary((replace(stage, folder="."),), stage.seconds, _title(cfg)).save(folder)
     return stage

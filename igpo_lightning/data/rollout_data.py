@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import ConfigError, positive_int
+from ..lockstep import gather_objects
 from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
-from ..sampling.lockstep import gather_objects
 from ..types import RolloutBatch, SampleRecord
 from .base import ProblemDataModule
 from .schedule import RolloutSchedule, RolloutStep, Sealed, StepLoader

@@ -24,6 +24,7 @@ from ..data.encoding import Encoder
 from ..files import write_atomic
 from ..models import Policy
 from ..rewards import extract
+from ..stopping import interruptible
 from ..types import Problem
 from .benchmarks import Benchmark, digest
 from .manifest import Manifest, model_identity, prompt_identity
@@ -129,14 +130,12 @@ def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
 
 def _predict(trainer: L.Trainer, module: EvaluationModule, data: EvaluationData) -> None:
     try:
-        trainer.predict(module, datamodule=data, return_predictions=False)
-    except SystemExit:  # how Lightning ends a run after Ctrl-C
-        if not trainer.interrupted:
-            raise
-    if trainer.interrupted:
+        with interruptible(trainer):
+            trainer.predict(module, datamodule=data, return_predictions=False)
+    except KeyboardInterrupt:
         if trainer.is_global_zero:
             print(f"\nstopped; to go on, repeat the command (completions are in {data.folder})")
-        raise KeyboardInterrupt
+        raise
     trainer.strategy.barrier()
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..callbacks import RolloutProgress
 from ..checkpoints import save_now
-from ..checks import ConfigError, positive_int
+from ..checks import ACTIONS, choice, positive_int
 
-WARN, SKIP, STOP = ACTIONS = ("warn", "skip", "stop")
+WARN, SKIP, STOP = ACTIONS
 STEPS_PER_WINDOW = 10  # updates of supervised training that count as one window between two messages
 
 
@@ -44,9 +44,7 @@ class Guard(Callback):
     remembers: tuple[str, ...] = ()  # attributes of a subclass that belong in the checkpoint
 
     def __init__(self, action: str = WARN, repeat_every: int = 10) -> None:
-        if action not in ACTIONS:
-            raise ConfigError(f"callbacks.{self.name}.action={action}: expected one of {', '.join(ACTIONS)}")
-        self.action = action
+        self.action = choice(f"callbacks.{self.name}.action", action, *ACTIONS)
         self.repeat_every = positive_int(f"callbacks.{self.name}.repeat_every", repeat_every)
         self.alarms = 0
         self.window: int | None = None  # the window being trained on

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from ..lockstep import agree_max
 
 # Most logits of a chunk: 128 MB in float32, 265 positions of LLaDA's vocabulary.
 CHUNK_LOGITS = 2**25
@@ -97,8 +98,4 @@ def _chunks(head: nn.Module, positions: int, chunk_logits: int) -> int:
     rows = max(1, chunk_logits // head.out_features)  # quantised and adapted heads have the attribute, too
     chunks = max(1, math.ceil(positions / rows))
     sharded = any(hasattr(parameter, "ds_id") for parameter in head.parameters())
-    if sharded and dist.is_initialized() and dist.get_world_size() > 1:
-        most = torch.tensor(chunks, device=next(head.parameters()).device)
-        dist.all_reduce(most, op=dist.ReduceOp.MAX)
-        chunks = int(most)
-    return chunks
+    return agree_max(chunks, next(head.parameters()).device) if sharded else chunks

@@ -80,7 +80,9 @@ class DiffusionModule(L.LightningModule):
         if (saved := checkpoint.get("state_dict")) is not None:  # sharded strategies load their own
             own = self.state_dict()
             trained = self._trained if self._saves_adapters_only else own
-            check_tensors(where, saved, {name: value for name, value in own.items() if name in trained})
+            check_tensors(
+                f"resume={where}", saved, {name: value for name, value in own.items() if name in trained}
+            )
         if checkpoint["frozen"] != self._frozen:
             raise ConfigError(f"resume={where}: its adapters belong to another base model than model.path")
         before, now = checkpoint["batches_per_update"], self.trainer.accumulate_grad_batches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,17 +23,29 @@ def fingerprint(parameters: Iterable[tuple[str, nn.Parameter]]) -> str:
     return digest.hexdigest()
 
 
-def check_tensors(where: str, saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def check_tensors(
+    where: str,
+    saved: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    needed: Collection[str] | None = None,
+) -> None:
     """Refuse weights that are not this model's.
+
+    Args:
+        where: "key=path" of the checkpoint, for the message.
+        saved: Its tensors.
+        own: The model's, which they must be among.
+        needed: Names that must be saved; None: all of ``own``.
 
     Raises:
         ConfigError: A tensor is missing, unknown or of another shape.
     """
     shapes, expected = ({name: value.shape for name, value in state.items()} for state in (saved, own))
-    wrong = sorted(name for name in {*own, *saved} if shapes.get(name) != expected.get(name))
+    names = {*saved, *(own if needed is None else needed)}
+    wrong = sorted(name for name in names if shapes.get(name) != expected.get(name))
     if wrong:
         raise ConfigError(
-            f"resume={where}: a checkpoint of another model: {len(wrong)} tensors are "
+            f"{where}: a checkpoint of another model: {len(wrong)} tensors are "
             f"missing, unknown or of another shape, e.g. {wrong[0]}"
         )
 

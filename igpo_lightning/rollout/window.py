@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..lockstep import agree_any
 from ..models import Policy
 from ..sampling.canvas import attention_of, collate, completion_texts
 from ..sampling.fill import fill
-from ..sampling.lockstep import agree_any
 from ..seeding import derive
 from ..types import Prompt
 from .groups import Cost, Groups

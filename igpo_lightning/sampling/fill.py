@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..lockstep import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
-from .lockstep import agree_any, agree_max
 
 
 def fill(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting.summary import FILE as SUMMARY
 from igpo_lightning.reporting.summary import Summary
 
@@ -45,9 +45,7 @@ class Record:
 
     def write(self, folder: Path) -> None:
         """Write ``folder/job.json``, whole or not at all."""
-        temporary = folder / f".{FILE}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / FILE)
+        write_atomic(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:
