@@ -6,79 +6,35 @@ classes that depend on them, so both say the same thing. Each raises :class:`Con
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-TABLES = (".jsonl", ".json", ".parquet")
-"""Kinds of files that data is read from."""
+from igpo_lightning.amounts import (
+    around,
+    choice,
+    fraction,
+    interval,
+    is_int,
+    is_number,
+    not_negative,
+    positive,
+    positive_int,
+    show,
+    whole_number,
+)
+from igpo_lightning.errors import ConfigError
+from igpo_lightning.paths import TABLES as TABLES
+from igpo_lightning.paths import data_source, existing_path, model_source, writable_folder
 
 ACTIONS = ("warn", "skip", "stop")
 """What a guard may do about an alarm."""
 
 _GUARDS = ("finite", "identical_completions", "constant_reward", "exploding_metric", "logprob_drift")
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+_STRATEGIES = re.compile(r"(auto|ddp|fsdp|deepspeed|single_device)(_\w+)?")  # Lightning's words for them
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
 _PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
-
-class ConfigError(ValueError):
-    """Bad input, said in one line: which key or file, what is wrong, what would be right."""
-
-
-def positive_int(name: str, value: Any) -> int:
-    """``value``, if it is an integer of at least 1."""
-    if not _is_int(value) or value < 1:
-        raise ConfigError(f"{name}={value}: expected a whole number of at least 1")
-    return value
-
-
-def whole_number(name: str, value: Any) -> int:
-    """``value``, if it is an integer of at least 0."""
-    if not _is_int(value) or value < 0:
-        raise ConfigError(f"{name}={value}: expected a whole number of at least 0")
-    return value
-
-
-def not_negative(name: str, value: Any) -> float:
-    """``value``, if it is a number of at least 0."""
-    if not _is_number(value) or value < 0:
-        raise ConfigError(f"{name}={value}: expected a number of at least 0")
-    return value
-
-
-def positive(name: str, value: Any) -> float:
-    """``value``, if it is a number above 0."""
-    if not _is_number(value) or value <= 0:
-        raise ConfigError(f"{name}={value}: expected a number above 0")
-    return value
-
-
-def fraction(name: str, value: Any) -> float:
-    """``value``, if it is a number from 0 to 1."""
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ConfigError(f"{name}={value}: expected a number from 0 to 1")
-    return float(value)
-
-
-def interval(
-    name: str, value: Any, minimum: float, maximum: float = math.inf, *, integer: bool = False
-) -> tuple[float, float]:
-    """``value`` as (lo, hi) with minimum <= lo <= hi <= maximum; a single number means lo = hi."""
-    kind, valid = ("whole number", _is_int) if integer else ("number", _is_number)
-    upper = "" if math.isinf(maximum) else f" and at most {maximum:g}"
-    bounds = [value, value] if _is_number(value) else value
-    is_pair = isinstance(bounds, Sequence) and not isinstance(bounds, str) and len(bounds) == 2
-    if not is_pair or not all(valid(b) and minimum <= b <= maximum for b in bounds):
-        raise ConfigError(
-            f"{name}={_show(value)}: expected [low, high] or one {kind}, each at least {minimum:g}{upper}"
-        )
-    low, high = bounds
-    if low > high:
-        raise ConfigError(f"{name}=[{low},{high}]: low is above high; did you mean [{high},{low}]?")
-    return low, high
 
 
 def group_size(value: Any, name: str = "algo.group_size") -> int:
@@ -101,66 +57,19 @@ def denoising_schedule(
     for key, value in (("length", length), ("block_length", block_length), ("steps", steps)):
         positive_int(prefix + key, value)
     if length % block_length:
-        valid = _around(block_length, [d for d in range(1, length + 1) if length % d == 0])
+        valid = around(block_length, [d for d in range(1, length + 1) if length % d == 0])
         raise ConfigError(
             f"{prefix}block_length={block_length}: must divide {prefix}length={length}; nearest: {valid}"
         )
     blocks = length // block_length
     if steps % blocks or steps > length:
-        valid = _around(steps, list(range(blocks, length + 1, blocks)))
+        valid = around(steps, list(range(blocks, length + 1, blocks)))
         raise ConfigError(
             f"{prefix}steps={steps}: must be a multiple of the {blocks} blocks "
             f"({prefix}length={length} / {prefix}block_length={block_length}) "
             f"and at most {prefix}length; nearest: {valid}"
         )
     return blocks, steps // blocks
-
-
-def existing_path(name: str, path: str | Path) -> Path:
-    """``path`` as a Path, if there is a file or a folder."""
-    found = Path(path).expanduser()
-    if not found.exists():
-        parent = next(p for p in found.absolute().parents if p.is_dir())
-        raise ConfigError(f"{name}={path}: no such file or folder (the last part that exists is {parent})")
-    return found
-
-
-def writable_folder(name: str, path: str | Path) -> str | Path:
-    """``path``, if it is a folder that can be written to, or one could be made there."""
-    place = Path(path).expanduser().absolute()
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(f"{name}={path}: {there} is no folder that can be written to")
-    return path
-
-
-def data_source(name: str, path: str, made_by: str | None = None) -> str:
-    """``path``, if there is such a file or folder, or it could be the id of a data set on the hub.
-
-    ``made_by`` is the command that makes the file, for the message if there is none.
-    """
-    place = Path(path).expanduser()
-    if place.exists() or (_HUB_ID.fullmatch(path) and place.suffix not in TABLES):
-        return path
-    try:
-        existing_path(name, path)
-    except ConfigError as error:
-        hint = f"it is made by: {made_by}" if made_by else "nor a hub id such as 'organisation/data-set'"
-        raise ConfigError(f"{error}; {hint}") from None
-    return path
-
-
-def model_source(name: str, path: str) -> str:
-    """``path``, if it is a folder with a model or an adapter, or could be the id of one on the hub."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-            raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model")
-    elif folder.exists():
-        raise ConfigError(f"{name}={path}: is a file; expected the folder of a saved model or a hub id")
-    elif not _HUB_ID.fullmatch(path):
-        raise ConfigError(f"{name}={path}: no such folder, and not a hub id such as 'organisation/model'")
-    return path
 
 
 def lora(name: str, value: Any) -> Any:
@@ -177,15 +86,8 @@ def lora(name: str, value: Any) -> Any:
     not_negative(f"{name}.alpha", value["alpha"])
     if isinstance(value["targets"], str) or not value["targets"]:
         raise ConfigError(
-            f"{name}.targets={_show(value['targets'])}: expected a list of layers, [q_proj,v_proj]"
+            f"{name}.targets={show(value['targets'])}: expected a list of layers, [q_proj,v_proj]"
         )
-    return value
-
-
-def choice(name: str, value: Any, *known: str) -> str:
-    """``value``, if it is one of ``known``."""
-    if value not in known:
-        raise ConfigError(f"{name}={value}: expected one of {', '.join(known)}")
     return value
 
 
@@ -193,15 +95,42 @@ def devices(name: str, value: Any) -> Any:
     """``value``, if Lightning can read it as devices: a count, -1, "auto", or a list of indices."""
     if isinstance(value, str):
         valid = value == "auto" or re.fullmatch(r"-1|\d+(,\d+)*,?", value.replace(" ", ""))
-    elif _is_number(value):
-        valid = _is_int(value) and (value >= 1 or value == -1)
+    elif is_number(value):
+        valid = is_int(value) and (value >= 1 or value == -1)
     else:
-        valid = isinstance(value, Sequence) and len(value) > 0 and all(_is_int(i) and i >= 0 for i in value)
+        valid = isinstance(value, Sequence) and len(value) > 0 and all(is_int(i) and i >= 0 for i in value)
     if not valid:
         raise ConfigError(
-            f"{name}={_show(value)}: expected a count of at least 1, -1 or auto for all, "
+            f"{name}={show(value)}: expected a count of at least 1, -1 or auto for all, "
             "or a list of indices such as [0,1]"
         )
+    return value
+
+
+def template(name: str, value: Any, *fields: str) -> str:
+    """``value``, if it is a text that holds all of ``fields``, such as "{question}"."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name}={value}: expected a text")
+    if missing := [field for field in fields if field not in value]:
+        raise ConfigError(f"{name}: it must contain {missing[0]}")
+    return value
+
+
+def betas(name: str, value: Any) -> Any:
+    """``value``, if it is Adam's pair of decay rates."""
+    if (
+        not isinstance(value, Sequence)
+        or len(value) != 2
+        or not all(is_number(b) and 0 <= b < 1 for b in value)
+    ):
+        raise ConfigError(f"{name}={show(value)}: expected two numbers of at least 0 and below 1, [0.9,0.99]")
+    return value
+
+
+def strategy(name: str, value: Any) -> Any:
+    """``value``, if it is a node that names a class or a word that Lightning may know."""
+    if isinstance(value, str) and not _STRATEGIES.fullmatch(value):
+        raise ConfigError(f"{name}={value}: unknown; choose hardware=ddp, zero2, fsdp, …, or auto")
     return value
 
 
@@ -219,6 +148,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.loss.kl": not_negative,
     "algo.optimizer.lr": not_negative,
     "algo.optimizer.weight_decay": not_negative,
+    "algo.optimizer.betas": betas,
     "data.val_size": whole_number,
     "data.test_size": whole_number,
     "data.eval_batch": positive_int,
@@ -248,6 +178,8 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "data.train_path": data_source,
     "data.heldout_path": data_source,
     "model.path": model_source,
+    "hardware.accelerator": lambda name, value: choice(name, value, *_ACCELERATORS),
+    "hardware.strategy": strategy,
     "hardware.devices": devices,
     "hardware.num_nodes": positive_int,
     "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
@@ -256,7 +188,15 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "limit": positive_int,
     "benchmarks_dir": existing_path,
     "rescore": existing_path,
+    "run": existing_path,
+    "dtype": lambda name, value: choice(name, value, *_DTYPES),
+    "prompt.user": lambda name, value: template(name, value, "{question}"),
+    "rules.user": lambda name, value: template(name, value, "{question}", "{trace}"),
+    "rules.retry": lambda name, value: template(name, value, "{reason}"),
+    "length": positive_int,
     "attempts": positive_int,
+    "prices.input": not_negative,
+    "prices.output": not_negative,
     "max_failures": positive_int,
     "rewriter.concurrency": positive_int,
     "rewriter.max_tokens": positive_int,
@@ -296,7 +236,7 @@ def check_config(cfg: Any) -> None:
     if width and heads and width % (2 * heads):
         raise ConfigError(f"model.create.heads={heads}: must divide hidden_size={width} into even parts")
     count, nodes = value_of("hardware.devices"), value_of("hardware.num_nodes") or 1
-    if _is_int(count) and count > 0:
+    if is_int(count) and count > 0:
         for key in ("algo.prompts_per_window", "algo.batch_size"):
             if (total := value_of(key)) is not None:
                 share_of(key, total, count * nodes)
@@ -310,23 +250,3 @@ def share_of(name: str, total: int, world: int) -> int:
             f"{name}={total}: must be a multiple of the {world} processes; nearest: {max(share, 1) * world}"
         )
     return share
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _around(value: int, valid: Sequence[int]) -> str:
-    """The nearest valid values below and above, as text."""
-    below = [v for v in valid if v < value][-1:]
-    above = [v for v in valid if v > value][:1]
-    return " or ".join(str(v) for v in below + above)
-
-
-def _show(value: Any) -> str:
-    """As it would be typed on the command line."""
-    return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)

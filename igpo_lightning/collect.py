@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.arguments import version
+from igpo_lightning.cli.console import OneLineParser, given_folder, guarded
 
 _DESCRIPTION = """\
 Collect the runs in FOLDER into tables, a picture and a page: jobs that differ in nothing but the seed are
@@ -20,16 +22,18 @@ settings:
 """
 
 
+@guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Write sweep.csv, sweep_jobs.csv, sweep.md, sweep.png and sweep.html into the folder, print the table.
 
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m igpo_lightning.collect", description=_DESCRIPTION, epilog=_SETTINGS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    parser.add_argument("--version", action="version", version=version())
     parser.add_argument("folder", metavar="FOLDER", help="of a sweep, or any folder with run folders in it")
     parser.add_argument("settings", nargs="*", metavar="key=value", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
@@ -38,11 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         by, metric = _settings(arguments.settings)
-        result = read_sweep(arguments.folder, by, metric)
+        result = read_sweep(given_folder(arguments.folder), by, metric)
         print(write_sweep(result))
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigError(str(error)) from error
     print(f"\nin {result.folder}: {', '.join(name for name in FILES if (result.folder / name).exists())}")
     return 0
 

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 _PACKAGE = Path(__file__).resolve().parent
+
+
+def resolved_yaml(cfg: DictConfig) -> str:
+    """``cfg`` as YAML without interpolations, so that ``OmegaConf.load`` gives the same values again.
+
+    A text may hold a ``${`` of its own (LaTeX: ``$x = ${\\boxed{3}}$``); it is written ``\\${``.
+    """
+    return OmegaConf.to_yaml(OmegaConf.create(_escaped(OmegaConf.to_container(cfg, resolve=True))))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def find_conf(package: Path = _PACKAGE) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from igpo_lightning.config import resolved_yaml
 from igpo_lightning.files import write_atomic
 
 PACKAGES = (
@@ -39,7 +40,7 @@ def write(folder: str | Path, cfg: DictConfig) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    write_atomic(folder / "config.yaml", resolved_yaml(cfg))
     write_atomic(folder / "provenance.json", json.dumps(collect(cfg), indent=2) + "\n")
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.config import resolved_yaml
 
 _FOLDER, _CONFIG, _OUTCOME = ".job", "config.yaml", "outcome.json"
 
@@ -39,7 +40,7 @@ def run_in_own_process(target: str, cfg: DictConfig, folder: Path) -> Any:
     place = folder / _FOLDER
     place.mkdir(exist_ok=True)
     (place / _OUTCOME).unlink(missing_ok=True)
-    (place / _CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    (place / _CONFIG).write_text(resolved_yaml(cfg), encoding="utf-8")
     code = _wait(subprocess.Popen([sys.executable, "-m", __name__, target, str(folder)]))
     outcome = json.loads((place / _OUTCOME).read_text()) if (place / _OUTCOME).exists() else {}
     if code == 0 and "value" in outcome:

@@ -28,7 +28,7 @@ WRONG = {
     "evaluate=maybe": "expected true or false",
     "algo.optimizer.lr=abc": "expected a number",
     "algo.trainer.gradient_clip_val=abc": "expected a number",
-    "warm_start=[algo.stepz=5]": "no viable alternative",
+    "warm_start=[algo.stepz=5]": """'warm_start=["algo.stepz=5"]'""",
     # out of range
     "algo.group_size=1": "it takes at least 2",
     "algo.inner_updates=0": "at least 1",

@@ -10,6 +10,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 
 from igpo_lightning import cli
+from igpo_lightning.checks import ConfigError
 
 JOBS = """
 from igpo_lightning.checks import ConfigError
@@ -39,7 +40,7 @@ def program(conf_tree, tmp_path, monkeypatch):
         file.write(f"raises: null\nonly: null\nlog: {tmp_path}/log\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(cli, "find_conf", lambda: conf_tree)
+    monkeypatch.setattr("igpo_lightning.cli.program.find_conf", lambda: conf_tree)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     main = cli.entry("train", "jobs_of_test_cli:run")
@@ -95,7 +96,7 @@ def test_bad_input_in_a_sweep_names_the_job_and_lets_the_others_run(program, cap
 
 def test_the_traceback_is_there_when_asked_for(program, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(cli.ConfigError, match="not JSON"):
+    with pytest.raises(ConfigError, match="not JSON"):
         program("raises=config")
 
 
@@ -132,7 +133,7 @@ def test_help_lists_groups_options_and_usual_settings(program, capsys):
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.gruop_size=4", 2)])
 def test_answers_come_without_torch_in_two_seconds(conf_tree, argument, code):
     script = (
-        "import sys; from pathlib import Path; import igpo_lightning.cli as cli\n"
+        "import sys; from pathlib import Path; import igpo_lightning.cli.program as cli\n"
         f"cli.find_conf = lambda: Path({str(conf_tree)!r})\n"
         "try: cli.entry('train', 'absent.module:run')()\n"
         "finally: assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)\n"

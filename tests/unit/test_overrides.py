@@ -6,7 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.overrides import MAX_VARIANTS, ConfigTree, check_command_line
+from igpo_lightning.cli.line import MAX_VARIANTS, check_command_line
+from igpo_lightning.cli.tree import ConfigTree
 
 
 def refusal(conf_tree, *overrides, **options) -> str:
@@ -16,7 +17,9 @@ def refusal(conf_tree, *overrides, **options) -> str:
 
 
 def test_good_overrides_compose(conf_tree):
-    cfg = check_command_line(conf_tree, "train", ["algo=grpo", "algo.group_size=4", "algo.kl=0.01", "+new=1"])
+    cfg = check_command_line(
+        conf_tree, "train", ["algo=grpo", "algo.group_size=4", "algo.kl=0.01", "+new=1"]
+    ).cfg
     assert (cfg.algo.group_size, cfg.algo.kl, cfg.new, cfg.data.size) == (4, 0.01, 1, 4)
 
 
@@ -98,8 +101,8 @@ def test_a_second_folder_is_searched_first(conf_tree, tmp_path):
     own = tmp_path / "own" / "data"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text("rows: 3\n")
-    cfg = check_command_line(conf_tree, "train", ["data=mine"], extra=tmp_path / "own")
+    cfg = check_command_line(conf_tree, "train", ["data=mine"], extra=tmp_path / "own").cfg
     assert OmegaConf.to_container(cfg.data) == {"rows": 3}
     searched = f"hydra.searchpath=[file://{tmp_path}/own]"
-    assert check_command_line(conf_tree, "train", [searched, "data=mine"]).data.rows == 3
+    assert check_command_line(conf_tree, "train", [searched, "data=mine"]).cfg.data.rows == 3
     assert "--config-dir /nowhere: no such folder" in refusal(conf_tree, extra=Path("/nowhere"))

@@ -10,8 +10,8 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.line import check_command_line
 from igpo_lightning.config import find_conf
-from igpo_lightning.overrides import check_command_line, swept_keys
 from igpo_lightning.sweeping import Sweep, machine, register
 
 PLUGINS = {
@@ -49,8 +49,8 @@ def plugins(monkeypatch):
 
 
 def plan(*overrides: str) -> tuple[Sweep, OmegaConf]:
-    cfg = check_command_line(find_conf(), "train", overrides, multirun=True)
-    return Sweep.plan(cfg, overrides, swept_keys(find_conf(), "train", overrides, cfg)), cfg
+    line = check_command_line(find_conf(), "train", overrides, multirun=True)
+    return Sweep.plan(line.cfg, overrides, line.swept), line.cfg
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (find_conf() / "sweep").glob("*.yaml")))
@@ -125,8 +125,8 @@ def test_the_folder_and_the_fixed_keys_go_to_every_job():
 
 def test_swept_keys_and_their_numbers():
     overrides = ["seed=0,1,2", "algo=grpo,igpo", "algo.loss.kl=interval(0,1)", "algo.windows=3"]
-    cfg = check_command_line(find_conf(), "train", overrides, multirun=True)
-    assert swept_keys(find_conf(), "train", overrides, cfg) == {"seed": 3, "algo": 2, "algo.loss.kl": None}
+    line = check_command_line(find_conf(), "train", overrides, multirun=True)
+    assert line.swept == {"seed": 3, "algo": 2, "algo.loss.kl": None}
 
 
 @pytest.mark.parametrize(

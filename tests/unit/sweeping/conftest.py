@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
+import igpo_lightning
 from igpo_lightning import cli
 from igpo_lightning.config import find_conf
 
@@ -72,8 +73,8 @@ def program(conf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(cli.__file__).parents[1]}")
-    monkeypatch.setattr(cli, "find_conf", lambda: conf_tree)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(igpo_lightning.__file__).parents[1]}")
+    monkeypatch.setattr("igpo_lightning.cli.program.find_conf", lambda: conf_tree)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     yield Program(tmp_path, cli.entry("train", "jobs_of_a_test:run"), monkeypatch)

@@ -1,0 +1,119 @@
+"""What every program owes the terminal: quiet ends, and characters that it can show."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from igpo_lightning.errors import ConfigError
+
+BAD_INPUT = 2
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + 13
+"""What a shell sees of a program that wrote into a pipe whose reader was gone (SIGPIPE)."""
+
+_PLAIN = {"→": "->", "←": "<-", "±": "+/-", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≤": "<=",
+          "≥": ">=", "≈": "~", "’": "'", "“": '"', "”": '"', "μ": "u", "µ": "u", "✓": "ok"}  # fmt: skip
+
+
+def show_anything() -> None:
+    """Make stdout and stderr write other characters for those that their encoding lacks."""
+    codecs.register_error("igpo_plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="igpo_plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(char, "?") for char in wrong), error.end
+
+
+def guarded(main: Callable[..., int | None]) -> Callable[..., int | None]:
+    """``main`` with the exit codes and the quiet ends of all programs.
+
+    A :class:`ConfigError` is one line and exit code 2, Ctrl-C is 130, and a reader that has gone (``| head``)
+    is 141, without a word. ``HYDRA_FULL_ERROR=1`` keeps the traceback.
+    """
+
+    @functools.wraps(main)
+    def guard(*args: object, **kwargs: object) -> int | None:
+        show_anything()
+        try:
+            code = main(*args, **kwargs)
+            sys.stdout.flush()
+            return code
+        except ConfigError as error:
+            refuse(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:
+            if not reader_gone():
+                raise
+            raise SystemExit(BROKEN_PIPE) from None
+        except SystemExit as stop:
+            if stop.code in (0, None) and reader_gone():
+                raise SystemExit(BROKEN_PIPE) from None
+            raise
+
+    return guard
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """Print one line and exit with 2.
+
+    Raises:
+        SystemExit: Always, but for the error itself with ``HYDRA_FULL_ERROR=1``.
+    """
+    if full_errors():
+        raise error
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    raise SystemExit(BAD_INPUT) from None
+
+
+def full_errors() -> bool:
+    """Whether tracebacks are asked for."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def reader_gone() -> bool:
+    """Whether stdout is a pipe that nobody reads any more; then nothing is written to it from now on."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would be tried again, and complained about, as Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser of plain arguments that refuses in one line, as the other programs do."""
+
+    def parse_args(self, args: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
+        given = sys.argv[1:] if args is None else list(args)
+        for text in given:
+            if text.startswith("-") and text not in ("-h", "--help", "--version"):
+                raise ConfigError(f"{text}: no such flag; {self.prog} --help says what there is")
+        return super().parse_args(given)
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("the following arguments are required"):
+            raise ConfigError(f"give a folder: {self.prog} FOLDER")
+        raise ConfigError(f"{message}; {self.prog} --help says what there is")
+
+
+def given_folder(text: str) -> str:
+    """``text`` as a folder: not empty, with ``~`` expanded."""
+    if not text.strip():
+        raise ConfigError("the folder is empty (is a variable of the script?)")
+    return os.path.expanduser(text)

@@ -1,0 +1,7 @@
+"""The one error that is the user's to mend."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """Bad input, said in one line: which key or file, what is wrong, what would be right."""
