@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.arguments import version
-from igpo_lightning.cli.console import OneLineParser, given_folder, guarded
+from igpo_lightning.cli.terminal import OneLineParser, given_folder, guarded
 
 _DESCRIPTION = """\
 Collect the runs in FOLDER into tables, a picture and a page: jobs that differ in nothing but the seed are
@@ -44,8 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         by, metric = _settings(arguments.settings)
         result = read_sweep(given_folder(arguments.folder), by, metric)
         print(write_sweep(result))
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise ConfigError(str(error)) from error
     print(f"\nin {result.folder}: {', '.join(name for name in FILES if (result.folder / name).exists())}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.arguments import version
-from igpo_lightning.cli.console import OneLineParser, given_folder, guarded
+from igpo_lightning.cli.terminal import OneLineParser, given_folder, guarded
 
 
 @guarded
@@ -23,8 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         print(write_report(folder))
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise ConfigError(str(error)) from error
     print(f"\n{folder}/report.png, report.md, report.html")

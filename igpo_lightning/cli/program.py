@@ -24,10 +24,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.cli.arguments import read_arguments, version
-from igpo_lightning.cli.console import BAD_INPUT, BROKEN_PIPE, full_errors, guarded, reader_gone, refuse
 from igpo_lightning.cli.help import help_text
 from igpo_lightning.cli.line import check_line
 from igpo_lightning.cli.plain import leaves, one_line
+from igpo_lightning.cli.terminal import BAD_INPUT, full_errors, guarded, refuse
 from igpo_lightning.cli.tree import open_tree
 from igpo_lightning.cli.unknown import close, did_you_mean
 from igpo_lightning.cli.values import expand_home
@@ -96,10 +96,6 @@ class Job:
         expand_home(cfg)
         try:
             return self._call(cfg) if self.sweep is None else run_job(self.run, self._call, cfg, self.sweep)
-        except BrokenPipeError:
-            if not reader_gone():
-                raise
-            raise SystemExit(BROKEN_PIPE) from None
         except Exception as error:
             refused = cause(error) or _not_found(error)
             if refused is None or full_errors():

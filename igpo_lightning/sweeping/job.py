@@ -69,9 +69,9 @@ def _attempt(record: Record, target: str, run: Run, cfg: DictConfig, folder: Pat
         value = run_in_own_process(target, cfg, folder) if own_process else run(cfg)
         outcome = replace(record, state="done", value=value)
     except BaseException as error:
-        if not isinstance(error, Exception) and getattr(error, "code", None) in (0, None):
+        if not isinstance(error, Exception) and getattr(error, "code", None) in (0, None, 141):
             _write(folder, replace(record, state="stopped"))
-            raise  # Ctrl-C, or an exit that was asked for
+            raise  # Ctrl-C, an exit that was asked for, or nobody reads the output any more
         outcome = _failed(record, error)
     return replace(outcome, seconds=time.perf_counter() - started)
 

@@ -7,9 +7,10 @@ import codecs
 import functools
 import os
 import signal
+import stat
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
 
@@ -47,6 +48,7 @@ def guarded(main: Callable[..., int | None]) -> Callable[..., int | None]:
     @functools.wraps(main)
     def guard(*args: object, **kwargs: object) -> int | None:
         show_anything()
+        former, sys.stdout = sys.stdout, _ends_with_its_reader(sys.stdout)
         try:
             code = main(*args, **kwargs)
             sys.stdout.flush()
@@ -54,18 +56,54 @@ def guarded(main: Callable[..., int | None]) -> Callable[..., int | None]:
         except ConfigError as error:
             refuse(error)
         except KeyboardInterrupt:
+            if getattr(sys.stdout, "gone", False):  # Lightning's words for an exit within a fit
+                raise SystemExit(BROKEN_PIPE) from None
             print("interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        except BrokenPipeError:
-            if not reader_gone():
-                raise
-            raise SystemExit(BROKEN_PIPE) from None
-        except SystemExit as stop:
-            if stop.code in (0, None) and reader_gone():
-                raise SystemExit(BROKEN_PIPE) from None
-            raise
+        finally:
+            sys.stdout = former
 
     return guard
+
+
+class _Pipe:
+    """A stream into a pipe. Once nobody reads it any more, the program ends (141), without a word.
+
+    A BrokenPipeError would do less: Hydra, Lightning and logging each catch it and print a traceback.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.gone = stream, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._do(self._stream.write, text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self._do(self._stream.writelines, lines)
+
+    def flush(self) -> None:
+        self._do(self._stream.flush)
+
+    def _do(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except BrokenPipeError:
+            # What is left in the buffer would be tried again, and complained about, as Python ends.
+            self.gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise SystemExit(BROKEN_PIPE) from None
+
+
+def _ends_with_its_reader(stream: TextIO) -> TextIO:
+    """``stream``, in the form for pipes if it is one."""
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):  # not a file, or closed
+        return stream
+    return cast(TextIO, _Pipe(stream)) if is_pipe else stream
 
 
 def refuse(error: ConfigError) -> NoReturn:
@@ -83,17 +121,6 @@ def refuse(error: ConfigError) -> NoReturn:
 def full_errors() -> bool:
     """Whether tracebacks are asked for."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-
-def reader_gone() -> bool:
-    """Whether stdout is a pipe that nobody reads any more; then nothing is written to it from now on."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is left in the buffer would be tried again, and complained about, as Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 class OneLineParser(argparse.ArgumentParser):
