@@ -10,7 +10,7 @@ import re
 
 # Prefixes that Lightning's CLI, verl, TRL's scripts and the like put before their own names.
 _PREFIX = re.compile(
-    r"^(trainer|training|training_args|train|args|config|model|optim|optimizer|actor|rollout|lora|data)[.]"
+    r"^(algo|trainer|training|training_args|train|args|config|model|optim|optimizer|actor|rollout|lora|data)[.]"
 )
 
 _LENGTH = ("algo.windows", "algo.steps")

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from igpo_lightning.cli.plain import lookup
+from igpo_lightning.cli.plain import lookup, origin
 from igpo_lightning.cli.tree import open_tree
 
 # Shown as far as the composed config has them.
@@ -62,10 +62,11 @@ def _usual(cfg: DictConfig) -> Iterator[str]:
     plain = OmegaConf.to_container(cfg)
     for key in USUAL_KEYS:
         try:
-            value: Any = lookup(plain, key)
+            value: Any = lookup(plain, origin(plain, key))
         except KeyError:
             continue
-        yield f"  {key}={'null' if value is None else str(value).replace(' ', '')}"
+        shown = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+        yield f"  {key}={shown.replace(' ', '')}"
 
 
 def _description(conf: Path, config_name: str) -> Iterator[str]:

@@ -122,14 +122,16 @@ def _unreadable(tree: ConfigTree, text: str, line: Sequence[str], multirun: bool
     sign = quoting.unclosed(value)
     if sign is not None and (not isinstance(default, str) or sign in "'\""):
         return f"{text}: the {sign} at its start is not closed"
-    if wanted := expected(default, "", key) if not isinstance(default, (list, dict)) else None:
-        return f"{text}: expected {wanted} (the default is {default})"
-    if isinstance(default, list) and all(isinstance(item, (int, float)) for item in default) and default:
-        return f"{text}: expected a list such as [{','.join(map(str, default))}]"
+    if "${" not in value:
+        wanted = None if isinstance(default, (list, dict)) else expected(default, "", key)
+        if wanted:
+            return f"{text}: expected {wanted} (the default is {default})"
+        if isinstance(default, list) and default and all(isinstance(item, (int, float)) for item in default):
+            return f"{text}: expected a list such as [{','.join(map(str, default))}]"
     right = quoting.in_shell(key, value, tree.try_parse, like=default, sweep=multirun)
     if right is None:
         return f"{text}: {one_line(error).partition(' See https')[0]}"
-    return f"{text}: this needs quotes, Hydra's and the shell's: {right}"
+    return f"{text}: this needs quotes for Hydra and for the shell: {right}"
 
 
 def _several(tree: ConfigTree, text: str, line: Sequence[str]) -> str:

@@ -40,6 +40,8 @@ def check_targets(cfg: DictConfig, before: DictConfig) -> None:
         if path not in _OF_TRAINER and "_target_" not in node:
             continue
         target = _TRAINER if path in _OF_TRAINER else _value(cfg, f"{path}._target_")
+        if target is None:
+            raise ConfigError(f"{path}._target_=null: expected a class or function, package.module.Name")
         if not isinstance(target, str):
             continue
         found = inspect(target)

@@ -193,7 +193,7 @@ class ConfigTree:
     def _undecodable(self) -> str:
         """The configuration file that is not UTF-8."""
         places = [place.path or "" for place in self._loader.get_search_path().get_path()]
-        folders = [Path(place.removeprefix("file://")) for place in places if place.startswith("file://")]
+        folders = [folder for place in places if (folder := Path(place.removeprefix("file://"))).is_dir()]
         for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
             try:
                 path.read_text(encoding="utf-8")

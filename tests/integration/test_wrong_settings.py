@@ -1,11 +1,13 @@
 """What a user may get wrong on the command line: one line that says so, before anything heavy is loaded."""
 
+import importlib
+import shlex
+
 import pytest
 
 from igpo_lightning import cli
-from igpo_lightning.train import main
 
-WRONG = {
+TRAIN = {
     # a group's option, or a key
     "algo=igpoo": "did you mean igpo or grpo?",
     "model=llda": "did you mean llada",
@@ -64,6 +66,42 @@ WRONG = {
     "model.lora={rank:8}": "alpha is missing",
     "model.lora={rank:0,alpha:4,targets:[q_proj]}": "at least 1",
     "reward.correctness=nothing": "expected one of accuracy",
+    "algo.optimizer.betas=[0.9,1.5]": "two numbers from 0 to below 1",
+    "hardware.strategy=ddpp": "choose hardware=ddp",
+    "hardware.accelerator=gpuu": "auto, cpu, gpu",
+    # none, or empty
+    "seed=null": "seed=null: expected a number",
+    "model=null": "choose one; model is one of",
+    "prompt.user=null": "prompt.user=null: expected a text",
+    "prompt.user=hello": "prompt.user: it must contain {question}",
+    "sampler.length=null": "sampler.length=null: expected a whole number",
+    "algo.optimizer.lr=null": "algo.optimizer.lr=null: expected a number",
+    "data.val_size=null": "data.val_size=null: expected a whole number",
+    "data.on_long=drpo": "data.on_long=drpo: expected one of",
+    "resume=": "nothing stands after the =",
+    # in need of quotes
+    "resume=runs/b/epoch=1-step=9.ckpt": """'resume="runs/b/epoch=1-step=9.ckpt"'""",
+    "output_dir=~/b": """'output_dir="~/b"'""",
+    "resume=4": "resume=4: no such file or folder",
+    # a class, or its arguments
+    "algo.loss._target_=igpo_lightning.algos.losses.ClipSurrogate": "did you mean igpo_lightning.algos.losses.C",
+    "algo.optimizer._target_=torch.optim.AdmW": "did you mean torch.optim.AdamW",
+    "+algo.loss.clipp=0.3": "did you mean algo.loss.clip",
+    "+hardware.max_epochs=3": "hardware.max_epochs: here it is algo.",
+    # the stage before
+    "'warm_start=[\"algo.stepz=5\"]'": "warm_start: unknown key 'algo.stepz'; did you mean algo.steps?",
+    # flags
+    "--seed=3": "did you mean seed=3?",
+    "--lr 1e-4": "--lr: no such flag",
+    "--cfg jobs": "invalid choice: 'jobs'",
+    "--cfg job --package algoo": "--package algoo: no such node; did you mean algo",
+    "--config-dir absent": "--config-dir absent: no such folder",
+    "--config-path conf": "no such folder",
+    "--config-name absent": "absent",
+    "seed=0,1": "add -m",
+    "-m seed=0,1 output_dir=x": "a sweep takes sweep_dir=",
+    "-m seed=0,1 sweep_dir=/etc/passwd/x": "sweep_dir=/etc/passwd/x: /etc/passwd is no folder",
+    "-m sweep_dir= seed=0": "nothing stands after the =",
     # not there
     "data=gsm8k": "data.path has no default",
     "data=gsm8k data.path=/nope": "no such file or folder",
@@ -76,17 +114,49 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("line", WRONG)
-def test_one_line_that_says_so(line, tmp_path, monkeypatch, capsys):
+EVALUATE = {
+    "benchmarks_dir=8": "benchmarks_dir=8: no such file or folder",
+    "rescore=true": "rescore=true: no such file or folder",
+    "model.path=runs/a=b/model": """'model.path="runs/a=b/model"'""",
+    "benchmark=gsm8k,amc": "benchmark=[gsm8k,amc]",
+    "benchmark=gsm8": "did you mean gsm8k?",
+    "algo=igpo": "unknown key 'algo'",
+    "limit=0": "at least 1",
+}
+REWRITE = {
+    "": "rewriter.model has no default",
+    "rewriter.model=m output_dir=": "nothing stands after the =",
+    "rewriter.model=m tokenizer=null": "tokenizer=null",
+    "rewriter.model=m rules.user=hello": "rules.user: it must contain {question}",
+    "rewriter.model=m length=0": "at least 1",
+    "rewriter.model=gpt#4": """'rewriter.model="gpt#4"'""",
+    "model=m": "here it is rewriter.model",
+}
+EXPORT = {
+    "run=absent output_dir=x": "run=absent: no such file or folder",
+    "run=8 output_dir=x": "run=8: no such file or folder",
+    "run=. output_dir=x dtype=fp16": "float32, bfloat16",
+    "run=. output_dir=x checkpoint=step=9.ckpt": """'checkpoint="step=9.ckpt"'""",
+    "run=a": "output_dir has no default",
+}
+WRONG = [
+    (program, line, message)
+    for program, lines in {"train": TRAIN, "evaluate": EVALUATE, "rewrite": REWRITE, "export": EXPORT}.items()
+    for line, message in lines.items()
+]
+
+
+@pytest.mark.parametrize(("program", "line", "message"), WRONG)
+def test_one_line_that_says_so(program, line, message, tmp_path, monkeypatch, capsys):
     def ran(*args):
         raise AssertionError("the run was started")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["train", *line.split()])
+    monkeypatch.setattr("sys.argv", [program, *shlex.split(line)])
     monkeypatch.setattr(cli.Job, "__call__", ran)
     with pytest.raises(SystemExit) as stop:
-        main()
+        importlib.import_module(f"igpo_lightning.{program}").main()
     said = capsys.readouterr().err.strip().splitlines()
     assert stop.value.code == 2
-    assert len(said) == 1 and said[0].startswith("error: ") and WRONG[line] in said[0]
+    assert len(said) == 1 and said[0].startswith("error: ") and message in said[0]
     assert list(tmp_path.iterdir()) == []

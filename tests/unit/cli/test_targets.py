@@ -1,0 +1,138 @@
+"""Classes and arguments that a config names, checked without importing them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.line import check_command_line
+from igpo_lightning.cli.signatures import Missing, Signature, inspect
+from igpo_lightning.config import find_conf
+
+PIECES = """
+from dataclasses import dataclass, field
+from typing import Literal
+
+raise RuntimeError("this module is only read")
+
+Kind = Literal["sum", "mean"]
+
+
+class Base:
+    def __init__(self, weight: float, kind: Kind = "sum"):
+        pass
+
+
+class Inner(Base):
+    def __init__(self, *, name: str, levels: list[int], note: str | None = None, **common):
+        super().__init__(**common)
+
+
+class Same(Base):
+    pass
+
+
+class Anything:
+    def __init__(self, **options):
+        pass
+
+
+@dataclass
+class Record:
+    name: str
+    size: int = 3
+    made: list = field(init=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    """A package to be found on ``sys.path``: in one place, since what has been found is remembered."""
+    folder = tmp_path_factory.mktemp("pieces")
+    (folder / "pieces_of_a_test").mkdir()
+    (folder / "pieces_of_a_test" / "__init__.py").write_text("from .parts import Inner, Record as Row\n")
+    (folder / "pieces_of_a_test" / "parts.py").write_text(PIECES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+    assert "pieces_of_a_test" not in sys.modules
+
+
+EXPERIMENTS = {
+    "typo": b"algo: {gruop_size: 4}",
+    "habit": b"algo: {num_generations: 4}",
+    "hollow": b"piece: {weight: null}",
+    "own": b"seeds: 4\nalgo:\n  group_size: ${seeds}",
+    "cut": b"algo:\n  group_size: [4\n",
+    "latin": b"name: gr\xf6\xdfer",
+}
+
+
+@pytest.fixture
+def pieces_tree(conf_tree, pieces):
+    with (conf_tree / "train.yaml").open("a") as file:
+        file.write("piece:\n  _target_: pieces_of_a_test.Inner\n  name: ${name}\n  weight: 1.0\n")
+        file.write("  levels: ${data.levels}\n")
+    for name, text in EXPERIMENTS.items():
+        (conf_tree / "experiment" / f"{name}.yaml").write_bytes(b"# @package _global_\n" + text + b"\n")
+    return conf_tree
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("piece._target_=pieces_of_a_test.Iner", "has no Iner; did you mean pieces_of_a_test.Inner?"),
+        ("piece._target_=pieces_of_a_test.part.Same", "did you mean pieces_of_a_test.parts.Same?"),
+        ("piece._target_=no_such_pieces.Same", "there is no module 'no_such_pieces'"),
+        ("piece._target_=Inner", "expected a dotted name, package.module.Inner"),
+        ("piece._target_=null", "expected a class or function"),
+        ("+piece.wieght=2", "Inner takes no such argument; did you mean piece.weight?"),
+        ("+piece.xyz=2", "Inner takes: weight, kind, name, levels, note"),
+        ("piece._target_=pieces_of_a_test.parts.Same", "piece.name: Same takes no such argument"),
+        ("piece._target_=pieces_of_a_test.Row", "piece.weight: Row takes no such argument"),
+        ("piece.weight=null", "piece.weight=null: expected a number"),
+        ("name=null", "name=null: expected a word"),
+        ("piece.name=null", "piece.name=null: expected a text"),
+        ("data.levels=null", "data.levels=null: expected a value (list[int])"),
+        ("+piece.kind=max", "piece.kind=max: expected one of sum, mean"),
+        ("experiment=typo", "experiment/typo.yaml: unknown key 'algo.gruop_size'; did you mean algo.group_s"),
+        ("experiment=habit", "experiment/habit.yaml: unknown key 'algo.num_generations'; here it is algo.g"),
+        ("experiment=null", "experiment=null: leave it out"),
+        ("experiment=hollow", "piece.weight=null: expected a number"),
+        ("experiment=cut", "not YAML: expected ',' or ']'"),
+        ("experiment=latin", "latin.yaml: not UTF-8"),
+    ],
+)  # fmt: skip
+def test_a_wrong_class_or_argument_is_named(pieces_tree, override, message):
+    with pytest.raises(ConfigError) as caught:
+        check_command_line(pieces_tree, "train", [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["+piece.note=null", "+piece.kind=mean", "piece.weight=3", "experiment=own",
+     "piece._target_=pieces_of_a_test.parts.Anything", "+new={_target_: builtins.dict, any: 1}"],
+)  # fmt: skip
+def test_what_fits_passes(pieces_tree, override):
+    check_command_line(pieces_tree, "train", [override])
+
+
+def test_what_source_cannot_tell_is_left_to_the_run():
+    assert inspect("builtins.dict") is None
+    assert isinstance(inspect("pathlib.Path"), Signature | None)
+    assert inspect("json.no_such_thing") == Missing("json", "no_such_thing", "", inspect("json.x").siblings)
+
+
+def test_every_class_of_the_project_is_found_with_its_arguments():
+    """A default value that is given again is compared with the signature of every class that is named."""
+
+    for texts in (
+        ["logger=all"],
+        ["algo=sft", "model=llada", "hardware=zero3"],
+        ["data=metamath", "algo=grpo"],
+    ):
+        check_command_line(find_conf(), "train", texts)
