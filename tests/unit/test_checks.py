@@ -5,7 +5,9 @@ from omegaconf import OmegaConf
 
 from igpo_lightning.checks import (
     ConfigError,
+    betas,
     check_config,
+    data_source,
     denoising_schedule,
     devices,
     existing_path,
@@ -14,6 +16,9 @@ from igpo_lightning.checks import (
     interval,
     model_source,
     positive_int,
+    strategy,
+    template,
+    writable_folder,
 )
 
 
@@ -84,6 +89,42 @@ def test_paths(tmp_path):
     assert existing_path("data.path", str(tmp_path)) == tmp_path
     with pytest.raises(ConfigError, match=f"data.path={tmp_path}/a/b: .*exists is {tmp_path}"):
         existing_path("data.path", tmp_path / "a" / "b")
+
+
+@pytest.mark.parametrize("value", [2024, 1.5, True, False, "", "  "])
+def test_what_is_no_path_is_refused_with_its_key(value):
+    for check in (existing_path, writable_folder, data_source, model_source):
+        with pytest.raises(ConfigError, match=r"^data\.path(=|:).*expected a path or a name"):
+            check("data.path", value)
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "set.jsonl").touch()
+    assert existing_path("data.path", "~/set.jsonl") == tmp_path / "set.jsonl"
+    assert data_source("data.path", "~/set.jsonl") == "~/set.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (betas, [[0.9, 0.95], [0, 0.5]], [0.9, [0.9], [0.9, 1], [0.9, "x"], [0.9, 0.9, 0.9]]),
+        (strategy, ["auto", "ddp", "deepspeed_stage_2", {"_target_": "x.Y"}], ["ddpp", "zero2", ""]),
+        (template, ["text"], [None, 3]),
+    ],
+)  # fmt: skip
+def test_settings_of_lightning_and_torch(check, good, bad):
+    for value in good:
+        assert check("k", value) == value
+    for value in bad:
+        with pytest.raises(ConfigError, match=r"^k[=:]"):
+            check("k", value)
+
+
+def test_a_template_holds_its_fields():
+    assert template("prompt.user", "{question}!", "{question}") == "{question}!"
+    with pytest.raises(ConfigError, match=r"rules\.user: it must contain \{trace\}"):
+        template("rules.user", "{question}", "{question}", "{trace}")
 
 
 def test_model_sources(tmp_path):

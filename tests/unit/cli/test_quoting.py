@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -11,6 +13,7 @@ from omegaconf import OmegaConf
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.line import check_command_line
 from igpo_lightning.cli.quoting import split, unclosed
+from igpo_lightning.cli.tree import open_tree
 
 
 @pytest.fixture
@@ -119,6 +122,16 @@ def test_what_no_quotes_mend(texts_tree, override, message):
         check_command_line(texts_tree, "train", [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_documented_lines_can_be_read(texts_tree):
+    page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    typed = [text for text in re.findall(r"`([^`\n]+)`", page) if re.match(r"'?[\w.]+=\S", text)]
+    assert len(typed) > 10
+    with open_tree(texts_tree, "train") as tree:
+        for text in typed:
+            for override in shlex.split(text):
+                assert tree.try_parse(override) is not None, text
 
 
 def test_commas_within_brackets_and_quotes_do_not_part():
