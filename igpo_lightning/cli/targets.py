@@ -74,7 +74,7 @@ def _check_arguments(
             near = near or f"; {name} takes: {', '.join(signature.parameters) or 'nothing'}"
             raise ConfigError(f"{path}.{argument}: {name} takes no such argument{near}")
         value = _value(cfg, f"{path}.{argument}")
-        if value is _UNKNOWN or _value(before, f"{path}.{argument}") == value:
+        if value is _UNKNOWN or OmegaConf.is_config(value) or _value(before, f"{path}.{argument}") == value:
             continue
         annotation = signature.parameters[argument]
         if annotation is not None and (wanted := _wanted(annotation, value, signature.module)):
@@ -94,7 +94,7 @@ def _wanted(annotation: ast.expr, value: Any, module: str) -> str | None:
         options = [option for part in alternatives for option in _literal(part)]
         return None if value in options else f"one of {', '.join(map(str, options))}"
     plain_kinds = [_KINDS[name] for name in names if name in _KINDS]
-    if isinstance(value, (DictConfig, dict)) or len(plain_kinds) != len([n for n in names if n != "None"]):
+    if len(plain_kinds) != len([n for n in names if n != "None"]):
         return None
     boolean = isinstance(value, bool)
     fits = any(isinstance(value, kind) and (kind is bool) == boolean for kind, _ in plain_kinds)

@@ -204,7 +204,7 @@ class ConfigTree:
     def _check_option(self, override: Override) -> None:
         group, value = override.key_or_group, override.value()
         plain = OmegaConf.to_container(self.base(()))
-        foreign = not group.startswith("hydra/") and group not in self.own_groups(plain)
+        foreign = "/" not in group and group not in self.own_groups(plain)
         if foreign and override.type is OverrideType.CHANGE:
             raise ConfigError(self._unknown(group, plain))
         needed = plain["hydra"]["runtime"]["choices"].get(group) is not None
