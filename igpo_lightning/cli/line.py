@@ -17,7 +17,7 @@ from igpo_lightning.cli.hydra_private import Override
 from igpo_lightning.cli.plain import lookup, one_line
 from igpo_lightning.cli.tree import ConfigTree, open_tree
 from igpo_lightning.cli.unknown import close, did_you_mean
-from igpo_lightning.cli.values import as_names, expected, refuse_empty
+from igpo_lightning.cli.values import as_names, expected, refuse_empty, takes_any
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.paths import writable_folder
 
@@ -53,6 +53,10 @@ def check_line(tree: ConfigTree, overrides: Sequence[str], *, multirun: bool = F
     texts = [read(tree, text, overrides, multirun) for text in overrides]
     choices = [tree.choices(text) for text in texts]
     first = [values[0] for values in choices]
+    if not multirun and not _asks_for_sweep(tree, texts):
+        for text, values in zip(texts, choices, strict=True):
+            if len(values) > 1:
+                raise ConfigError(_several(tree, text, overrides))
     cfg = tree.check(first)
     _check_first_stage(tree, cfg)
     sweeping = multirun or cfg.hydra.mode == RunMode.MULTIRUN
@@ -64,10 +68,6 @@ def check_line(tree: ConfigTree, overrides: Sequence[str], *, multirun: bool = F
         start = 0 if more else 1  # the first has been checked, unless the config sweeps, too
         for variant in islice(_one_at_a_time(choices + more), start, MAX_VARIANTS):
             tree.check(variant)
-    else:
-        for text, values in zip(texts, choices, strict=True):
-            if len(values) > 1:
-                raise ConfigError(_several(tree, text, overrides))
     return Line(cfg, texts, first, _swept(tree, texts, cfg))
 
 
@@ -134,13 +134,21 @@ def _unreadable(tree: ConfigTree, text: str, line: Sequence[str], multirun: bool
     return f"{text}: this needs quotes for Hydra and for the shell: {right}"
 
 
+def _asks_for_sweep(tree: ConfigTree, texts: Sequence[str]) -> bool:
+    """Whether the line means a sweep without ``-m``: by an option such as sweep=joblib, or by Hydra's mode."""
+    mode = tree.base_of(texts).hydra.mode
+    return mode == RunMode.MULTIRUN or any("hydra.mode=MULTIRUN" in text for text in texts)
+
+
 def _several(tree: ConfigTree, text: str, line: Sequence[str]) -> str:
     """What to say of a sweep without ``-m``."""
     key, _, value = text.partition("=")
     default = _default(tree, key.lstrip("+"), line)
     said = f"{text}: several values are a sweep: add -m"
     several = bool(tree.options(key)) and key not in tree.base(()).hydra.runtime.choices
-    if isinstance(default, list) or several:  # a group of which several options can be chosen at once
+    if (
+        isinstance(default, list) or takes_any(key) or several
+    ):  # a group of which several options can be chosen at once
         return f"{said}, or give a list: {key}=[{value}]"
     if tree.options(key) or isinstance(default, (bool, int, float)):
         return said

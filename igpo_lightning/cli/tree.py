@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -207,7 +208,10 @@ class ConfigTree:
         foreign = "/" not in group and group not in self.own_groups(plain)
         if foreign and override.type is OverrideType.CHANGE:
             raise ConfigError(self._unknown(group, plain))
-        needed = plain["hydra"]["runtime"]["choices"].get(group) is not None
+        choices = plain["hydra"]["runtime"]["choices"]
+        if override.type is OverrideType.ADD and group in choices:
+            raise ConfigError(f"{override.input_line}: {group} is there already; leave out the +")
+        needed = choices.get(group) is not None
         if value is None and (needed or override.type is not OverrideType.DEL):
             advice = "choose one" if needed else "leave it out"
             raise ConfigError(f"{override.input_line}: {advice}; {self._options_text(group)}")
@@ -217,7 +221,13 @@ class ConfigTree:
                 if hint := how_to_install(f"{folder}/{leaf}"):
                     raise ConfigError(f"{override.input_line}: {hint}")
                 near = did_you_mean(close(option.lower(), self.options(group)))
+                if re.search("[./]", option) and self._has_path(group, plain):
+                    near = f"; a file, a folder or a hub id is given as {group}.path={option}"
                 raise ConfigError(f"{override.input_line}: no such option{near}; {self._options_text(group)}")
+
+    def _has_path(self, group: str, plain: dict[str, Any]) -> bool:
+        """Whether the group, or another option of it, has a key ``path``."""
+        return "path" in (plain.get(group) or ()) or bool(self._elsewhere(f"{group}.path", plain))
 
     def _options_text(self, group: str) -> str:
         return f"{group} is one of: {', '.join(self.options(group))}"
@@ -229,7 +239,8 @@ class ConfigTree:
         except KeyError:
             raise ConfigError(self._unknown(key, plain)) from None
         if override.type is OverrideType.CHANGE and (wanted := expected(default, override.value(), key)):
-            raise ConfigError(f"{override.input_line}: expected {wanted} (the default is {default})")
+            shown = "" if isinstance(default, dict) else f" (the default is {default})"
+            raise ConfigError(f"{override.input_line}: expected {wanted}{shown}")
 
     def _unknown(self, key: str, plain: dict[str, Any]) -> str:
         if elsewhere := self._elsewhere(key, plain):

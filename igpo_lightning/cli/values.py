@@ -29,11 +29,16 @@ def is_name(key: str, default: Any) -> bool:
     """True if ``key`` holds a text, so that 2024 is a name and no number."""
     if is_path(key):
         return True
-    if _ANY_TYPE.match(key):
+    if takes_any(key):
         return False
     if default is None or default == "???":
         return _NAME.fullmatch(key) is not None
     return isinstance(default, str) and not is_interpolation(default) and default != "auto"
+
+
+def takes_any(key: str) -> bool:
+    """True if ``key`` takes words, numbers and lists alike."""
+    return _ANY_TYPE.match(key) is not None
 
 
 def as_names(override: Override, default: Any) -> str:
@@ -61,7 +66,7 @@ def _as_name(part: str, value: Any, path: bool) -> str:
 
 def expected(default: Any, value: Any, key: str) -> str | None:
     """What should have been given instead of ``value``; None if it will do."""
-    if _ANY_TYPE.match(key):
+    if takes_any(key):
         return None
     if value is None:
         # A top-level key that has a value is read by the program itself, which needs one.
@@ -85,7 +90,7 @@ def _kind(default: Any) -> str:
         (bool, "true or false"),
         ((int, float), "a number"),
         (list, "a list such as [1,2]"),
-        (dict, "settings of its own: set a key inside it"),
+        (dict, "settings of its own: set a key inside it, or null for none"),
     ):
         if isinstance(default, kind):
             return said

@@ -79,6 +79,9 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 def main(target: str, folder: Path) -> int:
     """Run ``target`` with the config in ``folder``; returns the exit status."""
+    from igpo_lightning.cli.terminal import show_anything  # its package imports this one
+
+    show_anything()
     cfg = OmegaConf.load(folder / _FOLDER / _CONFIG)
     module, _, function = target.partition(":")
     try:

@@ -66,7 +66,7 @@ TRAIN = {
     "model.lora={rank:8}": "alpha is missing",
     "model.lora={rank:0,alpha:4,targets:[q_proj]}": "at least 1",
     "reward.correctness=nothing": "expected one of accuracy",
-    "algo.optimizer.betas=[0.9,1.5]": "two numbers from 0 to below 1",
+    "algo.optimizer.betas=[0.9,1.5]": "two numbers of at least 0 and below 1",
     "hardware.strategy=ddpp": "choose hardware=ddp",
     "hardware.accelerator=gpuu": "auto, cpu, gpu",
     # none, or empty
@@ -79,6 +79,12 @@ TRAIN = {
     "data.val_size=null": "data.val_size=null: expected a whole number",
     "data.on_long=drpo": "data.on_long=drpo: expected one of",
     "resume=": "nothing stands after the =",
+    # of a form that other programs take
+    "+experiment=quickstart": "experiment is there already; leave out the +",
+    "hardware.devices=0,1": "or give a list: hardware.devices=[0,1]",
+    "model=GSAI-ML/LLaDA-8B-Instruct": "given as model.path=GSAI-ML/LLaDA-8B-Instruct",
+    "data=mine.jsonl": "given as data.path=mine.jsonl",
+    "callbacks.samples=false": "set a key inside it, or null for none",
     # in need of quotes
     "resume=runs/b/epoch=1-step=9.ckpt": """'resume="runs/b/epoch=1-step=9.ckpt"'""",
     "output_dir=~/b": """'output_dir="~/b"'""",
