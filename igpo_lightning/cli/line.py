@@ -135,7 +135,7 @@ def _unreadable(tree: ConfigTree, text: str, line: Sequence[str], multirun: bool
 
 
 def _asks_for_sweep(tree: ConfigTree, texts: Sequence[str]) -> bool:
-    """Whether the line means a sweep without ``-m``: by an option such as sweep=joblib, or by Hydra's mode."""
+    """Whether the line means a sweep without ``-m``: by sweep=joblib, or by Hydra's mode."""
     mode = tree.base_of(texts).hydra.mode
     return mode == RunMode.MULTIRUN or any("hydra.mode=MULTIRUN" in text for text in texts)
 
