@@ -61,7 +61,7 @@ class Resample:
         self.replace = fraction("algo.inpaint.replace", replace)
 
     def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]:
-        which = torch.nonzero(groups.all_wrong)[:, 0].tolist()
+        which = [p for p in torch.nonzero(groups.all_wrong)[:, 0].tolist() if self.can_help(p, again)]
         limit = math.floor(self.replace * again.group_size + 1e-9)  # 0.58 * 50 is 28.999…
         if limit == 0 or not again.anyone(bool(which)):
             return groups, InterventionReport()
@@ -75,6 +75,10 @@ class Resample:
                 result.overwrite(p, g, fresh, row, new)
                 replaced += 1
         return result, InterventionReport(tuple(which), fresh, replaced)
+
+    def can_help(self, p: int, again: Resampler) -> bool:
+        """Whether a second try for prompt ``p`` is what this intervention is."""
+        return True
 
     def canvas(self, which: list[int], again: Resampler) -> tuple[Tensor, Tensor]:
         """[P', G, C] canvas and hint mask to start the new completions from."""
@@ -96,6 +100,9 @@ class Inpaint(Resample):
         super().__init__(replace)
         self.placer = placer
         self.low, self.high = interval("algo.inpaint.ratio", ratio, 0.0, 1.0)
+
+    def can_help(self, p: int, again: Resampler) -> bool:
+        return any(token != again.mask_id for token in again.prompts[p].hint)  # without a trace: GRPO
 
     def canvas(self, which: list[int], again: Resampler) -> tuple[Tensor, Tensor]:
         canvas, hint_mask = again.blank(len(which))
