@@ -21,6 +21,8 @@ class SFTBatch:
     """B rows: left-padded prompts, and responses with their end, filled up with end-of-sequence tokens.
 
     They are the rows [start, start + B) of the ``of`` rows of update ``update``; None: all of them.
+    ``text`` counts each row's tokens before the fill, the end among them (None: there is no fill). A row
+    that is not ``whole`` was cut to fit the canvas, and nothing is learned from it or measured on it.
     """
 
     prompt_ids: Tensor  # [B, Q] int64
@@ -29,6 +31,8 @@ class SFTBatch:
     update: int = 0
     start: int = 0
     of: int | None = None
+    text: Tensor | None = None  # [B] int64
+    whole: Tensor | None = None  # [B] bool
 
 
 class SFTDataModule(ProblemDataModule):
@@ -85,7 +89,23 @@ class SFTDataModule(ProblemDataModule):
         policy = self.policy
         tensors = collate(prompts, policy.pad_id, device)
         response = torch.full((len(prompts), self.length), policy.eos_id)
-        for row, prompt in enumerate(prompts):
-            ids = (*prompt.response, policy.end_id)[: self.length]
-            response[row, : len(ids)] = torch.tensor(ids)
-        return SFTBatch(tensors.ids, tensors.mask, response.to(device))
+        targets = [(*prompt.response, policy.end_id) for prompt in prompts]
+        for row, ids in enumerate(targets):
+            response[row, : len(ids)] = torch.tensor(ids[: self.length])
+        text = torch.tensor([min(len(ids), self.length) for ids in targets])
+        # Training rows fit, or were left out; held-out ones are decoded whatever their traces are.
+        whole = torch.tensor(
+            [bool(p.response) and len(ids) <= self.length for p, ids in zip(prompts, targets, strict=True)]
+        )
+        return SFTBatch(
+            tensors.ids, tensors.mask, response.to(device), text=text.to(device), whole=whole.to(device)
+        )
+
+    def describe(self) -> str:
+        long = sum(len(prompt.response) + 1 > self.length for prompt in self._val)
+        if not long:
+            return super().describe()
+        return (
+            f"{super().describe()}\nvalidation loss: of {len(self._val) - long:,} of {len(self._val):,} "
+            f"problems; the traces of {long:,} do not fit the canvas"
+        )
