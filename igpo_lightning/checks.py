@@ -197,7 +197,9 @@ def max_time(name: str, value: Any) -> Any:
     else:
         valid = isinstance(value, str) and re.fullmatch(r"\d+(:\d\d){3}", value)
     if not valid:
-        raise ConfigError(f"{name}={_show(value)}: expected DD:HH:MM:SS, such as 02:00:00:00, or {{hours: 48}}")
+        raise ConfigError(
+            f"{name}={_show(value)}: expected DD:HH:MM:SS, such as 02:00:00:00, or {{hours: 48}}"
+        )
     return value
 
 
