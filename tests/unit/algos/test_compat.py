@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from igpo_lightning.algos.losses import ClippedSurrogate
 from igpo_lightning.rewards import Correctness, RewardSum, Verifier
-from igpo_lightning.rollout import AllWrong, ChunkPlacer
+from igpo_lightning.rollout import AllWrong, ChunkPlacer, Resample
 from igpo_lightning.rollout.groups import Cost, Groups
 from igpo_lightning.rollout.hints import stretched
 from igpo_lightning.types import LossInputs
@@ -107,8 +107,6 @@ def test_an_engine_tells_its_intervention_the_micro_batch_of_training():
         def __call__(self, found, again):
             seen.append(again.micro_batch)
             return AllWrong(micro_batch=True)(found, again)
-
-    from igpo_lightning.rollout import Resample
 
     policy = tiny_policy()
     engine(intervention=Resample(trigger=Look()), prompts_per_forward=3).run(policy, encoded(policy, 3), 0)
