@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.traces import FinalAnswer, Span
-from igpo_lightning.rewards.answers import statements
 
 AS_IT_IS = "{trace}"
 _PLACE = re.compile(r"\{(trace|reasoning|answer)\}")
 _CLOSES = r"(?:[\"')\]*$}]|\\[\])]|\\end\{[a-z]+\*?\}|\s)*\Z"
 _ENDS_A_SENTENCE = re.compile(rf"(?:[.!?]|\\\]|\\end\{{[a-z]+\*?\}}){_CLOSES}")
+_BRACE = re.compile(r"(?P<box>\\f?box(?:ed)?\s*\{)|\\.|[{}]", re.DOTALL)
 _LAST_CHARS = 100  # where a sentence ends is seen from its last ones
 _OPENING = (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin{", "\\end{"))
 
@@ -111,14 +111,16 @@ def _inside_a_formula(text: str) -> bool:
     return dollars % 2 == 1 or any(text.count(left) > text.count(right) for left, right in _OPENING)
 
 
-def _wrappers_of_boxes(text: str, offset: int = 0) -> Iterator[Span]:
+def _wrappers_of_boxes(text: str) -> Iterator[Span]:
     """What makes boxes of their contents, ``\\boxed{`` and ``}``, nested ones included."""
-    for box in statements(text):
-        if box.kind == "box":
-            inside, end = text.index("{", box.start) + 1, box.end - 1
-            yield offset + box.start, offset + inside
-            yield offset + end, offset + box.end
-            yield from _wrappers_of_boxes(text[inside:end], offset + inside)
+    open_braces: list[Span | None] = []  # what opened a box; None for a plain brace
+    for token in _BRACE.finditer(text):
+        if token[0] == "}":
+            if open_braces and (opener := open_braces.pop()):
+                yield opener
+                yield token.span()
+        elif token[0].endswith("{") and token[0] != "\\{":
+            open_braces.append(token.span() if token["box"] else None)
 
 
 def _laid_out_already(template: str, trace: str) -> int | None:

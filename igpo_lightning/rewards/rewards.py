@@ -141,4 +141,11 @@ class RewardSum:
 
 
 def _first_box(completion: str) -> str | None:
-    return next((found.answer for found in statements(completion) if found.kind == "box"), None)
+    """What the first ``\\boxed{`` holds up to its closing brace, as the published code of IGPO reads it."""
+    _, box, rest = completion.partition("\\boxed{")
+    depth = 1
+    for at, character in enumerate(rest if box else ""):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return rest[:at].strip() or None
+    return None

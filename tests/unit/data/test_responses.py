@@ -26,6 +26,8 @@ TRACES = [  # (trace, answer, what is left of it as reasoning, in the style of w
     (r"Thus, the final answer is \boxed{9}.", "9", "Thus, the final answer is 9."),
     (r"It doubles. \boxed{18} cm, we are done", "18", "It doubles."),
     (r"First $\boxed{\boxed{4}}$, and twice that is $\boxed{8}$.", "8", "First $4$, and twice that is $8$."),
+    (r"The roots are $\boxed{2}$ and $\boxed{\sqrt{3}}$.", r"\sqrt{3}", r"The roots are $2$ and $\sqrt{3}$."),
+    (r"So \{1, \boxed {6\}} and \fbox{x}\boxed{6 #### 6", "6", r"So \{1, 6\} and x\boxed{6"),
     ("adding gives 5 + 6 = 11", "11", "adding gives 5 + 6 = 11"),
     ("#### 5", "5", ""),
 ]  # fmt: skip

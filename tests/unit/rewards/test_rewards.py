@@ -60,6 +60,14 @@ def test_reading_the_first_box_is_another_verdict_on_the_same_text():
     assert plain(texts, ["6"] * 3).correct.tolist() == [False, True, True]
     assert first(texts, ["6"] * 3).correct.tolist() == [True, False, False]
     assert first(texts, ["6"] * 3).total.tolist() == [3.25, 0.25, 0.0]
+    braces = [
+        "\\boxed{\\frac{1}{2}} \\boxed{3}",
+        "\\boxed{3",
+        "\\boxed{} \\boxed{3}",
+        "\\boxed{3} and \\boxed{4}",
+    ]
+    assert first(braces[:1], ["\\frac{1}{2}"]).correct.tolist() == [True]
+    assert first(braces[1:], ["3"] * 3).correct.tolist() == [False, False, True]
 
 
 def test_a_format_reward_never_makes_a_completion_correct():
