@@ -123,7 +123,7 @@ def hint_text(tokenizer, prompt):
 
 
 @pytest.mark.parametrize(("trace", "answer", "hint"), [
-    ("It is 6 * 7 = 42 apples.\n#### 42", "42", "<reasoning>\nIt is 6 * 7 = __ apples."),
+    ("He eats 5, and 42 are left.\n#### 42", "42", "<reasoning>\nHe eats 5, and __ are left."),
     (r"So $x=\boxed{12}$.", "12", "<reasoning>\nSo $x="),
     (r"First $\boxed{12}$, halved $\boxed{6}$, and 6 = 6. The answer is 6.", "6",
      "<reasoning>\nFirst $12$, halved $_$, and _ = _."),

@@ -44,7 +44,7 @@ REASONED = "<reasoning>\nhalf of 12\n</reasoning>\n<answer>\n"
     (REASONED + "\\boxed{6}\n</answer>\n</answer>", 3.625, True),    # one tag stands twice
     ("<reasoning>half</reasoning><answer>\\boxed{6}</answer>", 3.5, True),  # no line breaks: two tags count
     ("so \\boxed{6}", 3.25, True),
-    ("\\boxed 6", 0.0, False),
+    ("so it is half", 0.0, False),
     ("", 0.0, False),
 ])  # fmt: skip
 def test_the_published_reward_by_hand(completion, total, correct):
