@@ -226,6 +226,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.windows": positive_int,
     "algo.epochs": positive,
     "algo.trainer.max_time": max_time,
+    "algo.trainer.gradient_clip_val": not_negative,
     "algo.scheduler.warmup": whole_number,
     "algo.scheduler.final": fraction,
     "algo.steps": positive_int,

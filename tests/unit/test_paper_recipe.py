@@ -7,6 +7,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from igpo_lightning.checks import ConfigError, check_config
 from igpo_lightning.config import find_conf
 
 CONF = Path(find_conf()).absolute()
@@ -120,3 +121,23 @@ def test_a_fine_tuned_bidirectional_model_changes_the_rate_alone():
         for part in (cfg["algo"]["optimizer"], cfg["algo"]["module"]["optimizer"]):
             part["lr"] = None
     assert {k for k in ours if ours[k] != paper[k]} == {"model"}
+
+
+@pytest.mark.parametrize("algo", ["igpo", "sft"])
+def test_a_wrong_word_for_a_value_that_models_may_change_is_refused_by_name(algo):
+    """Such a value is an interpolation, whose type the command line can't know."""
+    plain = OmegaConf.to_container(composed(f"algo={algo}").algo)
+    keys = [key for key, value in _leaves(plain) if str(value).startswith("${oc.select:model.")]
+    assert len(keys) > 5
+    for key in keys:
+        if key != "logprobs._target_":
+            with pytest.raises(ConfigError, match=rf"algo\.{key}=abc: expected"):
+                check_config(composed(f"algo={algo}", f"algo.{key}=abc"))
+
+
+def _leaves(tree, prefix=""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
