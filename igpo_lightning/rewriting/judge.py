@@ -67,8 +67,8 @@ class Judge:
         self.tokenizer, self.length, self.prompt = tokenizer, length, prompt
         if (layout := len(self._ids(self._laid_out(".", "0")))) >= length:
             raise ConfigError(
-                f"length={length}: the layout of prompt={prompt.name} takes {layout} tokens around a trace of "
-                "one, and needs one more for its end"
+                f"length={length}: the layout of prompt={prompt.name} takes {layout} tokens around a trace "
+                "of one, and needs one more for its end"
             )
         self.verifier = verifier or Verifier()
         self._special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
