@@ -14,8 +14,9 @@ from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.data.cache import EncodingCache, Fate, Outcome, code_of, collect, digest
 from igpo_lightning.data.literal import PromptTokens, literal_tokens
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
+from igpo_lightning.data.responses import lay_out
 from igpo_lightning.data.tokenizers import SEP
-from igpo_lightning.data.traces import AnswerNotFound, Span, answer_spans, mask_answer
+from igpo_lightning.data.traces import AnswerNotFound, FinalAnswer, Span, answer_spans, mask_answer
 from igpo_lightning.rewards.answers import statements
 from igpo_lightning.types import Problem, Prompt
 
@@ -59,6 +60,16 @@ class EncodeReport:
         return dict(Counter(fate.note for fate in self.fates if fate.kept and fate.note))
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """What the tokenizer makes of a problem; ``final`` is in characters of the laid-out response."""
+
+    ids: tuple[int, ...]
+    response: tuple[int, ...]
+    offsets: list[Span]
+    final: FinalAnswer | AnswerNotFound | None
+
+
 class _Refused(ConfigError):
     """A row that an ``on_…`` option decides about; ``reason`` is why."""
 
@@ -75,13 +86,13 @@ class Encoder:
 
     Args:
         tokenizer: A fast tokenizer.
-        prompt: The words around the question; by default none.
+        prompt: The words around the question, by default none, and the layout of the response.
         max_prompt: Most tokens of a prompt; null for no limit.
-        max_response: Canvas width C, which must hold the trace and one end-of-sequence token; null for
-            no limit.
+        max_response: Canvas width C, which must hold the response and one end-of-sequence token; null
+            for no limit.
         on_long: What to do with a problem that exceeds a limit: raise an "error", "drop" it, or "cut" its
-            trace, where it is a source of hints; a target that lacks its end would teach never to stop, so
-            without ``hints`` "cut" drops it, and so it does where the prompt is too long.
+            response, where it is a source of hints; a target that lacks its end would teach never to stop,
+            so without ``hints`` "cut" drops it, and so it does where the prompt is too long.
         on_missing_answer: What to do if its trace does not end in its answer: an "error", or "drop" it.
         on_mask_token: Likewise if a text of it names the mask token; "text" keeps the name as text.
         hints: False leaves ``Prompt.hint`` empty and needs no answer in the trace. With hints, a problem
@@ -135,7 +146,7 @@ class Encoder:
             ConfigError: The problem exceeds a limit, names the mask token, or its trace does not end in
                 its answer (with hints), and it is not to be cut.
         """
-        return self._encode(problem, *self._tokenize([problem])[0])[0]
+        return self._encode(problem, self._tokenize([problem])[0])[0]
 
     def encode_all(self, problems: Sequence[Problem]) -> EncodeReport:
         """All problems that the ``on_…`` options let pass; raises as :meth:`encode`."""
@@ -148,9 +159,9 @@ class Encoder:
         """For each problem its encoding, or why it is left out."""
         for start in range(0, len(problems), _CHUNK):
             chunk = problems[start : start + _CHUNK]  # offsets of all tokens at once would fill the memory
-            for problem, tokens in zip(chunk, self._tokenize(chunk), strict=True):
+            for problem, encoded in zip(chunk, self._tokenize(chunk), strict=True):
                 try:
-                    yield self._encode(problem, *tokens)
+                    yield self._encode(problem, encoded)
                 except _Refused as error:
                     if self.on[error.key] == "error":
                         raise
@@ -162,9 +173,10 @@ class Encoder:
         options = (self.max_prompt, self.max_response, self.on, self.hints, self.targets)
         return digest(
             [
-                code_of(Encoder, PromptTokens, PromptFormat, answer_spans, statements),
+                code_of(Encoder, PromptTokens, PromptFormat, lay_out, answer_spans, statements),
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
-                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, *options],
+                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, self.prompt.response],
+                list(options),
                 *([problem.prompt, problem.trace, problem.answer] for problem in problems),
             ]
         )
@@ -178,35 +190,49 @@ class Encoder:
             return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
-    def _tokenize(
-        self, problems: Sequence[Problem]
-    ) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Span]]]:
-        """(prompt ids, response ids, response offsets) of each problem."""
+    def _tokenize(self, problems: Sequence[Problem]) -> list[_Encoded]:
         prompts = self._prompt_tokens([problem.prompt for problem in problems])
-        responses = literal_tokens([problem.trace for problem in problems], self.tokenizer)
-        return [(ids, *response) for ids, response in zip(prompts, responses, strict=True)]
+        finals = [self._final(problem) for problem in problems]
+        laid = [
+            self.prompt.lay_out(p.trace, p.answer, None if isinstance(final, AnswerNotFound) else final)
+            for p, final in zip(problems, finals, strict=True)
+        ]
+        responses = literal_tokens([response.text for response in laid], self.tokenizer)
+        return [
+            _Encoded(ids, *tokens, layout.place(final) if isinstance(final, FinalAnswer) else final)
+            for ids, tokens, layout, final in zip(prompts, responses, laid, finals, strict=True)
+        ]
 
-    def _encode(
-        self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...], offsets: list[Span]
-    ) -> Outcome:
-        self._check(problem, ids, response)
-        hint = self._hint(problem, response, offsets) if self.hints else ()
+    def _final(self, problem: Problem) -> FinalAnswer | AnswerNotFound | None:
+        """Where the trace says its answer, or why that is not known; None if nobody asks."""
+        if not problem.trace or not (self.hints or self.prompt.changes_traces):
+            return None
+        try:
+            return answer_spans(problem.trace, problem.answer)
+        except AnswerNotFound as error:
+            return error
+
+    def _encode(self, problem: Problem, encoded: _Encoded) -> Outcome:
+        response = encoded.response
+        self._check(problem, encoded.ids, response)
+        hint = self._hint(problem, encoded) if self.hints else ()
         room = self.max_response
         note = ""
         if self.hints and not problem.trace:
             note = NO_TRACE
         elif room is not None and len(response) + 1 > room:
             hint, response, note = hint[:room], response[:room], CUT
-        return Prompt(problem, ids, response, hint), Fate(True, note)
+        return Prompt(problem, encoded.ids, response, hint), Fate(True, note)
 
-    def _hint(self, problem: Problem, response: tuple[int, ...], offsets: list[Span]) -> tuple[int, ...]:
+    def _hint(self, problem: Problem, encoded: _Encoded) -> tuple[int, ...]:
         if not problem.trace:
             return ()
-        try:
-            return mask_answer(response, offsets, answer_spans(problem.trace, problem.answer), self.mask_id)
-        except AnswerNotFound as error:
-            message = f"problem {problem.id}: {error}; data.on_missing_answer=drop leaves such rows out"
-            raise _Refused("missing_answer", NO_ANSWER, message) from None
+        if not isinstance(encoded.final, FinalAnswer):
+            message = (
+                f"problem {problem.id}: {encoded.final}; data.on_missing_answer=drop leaves such rows out"
+            )
+            raise _Refused("missing_answer", NO_ANSWER, message)
+        return mask_answer(encoded.response, encoded.offsets, encoded.final, self.mask_id)
 
     def _names_mask(self, problem: Problem) -> bool:
         return bool(self.mask_name) and self.mask_name in problem.prompt + problem.trace
