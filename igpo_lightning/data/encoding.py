@@ -78,6 +78,10 @@ class _Refused(ConfigError):
         self.key, self.reason = key, reason
 
 
+class _NoAnswer(_Refused, AnswerNotFound):
+    """Likewise, by ``on_missing_answer``: hints are wanted, and the trace does not end in its answer."""
+
+
 class Encoder:
     """Turns problems into token ids for one tokenizer and one canvas.
 
@@ -143,8 +147,8 @@ class Encoder:
         """One problem as token ids.
 
         Raises:
-            ConfigError: The problem exceeds a limit, names the mask token, or its trace does not end in
-                its answer (with hints), and it is not to be cut.
+            AnswerNotFound: Hints are wanted, and the trace does not end in the answer.
+            ConfigError: The problem exceeds a limit, or names the mask token.
         """
         return self._encode(problem, self._tokenize([problem])[0])[0]
 
@@ -231,7 +235,7 @@ class Encoder:
             message = (
                 f"problem {problem.id}: {encoded.final}; data.on_missing_answer=drop leaves such rows out"
             )
-            raise _Refused("missing_answer", NO_ANSWER, message)
+            raise _NoAnswer("missing_answer", NO_ANSWER, message)
         return mask_answer(encoded.response, encoded.offsets, encoded.final, self.mask_id)
 
     def _names_mask(self, problem: Problem) -> bool:

@@ -4,6 +4,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.encoding import CUT, LONG_PROMPT, LONG_TRACE, NO_ANSWER, NO_TRACE, Encoder
 from igpo_lightning.data.prompts import PromptFormat
 from igpo_lightning.data.tokenizers import MASK, SEP, word_level
+from igpo_lightning.data.traces import AnswerNotFound
 from igpo_lightning.types import Problem
 
 WORDS = ["1", "2", "3", "5", "+", "=", ";", "?", "####", "user", "system", "go"]  # ids 4, 5, 6, ...
@@ -73,7 +74,7 @@ def test_bad_rows_are_dropped_and_counted_or_raise(tokenizer):
     assert report.dropped == {LONG_PROMPT: 1, LONG_TRACE: 2, NO_ANSWER: 1}
     with pytest.raises(ConfigError, match="problem b"):
         Encoder(tokenizer, **limits, on_missing_answer="drop").encode_all(rows)
-    with pytest.raises(ConfigError, match=r"problem d: .*data.on_missing_answer=drop"):
+    with pytest.raises(AnswerNotFound, match=r"problem d: .*data.on_missing_answer=drop"):
         Encoder(tokenizer, **limits, on_long="drop").encode_all(rows)
     assert Encoder(tokenizer).encode_all([]).prompts == ()
 
