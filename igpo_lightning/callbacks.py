@@ -50,6 +50,7 @@ def supervised_cells(metrics: Mapping[str, float]) -> list[str]:
     cells = [
         _cell("loss", metrics.get("train/loss")),
         _cell("token acc", metrics.get("train/token_accuracy")),
+        _cell("padding", metrics.get("train/padding_share")),
         _cell("val loss", metrics.get("val/loss")),
         _cell("val acc", metrics.get("val/accuracy")),
     ]

@@ -91,6 +91,20 @@ def lora(name: str, value: Any) -> Any:
     return value
 
 
+def max_time(name: str, value: Any) -> Any:
+    """``value``, if Lightning can read it as a duration: "DD:HH:MM:SS" or such as {hours: 48}."""
+    units = {"days", "hours", "minutes", "seconds", "weeks"}
+    if isinstance(value, Mapping):
+        valid = bool(value) and set(value) <= units and all(is_number(part) for part in value.values())
+    else:
+        valid = isinstance(value, str) and re.fullmatch(r"\d+(:\d\d){3}", value)
+    if not valid:
+        raise ConfigError(
+            f"{name}={show(value)}: expected DD:HH:MM:SS, such as 02:00:00:00, or {{hours: 48}}"
+        )
+    return value
+
+
 def devices(name: str, value: Any) -> Any:
     """``value``, if Lightning can read it as devices: a count, -1, "auto", or a list of indices."""
     if isinstance(value, str):
@@ -139,6 +153,11 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.inner_updates": positive_int,
     "algo.updates_per_pass": positive_int,
     "algo.windows": positive_int,
+    "algo.epochs": positive,
+    "algo.trainer.max_time": max_time,
+    "algo.trainer.gradient_clip_val": not_negative,
+    "algo.scheduler.warmup": whole_number,
+    "algo.scheduler.final": fraction,
     "algo.steps": positive_int,
     "algo.validate_every": positive_int,
     "algo.rows_per_forward": positive_int,
@@ -154,7 +173,13 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "data.eval_batch": positive_int,
     "data.source.steps": lambda name, value: interval(name, value, 1, integer=True),
     "data.source.train_size": whole_number,
-    "data.source.heldout_size": whole_number,
+    "data.split_seed": whole_number,
+    "data.on_bad_row": lambda name, value: choice(name, value, "drop", "error"),
+    "data.on_long": lambda name, value: choice(name, value, "cut", "drop", "error"),
+    "data.on_mask_token": lambda name, value: choice(name, value, "drop", "error", "text"),
+    "data.on_missing_answer": lambda name, value: choice(name, value, "drop", "error"),
+    "data.on_other_split": lambda name, value: choice(name, value, "error", "warn"),
+    "algo.supervise_padding": lambda name, value: choice(name, value, "all", "one", "none"),
     "seed": whole_number,
     "sampler.temperature": not_negative,
     "output_dir": writable_folder,

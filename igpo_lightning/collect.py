@@ -17,8 +17,9 @@ one group, with the mean and the standard error of what they measured. Unfinishe
 _SETTINGS = """\
 settings:
   by=KEY[,KEY]   group by these keys instead of everything that differs, e.g. by=algo.inpaint.ratio
-  metric=NAME    compare by accuracy (default), accuracy_before, reward, all_wrong, seconds, completions,
-                 or anything the runs logged, e.g. metric=train/kl (its mean over the last fifth of a run)
+  metric=NAME    compare by accuracy on validation problems (default), accuracy_before, test (marks no best),
+                 reward, all_wrong, seconds, completions, or anything the runs logged, e.g. metric=train/kl
+                 (its mean over the last fifth of a run)
 """
 
 

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from . import lineage
 from .checkpoints import BEST, checked, kind_of, newest
 from .checks import ConfigError, existing_path
 from .console import quieten
@@ -30,11 +31,15 @@ def run(cfg: DictConfig) -> None:
     if cfg.checkpoint is None and (folder / MODEL).is_dir():
         source = folder / MODEL
         policy = instantiate(settings.model.load)(str(source), lora=None)
+        splits = lineage.read(source)
     else:
         source = _checkpoint(folder, cfg.checkpoint)
-        policy = build_policy(settings, instantiate(settings.data.source))
+        data = instantiate(settings.algo.datamodule.source)
+        policy = build_policy(settings, data)
+        splits = [*lineage.read(settings.model.path), lineage.Split.of(settings.algo.name, data)]
         _load(policy, read_weights(source), source)
     policy.save(out, merge=cfg.merge)
+    lineage.write(out, splits)
     print(f"{source} → {out}")
 
 

@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from . import provenance
+from . import lineage, provenance
 from .checkpoints import check_strategy, checked, newest
 from .checks import ConfigError
 from .config import find_conf
@@ -39,7 +39,7 @@ MODEL = "model"  # folder of a stage's trained weights, within the stage's own f
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Train as ``cfg`` says; returns the last held-out accuracy (for sweepers), if it was measured.
+    """Train as ``cfg`` says; returns the last accuracy on validation problems (for sweepers), if measured.
 
     An algorithm that needs a trained model (``algo.warm_start``) and is given none
     (``model.path=null``) trains one first, in a folder of its own within the run's.
@@ -101,17 +101,20 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     return after.value if after else None
 
 
-def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None = None) -> Stage:
+def run_stage(
+    cfg: DictConfig, checkpoint: str | None, before: Accuracy | None = None, last: bool = True
+) -> Stage:
     """Fit one module and save its weights to ``<output_dir>/model``.
 
     Args:
         cfg: The run's config.
         checkpoint: Where to go on from, as :func:`checkpoint_of` gives it.
-        before: Held-out accuracy of the weights it starts from; measured if None.
+        before: Validation accuracy of the weights it starts from; measured if None.
+        last: Whether no further stage follows: then what it ends with is tested.
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     module, datamodule, trainer = build(cfg)
-    heldout = HeldOutAccuracy(before)
+    heldout = HeldOutAccuracy(before, last)
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
@@ -121,8 +124,13 @@ def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None =
         check_strategy(Path(checkpoint), trainer.strategy)
     with interruptible(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    if cfg.algo.trainer.get("max_time") and trainer.global_step < datamodule.updates and _is_first_process():
+        done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"
+        print(f"ended by algo.trainer.max_time={cfg.algo.trainer.max_time} after {done}")
     completions = trainer.callback_metrics.get("rollout/completions")
     save_policy(module.policy, folder / MODEL)
+    if trainer.is_global_zero:
+        lineage.write(folder / MODEL, [*lineage.read(cfg.model.path), _split(cfg, datamodule)])
     trainer.strategy.barrier()  # the next stage loads it, on every process
     return Stage(
         name=cfg.algo.name,
@@ -130,6 +138,7 @@ def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None =
         seconds=time.perf_counter() - started,
         accuracy_before=heldout.before,
         accuracy_after=heldout.after,
+        test=heldout.test,
         updates=trainer.global_step,
         completions=None if completions is None else int(completions),
     )
@@ -140,7 +149,7 @@ def _run_once(cfg: DictConfig) -> Stage:
     folder = Path(cfg.output_dir)
     if cfg.resume and (folder / SUMMARY).is_file():
         return replace(Summary.load(folder).stages[0], folder=str(folder))
-    stage = run_stage(cfg, checkpoint_of(cfg))
+    stage = run_stage(cfg, checkpoint_of(cfg), last=False)
     if _is_first_process():
         Summary((replace(stage, folder="."),), stage.seconds, _title(cfg)).save(folder)
     return stage
@@ -163,6 +172,9 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
     """The three objects of a stage, ready to fit."""
     _name_wandb_run(cfg)
     datamodule = instantiate(cfg.algo.datamodule)
+    lineage.check(
+        cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
+    )
     module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
     trainer = L.Trainer(
         **instantiate(cfg.hardware, _convert_="all"),
@@ -180,6 +192,11 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
         enable_checkpointing=any("Checkpoint" in c["_target_"] for c in _entries(cfg.callbacks)),
     )
     return module, datamodule, trainer
+
+
+def _split(cfg: DictConfig, datamodule: Any) -> lineage.Split:
+    """What a stage held out, for those who go on with its model."""
+    return lineage.Split.of(cfg.algo.name, datamodule.source, datamodule.account.clean.checked)
 
 
 def build_policy(cfg: DictConfig, source: Any) -> Policy:

@@ -122,7 +122,15 @@ class MemoryLogger(Logger):
 def source(**changes: Any) -> WordProblems:
     """Stories of one or two steps, so that prompts are ragged; a trace with its end fills 8 or 14 tokens."""
     return WordProblems(
-        **{"train_size": 24, "heldout_size": 8, "steps": (1, 2), "people": 1, "max_number": 31, **changes}
+        **{
+            "train_size": 24,
+            "val_size": 4,
+            "test_size": 4,
+            "steps": (1, 2),
+            "people": 1,
+            "max_number": 31,
+            **changes,
+        }
     )
 
 
@@ -225,8 +233,6 @@ def rollout_fit(
         updates_per_pass=updates_per_pass,
         validate_every=validate_every,
         length=WIDTH,
-        val_size=4,
-        test_size=4,
         eval_batch=4,
     )
     return module, data
@@ -247,8 +253,6 @@ def sft_fit(policy: Policy, *, steps: int = 6, slots: int = 1) -> tuple[MaskedDi
         rows_per_step=4 // slots,
         validate_every=2,
         length=WIDTH,
-        val_size=4,
-        test_size=4,
         eval_batch=4,
     )
     return module, data
@@ -275,7 +279,6 @@ def trainer(folder: Path, **changes: Any) -> L.Trainer:
 
 TINY = [
     "data.source.train_size=24",
-    "data.source.heldout_size=8",
     "data.source.steps=[1,2]",
     "data.source.people=1",
     "data.source.max_number=31",

@@ -55,8 +55,9 @@ def curve(metrics: Metrics, start: float) -> dict[str, list[float]]:
     return {"updates": [0.0, *updates], "tokens": [0.0, *at.tolist()], "accuracy": [start, *accuracy]}
 
 
-def one_run(folder: Path, start: float) -> dict:
-    """The numbers of one run; ``start`` is the validation accuracy of the model it began with."""
+def one_run(folder: Path, start: float, tested: float) -> dict:
+    """The numbers of one run; ``start`` and ``tested`` are accuracies of the model it began with, on
+    validation and on test problems."""
     stage, metrics = read_run(folder).stages[-1].stage, metrics_of(folder)
     whole = {name: metrics.mean(f"rollout/{name}") for name in ("hint_success", "reward_before")}
     late = {
@@ -69,8 +70,8 @@ def one_run(folder: Path, start: float) -> dict:
     }
     return {
         "folder": folder.name,
-        "test_before": stage.accuracy_before.value,
-        "test_after": stage.accuracy_after.value,
+        "test_before": tested,
+        "test_after": stage.test.value,
         "seconds": stage.seconds,
         "completions": metrics.last("rollout/completions"),
         "tokens": metrics.last("rollout/generated_tokens"),
@@ -171,10 +172,11 @@ def picture(arms: dict[str, list[dict]], path: Path) -> None:
 def collect(out: Path, folders: dict[str, list[Path]], *, sweep: dict, rates: dict, sft: list[Path]) -> None:
     """Write the three result files into ``out``."""
     starts = [metrics_of(folder).last("val/accuracy") for folder in sft]
-    arms = {
-        arm: [one_run(folder, starts[i * len(sft) // len(runs)]) for i, folder in enumerate(runs)]
-        for arm, runs in folders.items()
-    }
+    tested = [read_run(folder).test.value for folder in sft]
+    arms = {}
+    for arm, runs in folders.items():
+        begun = [i * len(sft) // len(runs) for i in range(len(runs))]  # each run's place in ``sft``
+        arms[arm] = [one_run(f, starts[s], tested[s]) for f, s in zip(runs, begun, strict=True)]
     tried = {
         arm: {f"{lr:g}": mean_validation(folder) for lr, folder in jobs.items()}
         for arm, jobs in sweep.items()

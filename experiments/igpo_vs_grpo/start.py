@@ -38,7 +38,7 @@ def main() -> None:
     for folder in sorted(RUNS.glob("sft?")):
         policy = load_policy(str(folder / "model"))
         encoder = Encoder(policy.tokenizer, hints=False, mask_id=policy.mask_id)
-        prompts = encoder.encode_all(source.heldout[:COUNT]).prompts
+        prompts = encoder.encode_all(source.test[:COUNT]).prompts
         result = decode(policy, sampler.greedy(), reward, prompts)
         right, closed = consistency(result.texts)
         accuracy = result.means()["accuracy"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from ..checks import ConfigError, positive_int
-from ..types import Prompt
+from ..types import Problem, Prompt
+from .account import Account
+from .contamination import Decontaminated
 from .encoding import Encoder
 from .schedule import StepLoader
 from .sources.base import Source
@@ -17,15 +20,15 @@ from .sources.base import Source
 class ProblemDataModule(L.LightningDataModule):
     """Problems of a source, encoded with the policy's tokenizer.
 
-    The first ``val_size`` held-out problems are for curves during training, the next ``test_size``
-    for the figures before and after it.
+    Validation problems are decoded before, during and after training, and all that is chosen is chosen by
+    them; test problems are decoded once, at the end of the run.
 
     Args:
         source: Where problems come from.
         length: C, completion width in tokens.
-        val_size, test_size: Held-out problems.
         eval_batch: Prompts decoded in one call.
         encoder: Makes the :class:`Encoder`, with what it needs besides tokenizer, width and hints.
+        decontaminate: Source → what of it may be trained on; None trains on all.
         validate_every: Updates or windows between two validations.
         seed: Of the order of the training set.
     """
@@ -37,48 +40,60 @@ class ProblemDataModule(L.LightningDataModule):
         source: Source,
         *,
         length: int,
-        val_size: int,
-        test_size: int,
         validate_every: int,
         eval_batch: int = 256,
         encoder: Callable[..., Encoder] = Encoder,
+        decontaminate: Callable[[Source], Decontaminated] | None = None,
         seed: int = 0,
     ):
         super().__init__()
         self.source, self.length, self.seed = source, length, seed
-        self.val_size, self.test_size = val_size, test_size
         self.validate_every = positive_int("algo.validate_every", validate_every)
         self.eval_batch = positive_int("data.eval_batch", eval_batch)
-        self.encoder = encoder
-        self.dropped: dict[str, int] = {}
+        self.encoder, self.decontaminate = encoder, decontaminate or (lambda s: Decontaminated(s.train))
+        self.account: Account | None = None
         self._train: Sequence[Prompt] = ()
-        self._heldout: Sequence[Prompt] = ()
+        self._val: Sequence[Prompt] = ()
+        self._test: Sequence[Prompt] = ()
 
     @property
     def policy(self):
         return self.trainer.lightning_module.policy
 
     def setup(self, stage: str) -> None:
-        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        if not self._heldout:
-            # None of them is left out: their traces are for people to read and need not fit the canvas.
-            encode_eval = self.encoder(
-                tokenizer, mask_id=mask_id, max_prompt=None, max_response=None, hints=False
-            )
-            count = min(len(self.source.heldout), self.val_size + self.test_size)
-            self._heldout = encode_eval.encode_all([self.source.heldout[i] for i in range(count)]).prompts
+        if not (self._val or self._test):
+            self._val, self._test = self._whole(self.source.val), self._whole(self.source.test)
         if stage == "fit" and not self._train:
-            encode = self.encoder(tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints)
-            report = encode.encode_all(self.source.train)
-            self._train, self.dropped = report.prompts, dict(report.dropped)
-            if not self._train:
-                raise ConfigError(f"data.source: no training row is left; dropped {self.dropped}")
+            self._set_up_training()
+
+    def _whole(self, problems: Sequence[Problem]) -> Sequence[Prompt]:
+        """Held-out problems: none is left out, whatever they say and however long their traces are."""
+        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
+        encode = self.encoder(
+            tokenizer, mask_id=mask_id, max_prompt=None, max_response=None, hints=False, on_mask_token="text"
+        )
+        return encode.encode_all(list(problems)).prompts
+
+    def _set_up_training(self) -> None:
+        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
+        clean = self.decontaminate(self.source)
+        problems = list(clean.problems)
+        encode = self.encoder(
+            tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints, targets=not self.hints
+        )
+        report = encode.encode_all(problems)
+        self.account = Account(self.source.dropped, clean, problems, report.fates)
+        if not report.prompts:
+            raise ConfigError(f"data.source: no training row is left; dropped {self.account.left_out()}")
+        self._train = report.prompts
+        if self.trainer.is_global_zero:
+            self.account.save(Path(self.trainer.default_root_dir))
 
     def pace(self, batches_per_update: int, batches_per_validation: int) -> None:
         """Tell the trainer how many micro-batches make an update, and how many lie between validations."""
         self.trainer.accumulate_grad_batches = batches_per_update
         self.trainer.val_check_interval = batches_per_validation
-        if self.val_size == 0:
+        if not self.source.val:
             self.trainer.limit_val_batches = 0
 
     def step_loader(self, schedule: Sequence[Any], per_update: int) -> StepLoader:
@@ -101,20 +116,26 @@ class ProblemDataModule(L.LightningDataModule):
         return batch  # steps are indices and prompts; tensors are made on the device itself
 
     def describe(self) -> str:
-        """The training set in one line, with what was left out of it and why."""
-        left_out = {**self.source.dropped}
-        for reason, count in self.dropped.items():
-            left_out[reason] = left_out.get(reason, 0) + count
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
-        return f"{len(self._train):,} training problems" + (f" (left out: {reasons})" if reasons else "")
+        """The training set in a few lines: what was left out of it and why, and what was done to it."""
+        lines = [] if self.account is None else self.account.describe(self.hints)
+        if not self.source.val:
+            lines.append(
+                "no validation problems (data.val_size=0): no best checkpoint, and nothing to choose by"
+            )
+        return "\n".join(lines)
+
+    @property
+    def val_problems(self) -> Sequence[Prompt]:
+        """Held-out problems by which anything is chosen; the same on every process."""
+        return self._val
 
     @property
     def test_problems(self) -> Sequence[Prompt]:
-        """Held-out problems that decide how good a run is; the same on every process."""
-        return self._heldout[self.val_size :]
+        """Held-out problems that the run is reported on, once."""
+        return self._test
 
     def val_dataloader(self) -> StepLoader:
-        return self._batches(self._heldout[: self.val_size])
+        return self._batches(self._val)
 
     def _batches(self, prompts: Sequence[Prompt]) -> StepLoader:
         world, rank = self.trainer.world_size, self.trainer.global_rank

@@ -12,9 +12,9 @@ import json
 import logging
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,23 +24,36 @@ from igpo_lightning.types import Problem, Prompt
 if TYPE_CHECKING:
     from datasets import Dataset
 
-VERSION = 1
+VERSION = 2
 """Of the layout of an entry."""
 
 _LOG = logging.getLogger(__name__)
 _BATCH_ROWS = 1024
-_COLUMNS = ("dropped", "ids", "response", "hint")
+_TOKENS = ("ids", "response", "hint")
+_COLUMNS = ("kept", "note", *_TOKENS)
 
-Outcome = Prompt | str
-"""What became of a problem: its encoding, or why it was left out."""
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a problem: whether it was kept, and why not, or what was done to it ("" if nothing)."""
+
+    kept: bool
+    note: str = ""
+
+
+Outcome = tuple[Prompt | None, Fate]
+"""A problem's encoding, None if it was left out; and what became of it."""
+
+Encoded = tuple[Sequence[Prompt], Sequence[Fate]]
+"""The problems that were kept, encoded; and what became of each problem."""
 
 
 class EncodedPrompts(Sequence[Prompt]):
     """The problems that were not left out, encoded; made from the mapped file one at a time."""
 
-    def __init__(self, problems: Sequence[Problem], table: Dataset, dropped: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[Problem], table: Dataset, fates: Sequence[Fate]) -> None:
         self._problems, self._table = problems, table
-        self._kept = [i for i, reason in enumerate(dropped) if not reason]
+        self._kept = [i for i, fate in enumerate(fates) if fate.kept]
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -50,9 +63,7 @@ class EncodedPrompts(Sequence[Prompt]):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = self._kept[index]
         found = self._table[row]
-        return Prompt(
-            self._problems[row], tuple(found["ids"]), tuple(found["response"]), tuple(found["hint"])
-        )
+        return Prompt(self._problems[row], *(tuple(found[name]) for name in _TOKENS))
 
 
 class EncodingCache:
@@ -69,10 +80,8 @@ class EncodingCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser()
 
-    def get(
-        self, key: str, problems: Sequence[Problem], make: Callable[[], Iterable[Outcome]]
-    ) -> tuple[Sequence[Prompt], dict[str, int]]:
-        """(encoded prompts, counts of what was left out by reason) of ``problems``.
+    def get(self, key: str, problems: Sequence[Problem], make: Callable[[], Iterable[Outcome]]) -> Encoded:
+        """(encoded prompts, what became of each problem) of ``problems``.
 
         Args:
             key: Hex digest of everything the encoding depends on, see :func:`digest`.
@@ -108,16 +117,10 @@ class EncodingCache:
             lock.release()
 
 
-def collect(outcomes: Iterable[Outcome]) -> tuple[tuple[Prompt, ...], dict[str, int]]:
-    """(encoded prompts, counts of what was left out by reason), in memory."""
-    prompts: list[Prompt] = []
-    dropped: Counter[str] = Counter()
-    for outcome in outcomes:
-        if isinstance(outcome, Prompt):
-            prompts.append(outcome)
-        else:
-            dropped[outcome] += 1
-    return tuple(prompts), dict(dropped)
+def collect(outcomes: Iterable[Outcome]) -> Encoded:
+    """(encoded prompts, what became of each problem), in memory."""
+    pairs = list(outcomes)
+    return tuple(prompt for prompt, _ in pairs if prompt is not None), tuple(fate for _, fate in pairs)
 
 
 def digest(parts: Iterable[object]) -> str:
@@ -133,7 +136,7 @@ def code_of(*objects: Callable) -> list[str]:
     return [Path(inspect.getfile(each)).read_text(encoding="utf-8") for each in objects]
 
 
-def _read(entry: Path, problems: Sequence[Problem]) -> tuple[EncodedPrompts, dict[str, int]] | None:
+def _read(entry: Path, problems: Sequence[Problem]) -> Encoded | None:
     """The entry, or None if there is none or it can't be what was written."""
     from datasets import Dataset
 
@@ -144,11 +147,12 @@ def _read(entry: Path, problems: Sequence[Problem]) -> tuple[EncodedPrompts, dic
         table.data.table.validate(full=True)
         if len(table) != len(problems) or set(table.column_names) != set(_COLUMNS):
             raise ValueError(f"{len(table)} rows of {table.column_names} for {len(problems)} problems")
-        dropped = table.data.column("dropped").to_pylist()
+        notes = zip(*(table.data.column(name).to_pylist() for name in ("kept", "note")), strict=True)
+        fates = [Fate(kept, note) for kept, note in notes]
     except Exception as error:  # whatever is wrong with an entry, it can be made again
         _LOG.info("%s: broken, made again: %s", entry, error)
         return None
-    return EncodedPrompts(problems, table, dropped), dict(Counter(filter(None, dropped)))
+    return EncodedPrompts(problems, table, fates), fates
 
 
 def _write(entry: Path, outcomes: Iterable[Outcome]) -> bool:
@@ -176,16 +180,19 @@ def _write_arrow(path: Path, outcomes: Iterator[Outcome]) -> None:
     import pyarrow as pa
 
     tokens = pa.list_(pa.int32())
-    schema = pa.schema([("dropped", pa.string()), *((name, tokens) for name in _COLUMNS[1:])])
+    schema = pa.schema([("kept", pa.bool_()), ("note", pa.string()), *((name, tokens) for name in _TOKENS)])
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         while batch := list(islice(outcomes, _BATCH_ROWS)):
             writer.write_batch(pa.RecordBatch.from_pylist([_row(outcome) for outcome in batch], schema))
 
 
 def _row(outcome: Outcome) -> dict[str, object]:
-    if isinstance(outcome, str):
-        return {"dropped": outcome, "ids": (), "response": (), "hint": ()}
-    return {"dropped": "", "ids": outcome.ids, "response": outcome.response, "hint": outcome.hint}
+    prompt, fate = outcome
+    return {
+        "kept": fate.kept,
+        "note": fate.note,
+        **{name: () if prompt is None else getattr(prompt, name) for name in _TOKENS},
+    }
 
 
 def _warn(folder: Path, error: Exception) -> None:

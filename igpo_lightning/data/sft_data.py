@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import positive_int
 from ..sampling.canvas import collate
 from ..types import Prompt
 from .base import ProblemDataModule
@@ -21,6 +20,8 @@ class SFTBatch:
     """B rows: left-padded prompts, and responses with their end, filled up with end-of-sequence tokens.
 
     They are the rows [start, start + B) of the ``of`` rows of update ``update``; None: all of them.
+    ``text`` counts each row's tokens before the fill, the end among them (None: there is no fill). A row
+    that is not ``whole`` was cut to fit the canvas, and nothing is learned from it or measured on it.
     """
 
     prompt_ids: Tensor  # [B, Q] int64
@@ -29,26 +30,38 @@ class SFTBatch:
     update: int = 0
     start: int = 0
     of: int | None = None
+    text: Tensor | None = None  # [B] int64
+    whole: Tensor | None = None  # [B] bool
 
 
 class SFTDataModule(ProblemDataModule):
     """Prompts with their traces.
 
     Args:
-        steps: Updates in the run.
+        steps, epochs: Updates in the run, passes over the training set: at least one of them; the run ends
+            at what comes first.
         batch_size: Rows of an update, of all processes together.
         rows_per_step: Most rows of a micro-batch on one process.
         **common: See :class:`ProblemDataModule`.
 
     Attributes:
         step_size, slots: After ``setup("fit")``: rows of a micro-batch, micro-batches of an update.
+        steps, updates: Then, too: updates in the whole run.
     """
 
     hints = False
 
-    def __init__(self, *, steps: int, batch_size: int, rows_per_step: int, **common: Any):
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        rows_per_step: int,
+        steps: int | None = None,
+        epochs: float | None = None,
+        **common: Any,
+    ):
         super().__init__(**common)
-        self.steps = positive_int("algo.steps", steps)
+        self._limits = {"steps": steps, "epochs": epochs}
         self.batch_size, self.rows_per_step = batch_size, rows_per_step
 
     def setup(self, stage: str) -> None:
@@ -56,12 +69,13 @@ class SFTDataModule(ProblemDataModule):
         if stage == "fit":
             schedule = self._schedule()
             self.step_size, self.slots = schedule.step_size, schedule.slots
+            self.steps = self.updates = schedule.steps
             self.pace(self.slots, self.validate_every * self.slots)
 
     def _schedule(self) -> SFTSchedule:
         return SFTSchedule(
             len(self._train),
-            steps=self.steps,
+            **self._limits,
             batch_size=self.batch_size,
             rows_per_step=self.rows_per_step,
             seed=self.seed,
@@ -85,7 +99,23 @@ class SFTDataModule(ProblemDataModule):
         policy = self.policy
         tensors = collate(prompts, policy.pad_id, device)
         response = torch.full((len(prompts), self.length), policy.eos_id)
-        for row, prompt in enumerate(prompts):
-            ids = (*prompt.response, policy.end_id)[: self.length]
-            response[row, : len(ids)] = torch.tensor(ids)
-        return SFTBatch(tensors.ids, tensors.mask, response.to(device))
+        targets = [(*prompt.response, policy.end_id) for prompt in prompts]
+        for row, ids in enumerate(targets):
+            response[row, : len(ids)] = torch.tensor(ids[: self.length])
+        text = torch.tensor([min(len(ids), self.length) for ids in targets])
+        # Training rows fit, or were left out; held-out ones are decoded whatever their traces are.
+        whole = torch.tensor(
+            [bool(p.response) and len(ids) <= self.length for p, ids in zip(prompts, targets, strict=True)]
+        )
+        return SFTBatch(
+            tensors.ids, tensors.mask, response.to(device), text=text.to(device), whole=whole.to(device)
+        )
+
+    def describe(self) -> str:
+        long = sum(len(prompt.response) + 1 > self.length for prompt in self._val)
+        if not long:
+            return super().describe()
+        return (
+            f"{super().describe()}\nvalidation loss: of {len(self._val) - long:,} of {len(self._val):,} "
+            f"problems; the traces of {long:,} do not fit the canvas"
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..checks import ConfigError, existing_path, positive_int
-from ..data.sources.rows import Row
+from ..data.sources.rows import NO_ANSWER, BadRow, Row, gather
 from ..data.sources.tables import read_table
 from ..rewards.answers import statements
 from ..types import Problem
@@ -65,12 +65,17 @@ class Benchmark:
         return f"benchmark.{self.name}"
 
     def problems(self) -> list[Problem]:
-        """All problems, in the order of the data.
+        """All problems that can be judged, in the order of the data.
 
         Raises:
-            ConfigError: The data can't be read, or a row states no answer (naming file and line).
+            ConfigError: The data can't be read, or no row states an answer (naming file and line).
         """
-        return [self._problem(row) for row in self._rows()]
+        return self.read()[0]
+
+    def read(self) -> tuple[list[Problem], list[BadRow]]:
+        """The problems, and what is wrong with each row that can't be judged; raises as :meth:`problems`."""
+        errors: list[BadRow] = []
+        return gather(self._rows(), self._problem, "drop", errors)[0], errors
 
     def _rows(self) -> list[Row]:
         key = f"{self.key}.path"
@@ -91,7 +96,7 @@ class Benchmark:
             id=f"{self.name}/{row.index}",
             prompt=row.text(question).strip(),
             trace="",
-            answer=_READERS[self.answer[stated]](row, stated),
+            answer=row.short_answer(as_mathematics(_READERS[self.answer[stated]](row, stated))),
             meta={name: str(value) for name, value in meta.items() if value is not None},
         )
 
@@ -111,22 +116,42 @@ def _hashes(row: Row, column: str) -> str:
     _, mark, stated = row.text(column).rpartition("####")
     answer = stated.strip().replace(",", "")
     if not mark or not answer or "\n" in answer:
-        raise ConfigError(f"{row.where}: field {column!r} must end in a line '#### <answer>'")
+        raise row.bad(NO_ANSWER, f"field {column!r} must end in a line '#### <answer>'")
     return answer
 
 
 def _boxed(row: Row, column: str) -> str:
     boxes = [s for s in statements(row.text(column)) if s.kind == "box"]
     if not boxes:
-        raise ConfigError(f"{row.where}: field {column!r} states no answer in \\boxed{{}}")
+        raise row.bad(NO_ANSWER, f"field {column!r} states no answer in \\boxed{{}}")
     return boxes[-1].answer
 
 
 def _plain(row: Row, column: str) -> str:
-    value = row.fields.get(column)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # 142.0 in files that know only floats
-    return row.text(column, numbers=True).strip()
+    return row.text(column, numbers=True)  # "142" for 142.0, in files that know only floats
 
+
+def as_mathematics(answer: str) -> str:
+    """A gold answer with Python's names of functions as those of mathematics.
+
+    ``np.arcsin(10/13)`` is what Minerva has for ``\\arcsin(10/13)``, and no completion says it that way.
+    """
+    if not _CODE.search(answer):
+        return answer
+    text = _CODE.sub(lambda match: f"\\{_NAMES.get(match[1], match[1])}", answer).replace("**", "^")
+    return _ROOT.sub(r"\\sqrt{\1}", text)
+
+
+_NAMES = {
+    "log": "ln",
+    "log10": "log_{10}",
+    "log2": "log_{2}",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+}
+_KNOWN = "arcsin|arccos|arctan|asin|acos|atan|sinh|cosh|tanh|sin|cos|tan|sqrt|exp|log10|log2|log|pi"
+_CODE = re.compile(rf"\b(?:np|numpy|math|sympy|sp)\.({_KNOWN})(?![A-Za-z0-9])")
+_ROOT = re.compile(r"\\sqrt\(([^()]*)\)")
 
 _READERS: dict[str, Callable[[Row, str], str]] = {"hashes": _hashes, "boxed": _boxed, "plain": _plain}

@@ -1,4 +1,4 @@
-"""Held-out accuracy before and after training, measured inside the fit."""
+"""Accuracy on held-out problems: validation before and after training, test at the end; inside the fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from .decoding import decode
 
 
 class HeldOutAccuracy(Callback):
-    """Decodes the test problems when training starts and when it ends.
+    """Decodes the validation problems when training starts and when it ends, and the test problems once.
+
+    What is chosen, by people or programs, is chosen on validation problems; so the test set is decoded at
+    the end of the last stage only.
 
     It happens within ``fit``, by the processes and with the weights, split or not, that train. A
     ``Trainer.test`` before the fit would set up the strategy twice, and DeepSpeed's set-up for
@@ -25,20 +28,26 @@ class HeldOutAccuracy(Callback):
     Args:
         before: What is known of the weights training starts from; measured if None. A resumed run
             takes it from its checkpoint.
+        last: Whether no further stage follows, so that the test set is due.
 
     Attributes:
-        before, after: Accuracies; None where not measured.
+        before, after: Accuracies on validation problems; None where not measured.
+        test: Accuracy on test problems, likewise.
     """
 
-    def __init__(self, before: Accuracy | None = None):
-        self.before, self.after = before, None
+    def __init__(self, before: Accuracy | None = None, last: bool = True):
+        self.before, self.last = before, last
+        self.after: Accuracy | None = None
+        self.test: Accuracy | None = None
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.before is None:
-            self.before = self._measure(trainer, module)
+            self.before = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self.after = self._measure(trainer, module)
+        self.after = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
+        if self.last:
+            self.test = self._measure(trainer, module, "test", trainer.datamodule.test_problems)
 
     def state_dict(self) -> dict[str, Any]:
         return {"before": self.before and [self.before.value, self.before.n]}
@@ -48,18 +57,19 @@ class HeldOutAccuracy(Callback):
             self.before = Accuracy(*state_dict["before"])
 
     @torch.no_grad()
-    def _measure(self, trainer: Trainer, module: Any) -> Accuracy | None:
-        problems = trainer.datamodule.test_problems
+    def _measure(
+        self, trainer: Trainer, module: Any, name: str, problems: Sequence[Prompt]
+    ) -> Accuracy | None:
         if not problems:
             return None
         started, training = time.monotonic(), module.training
-        _show(trainer, "held-out problems ...")
+        _show(trainer, f"{name} problems ...")
         module.eval()
         with trainer.precision_plugin.forward_context():
             right = self._right(trainer, module, problems)
         module.train(training)
         accuracy = Accuracy(right / len(problems), len(problems))
-        _show(trainer, f"held-out accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
+        _show(trainer, f"{name} accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
         return accuracy
 
     @staticmethod

@@ -15,6 +15,7 @@ import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
@@ -29,6 +30,7 @@ from ..types import Problem
 from .benchmarks import Benchmark, digest
 from .manifest import Manifest, model_identity, prompt_identity
 from .module import EvaluationData, EvaluationModule
+from .notes import notes
 from .plan import Batch, batches_of, tasks_of
 from .results import Result, summarise
 from .store import Generation, Store
@@ -58,7 +60,10 @@ def run(cfg: DictConfig) -> float:
     positive_int("batch_size", cfg.batch_size)
     quieten()
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
-    problems = {name: benchmark.problems() for name, benchmark in benchmarks.items()}
+    found = {name: benchmark.read() for name, benchmark in benchmarks.items()}
+    problems = {name: rows for name, (rows, _) in found.items()}
+    for line in notes(cfg, problems, {name: errors for name, (_, errors) in found.items()}):
+        _say(line)
     policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
     batches = _batches(cfg, policy, benchmarks, problems)
     trainer = L.Trainer(
@@ -139,6 +144,11 @@ def _predict(trainer: L.Trainer, module: EvaluationModule, data: EvaluationData)
     trainer.strategy.barrier()
 
 
+def _say(line: str) -> None:
+    if rank_zero_only.rank == 0:
+        print(line, flush=True)
+
+
 def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:
     try:
         benchmark = instantiate(node, _convert_="all")
@@ -158,7 +168,13 @@ def _batches(
     problems: Mapping[str, Sequence[Problem]],
 ) -> list[Batch]:
     """Everything that is asked for, in batches."""
-    encoder = Encoder(policy.tokenizer, prompt=instantiate(cfg.prompt), hints=False, mask_id=policy.mask_id)
+    encoder = Encoder(
+        policy.tokenizer,
+        prompt=instantiate(cfg.prompt),
+        hints=False,
+        on_mask_token="text",
+        mask_id=policy.mask_id,
+    )
     tasks = {
         name: tasks_of(benchmark, encoder.encode_all(problems[name][: cfg.limit]).prompts, cfg.seed)
         for name, benchmark in benchmarks.items()

@@ -30,7 +30,8 @@ def describe(stages: Sequence[DictConfig]) -> str:
     Raises:
         ConfigError: What the run itself would refuse.
     """
-    return render([_needs(cfg, first=i == 0) for i, cfg in enumerate(stages)])
+    last = len(stages) - 1
+    return render([_needs(cfg, first=i == 0, last=i == last) for i, cfg in enumerate(stages)])
 
 
 def discard_hydra_files() -> None:
@@ -42,13 +43,13 @@ def discard_hydra_files() -> None:
         shutil.rmtree(hydra.runtime.output_dir, ignore_errors=True)
 
 
-def _needs(cfg: DictConfig, first: bool) -> Needs:
+def _needs(cfg: DictConfig, first: bool, last: bool) -> Needs:
     cfg = cfg.copy()
     with open_dict(cfg):
         if "cache_dir" in cfg.data:
             cfg.data.cache_dir = None  # a cache would be written
     stage = plan_stage(cfg)
-    stage.starts_measured = not first
+    stage.starts_measured, stage.is_last = not first, last
     work = loads_of(stage)
     keeps_copy = stage.policy.keeps_reference and not stage.policy.has_adapters
     memory = Memory(

@@ -81,7 +81,7 @@ def _supervised(plan: Plan) -> list[Load]:
     # Masking ratios are spread evenly over the rows: their mean is 1/2, and at most (1 + 1/rows) / 2.
     step = Calls(1, rows, rows * width // 2, (rows + 1) * width // 2)
     kinds = [Load("updates", step, data.steps * data.slots, columns, grad=True)]
-    held = min(data.val_size, len(data.source.heldout)) // plan.placement.world
+    held = len(data.source.val) // plan.placement.world
     validation = Calls(-(-held // data.eval_batch), held, held * width // 2, step.largest)
     return [*kinds, Load("loss on held-out rows", validation, validations(plan), columns)]
 
@@ -89,7 +89,7 @@ def _supervised(plan: Plan) -> list[Load]:
 def validations(plan: Plan) -> int:
     """How often held-out problems are decoded during training."""
     data = plan.datamodule
-    if data.val_size == 0:
+    if not data.source.val:
         return 0
     if isinstance(data, RolloutDataModule):
         return data.windows // data.validate_every
@@ -97,16 +97,14 @@ def validations(plan: Plan) -> int:
 
 
 def _decoding(plan: Plan) -> list[Load]:
-    """Held-out problems: ``val_size`` now and then, ``test_size`` before and after training."""
+    """Held-out problems: validation before, during and after training, the test set once, at the end."""
     data, world = plan.datamodule, plan.placement.world
     one = of_sampling(plan.module.decoder)
-    there = len(data.source.heldout)
-    val = min(data.val_size, there)
-    test = min(data.test_size, there - val)
-    tests = (1 if plan.starts_measured else 2) if plan.cfg.evaluate else 0
+    val, test = len(data.source.val), len(data.source.test)
+    ends = (1 if plan.starts_measured else 2) if plan.cfg.evaluate else 0
     kinds = (
-        ("decoding, during training", val, validations(plan)),
-        ("decoding, before and after", test, tests),
+        ("decoding, validation", val, validations(plan) + ends),
+        ("decoding, test", test, 1 if plan.cfg.evaluate and plan.is_last else 0),
     )
     return [
         Load(
@@ -122,7 +120,7 @@ def _decoding(plan: Plan) -> list[Load]:
 def rows_of(plan: Plan) -> Rows:
     """The largest model calls of a stage."""
     data, world = plan.datamodule, plan.placement.world
-    heldout = min(data.val_size + data.test_size, len(data.source.heldout))
+    heldout = max(len(data.source.val), len(data.source.test))
     decoding = min(data.eval_batch, max(1, heldout // world))
     if isinstance(data, RolloutDataModule):
         engine = data.engine

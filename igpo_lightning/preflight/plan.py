@@ -11,6 +11,7 @@ import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from .. import lineage
 from ..checks import ConfigError
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
@@ -22,6 +23,7 @@ class StandInTrainer:
     """The first process's trainer, as far as a module and a DataModule ask before training starts."""
 
     global_rank = global_step = 0
+    is_global_zero = False  # it writes nothing
     limit_val_batches = 1.0
     accumulate_grad_batches = 1
     val_check_interval: int | None = None
@@ -74,6 +76,7 @@ class Plan:
         widths: Of its training prompts.
         warnings: What would go wrong, or could not be found out here.
         starts_measured: The accuracy it starts from is that of the stage before it.
+        is_last: No stage follows, so what it ends with is tested.
     """
 
     cfg: DictConfig
@@ -85,6 +88,7 @@ class Plan:
     widths: Widths
     warnings: list[str]
     starts_measured: bool = False
+    is_last: bool = True
 
     @property
     def name(self) -> str:
@@ -107,6 +111,9 @@ def plan_stage(cfg: DictConfig) -> Plan:
         if callback is not None and "_target_" in callback:
             instantiate(callback)
     datamodule = instantiate(cfg.algo.datamodule)
+    lineage.check(
+        cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
+    )
     warnings: list[str] = []
     skeleton, tokenizer = _model(cfg, datamodule.source, placement, warnings)
     policy = skeleton.policy(tokenizer)

@@ -78,9 +78,11 @@ def _subtitle(run: Run) -> str:
 
 
 def _tiles(run: Run) -> str:
+    shown = [(f"validation, {when}", accuracy) for when, accuracy in run.accuracies()]
+    shown += [("test", run.test)] if run.test is not None else []
     tiles = [
         f'<div class="tile"><span class="muted">{html.escape(when)}</span><b>{100 * a.value:.1f}%</b></div>'
-        for when, a in run.accuracies()
+        for when, a in shown
     ]
     return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
 

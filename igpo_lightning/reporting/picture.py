@@ -131,7 +131,7 @@ def _update(run: StageRun, ax: Axes) -> None:
 def _accuracy(run: Run, ax: Axes) -> None:
     """During the last stage as a line; before and after each stage as points with 95% intervals."""
     main = run.rollouts or run.supervised
-    ax.set(title="Held-out accuracy", xlabel="rollouts" if main.has_rollouts else "step")
+    ax.set(title="Validation accuracy", xlabel="rollouts" if main.has_rollouts else "step")
     metrics = main.metrics
     during = metrics.by_rollout("val/accuracy") if main.has_rollouts else metrics.series("val/accuracy")
     if during[0]:
@@ -151,6 +151,8 @@ def _accuracy(run: Run, ax: Axes) -> None:
         ax.errorbar(
             place, accuracy.value, yerr=errors, color=colour, fmt="o", markersize=7, capsize=4, label=when
         )
+    if run.test is not None:
+        ax.axhline(run.test.value, color=WARN, linestyle=(0, (6, 3)), linewidth=1.5, label="test, at the end")
     ax.set_ylim(bottom=0, top=max(0.01, ax.get_ylim()[1]))
     ax.margins(x=0.06)
     _shares(ax)

@@ -116,7 +116,7 @@ class Run:
         return next((stage for stage in reversed(self.stages) if not stage.has_rollouts), None)
 
     def accuracies(self) -> list[tuple[str, Accuracy]]:
-        """Held-out accuracy along the run: ("before SFT", ...), ("after SFT", ...), ("after IGPO", ...)."""
+        """Validation accuracy along the run: ("before SFT", ...), ("after SFT", ...), ("after IGPO", ...)."""
         points: list[tuple[str, Accuracy]] = []
         for i, stage_run in enumerate(self.stages):
             stage = stage_run.stage
@@ -126,6 +126,11 @@ class Run:
             if stage.accuracy_after is not None:
                 points.append((f"after {label(stage)}", stage.accuracy_after))
         return points
+
+    @property
+    def test(self) -> Accuracy | None:
+        """Accuracy on test problems of what the run ended with."""
+        return self.stages[-1].stage.test
 
 
 def label(stage: Stage) -> str:

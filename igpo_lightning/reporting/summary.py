@@ -44,8 +44,9 @@ class Stage:
         name: What a reader calls it: "sft", "igpo".
         folder: Its folder relative to the run folder, "." if it is the run folder itself.
         seconds: Wall time.
-        accuracy_before: On held-out problems, before its first update.
+        accuracy_before: On validation problems, before its first update.
         accuracy_after: Likewise, after its last update.
+        test: On test problems, after its last update; of a run's last stage only.
         updates: Optimizer steps.
         completions: Sampled completions, hints included.
     """
@@ -55,6 +56,7 @@ class Stage:
     seconds: float | None = None
     accuracy_before: Accuracy | None = None
     accuracy_after: Accuracy | None = None
+    test: Accuracy | None = None
     updates: int | None = None
     completions: int | None = None
 
@@ -90,7 +92,7 @@ class Summary:
 def _stage(raw: Mapping[str, Any]) -> Stage:
     accuracies = {
         key: Accuracy(float(value["value"]), value.get("n"))
-        for key in ("accuracy_before", "accuracy_after")
+        for key in ("accuracy_before", "accuracy_after", "test")
         if (value := raw.get(key)) is not None
     }
     return Stage(**{**raw, **accuracies})

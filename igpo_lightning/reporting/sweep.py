@@ -62,7 +62,9 @@ class SweepResult:
 
     @cached_property
     def best(self) -> Group | None:
-        """The group with the best mean; None if there is nothing to compare."""
+        """The group with the best mean; None if there is nothing to compare, or by test problems."""
+        if not self.figures[self.metric].chooses:
+            return None
         compared = [group for group in self.groups if self.metric in group.figures]
         if len({group.figures[self.metric].mean for group in compared}) < 2:
             return None
@@ -82,8 +84,8 @@ def read_sweep(
 
     Args:
         by: Keys to group by; None: everything the runs differ in except the seed.
-        metric_name: The figure to compare by; None: held-out accuracy if it was measured, else the reward,
-            else what there is.
+        metric_name: The figure to compare by; None: validation accuracy if it was measured, else the
+            reward, else what there is but for the test set's.
 
     Raises:
         ConfigError: No runs, or a key or figure that they don't have.
@@ -96,11 +98,14 @@ def read_sweep(
         if any(_number(figure.read(job.run)) is not None for job in done)
     }
     if metric_name is None:
-        metric_name = next((name for name in ("accuracy", "reward", *figures) if name in figures), "accuracy")
+        usable = [
+            name for name in ("accuracy", "reward", *figures) if name in figures and figures[name].chooses
+        ]
+        metric_name = usable[0] if usable else "accuracy"
     figures = {metric_name: figures.get(metric_name) or metric(metric_name, done), **figures}
     differing = differing_keys(done)
     keys = tuple(differing) if by is None else tuple(_known(key, done) for key in by)
-    notes = _notes(done, keys, differing)
+    notes = (*_notes(done, keys, differing), *_choice(metric_name, figures))
     return SweepResult(Path(folder), jobs, keys, metric_name, figures, _groups(done, keys, figures), notes)
 
 
@@ -230,6 +235,17 @@ def _notes(jobs: Sequence[Job], keys: Sequence[str], differing: Sequence[str]) -
     if twice:
         notes.append(f"jobs that repeat the settings and the seed of another: {twice}; n counts them")
     return tuple(notes)
+
+
+def _choice(name: str, figures: dict[str, Metric]) -> tuple[str, ...]:
+    """What a reader must know of how the best is chosen."""
+    if not figures[name].chooses:
+        return (
+            f"no best is marked: {name} is for reporting, so choose by accuracy, and report {name} of that",
+        )
+    if name == "reward" and "test" in figures and "accuracy" not in figures:
+        return ("compared by the reward: no validation accuracy was measured (data.val_size=0)",)
+    return ()
 
 
 def _sortable(value: Any) -> tuple[Any, ...]:

@@ -25,12 +25,13 @@ _STRETCH = 0.8  # logged metrics are averaged over the last fifth of a run
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a run: its label, how it is read, and which way is better."""
+    """A figure of a run: its label, how it is read, which way is better, and whether it may be chosen by."""
 
     label: str
     read: Callable[[Run], float | None]
     percent: bool = False
     higher_is_better: bool = True
+    chooses: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ def _before(run: Run) -> float | None:
     return accuracy.value if accuracy else None
 
 
+def _test(run: Run) -> float | None:
+    return run.test.value if run.test else None
+
+
 def _reward(run: Run) -> float | None:
     """Of the model alone: hints raise the reward without the model being better."""
     alone = logged(run, "rollout/reward_before")
@@ -89,8 +94,9 @@ def logged(run: Run, name: str) -> float | None:
 
 
 FIGURES = {
-    "accuracy": Metric("accuracy after", _after, percent=True),
-    "accuracy_before": Metric("accuracy before", _before, percent=True),
+    "accuracy": Metric("validation accuracy after", _after, percent=True),
+    "accuracy_before": Metric("before", _before, percent=True),
+    "test": Metric("test accuracy", _test, percent=True, chooses=False),
     "reward": Metric("reward", _reward),
     "all_wrong": Metric("groups all wrong", _all_wrong, percent=True, higher_is_better=False),
     "seconds": Metric("wall time (s)", lambda run: run.seconds, higher_is_better=False),
@@ -99,7 +105,8 @@ FIGURES = {
     ),
 }
 MEANINGS = {  # of figures that a table has
-    "accuracy": "accuracy: on held-out problems, before and after the last stage",
+    "accuracy": "validation accuracy: on problems held out to choose by, before and after the last stage",
+    "test": "test accuracy: on problems held out to report on; nothing is chosen by it",
     "reward": "reward, groups all wrong: of the model alone (before hints), over the last fifth of the run",
 }
 

@@ -19,7 +19,9 @@ def table(run: Run) -> str:
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """(what, value) pairs in reading order; what a run did not measure is left out."""
-    rows = [(f"held-out accuracy {when}", _accuracy(value)) for when, value in run.accuracies()]
+    rows = [(f"validation accuracy {when}", _accuracy(value)) for when, value in run.accuracies()]
+    if run.test is not None:
+        rows.append(("test accuracy", _accuracy(run.test)))
     if (rollouts := run.rollouts) is not None:
         rows += _rollout_facts(rollouts)
     elif (supervised := run.supervised) is not None:
@@ -75,6 +77,8 @@ def _supervised_facts(metrics: Metrics) -> list[tuple[str, str]]:
     return [
         ("validation loss", "" if loss is None else f"{loss:.3f}"),
         ("validation token accuracy", percent(metrics.last("val/token_accuracy"))),
+        ("validation token accuracy without padding", percent(metrics.last("val/text_token_accuracy"))),
+        ("padding among the tokens of both", percent(metrics.last("val/padding_share"))),
     ]
 
 

@@ -18,13 +18,13 @@ def sample_records(
     policy: Policy, prompts: Sequence[Prompt], batch: RolloutBatch, count: int
 ) -> list[SampleRecord]:
     """``count`` completions of a window: inpainted ones, second tries that failed, then the others."""
-    inpainted = batch.hint_mask.any(-1)
+    inpainted, completed = batch.hint_mask.any(-1), up_to_stop(batch.completions, policy.stop_ids)
     every = [(p, g) for g in range(batch.rewards.shape[1]) for p in range(batch.rewards.shape[0])]
     first = [at for at in every if inpainted[at]][:count]
     rest = [at for at in every if not inpainted[at]][:count]
 
     def read(at: tuple[int, int]) -> SampleRecord:
-        tokens, hints = batch.completions[at][batch.loss_mask[at]], batch.hint_mask[at]
+        tokens, hints = batch.completions[at][completed[at]], batch.hint_mask[at]
         return _record(
             policy, prompts[at[0]], batch.window, tokens, hints, batch.rewards[at], batch.correct[at]
         )
@@ -92,9 +92,12 @@ def _pieces(policy: Policy, tokens: Tensor, is_hint: Tensor) -> list[tuple[str, 
 
 
 def window_metrics(
-    first: Groups, groups: Groups, report: InterventionReport, batch: RolloutBatch, seconds: float
+    first: Groups, groups: Groups, report: InterventionReport, completed: Tensor, seconds: float
 ) -> dict[str, float]:
-    """Scalars of one window. ``*_before`` are the policy's own, before anything was replaced."""
+    """Scalars of one window. ``*_before`` are the policy's own, before anything was replaced.
+
+    ``completed`` [P, G, C] bool is True up to and including the end of each completion.
+    """
     metrics = {
         "reward": groups.rewards.mean(),
         "reward_before": first.rewards.mean(),
@@ -108,7 +111,7 @@ def window_metrics(
         "resampled": report.sampled,
         "resampled_correct": report.correct,
         "hint_tokens": groups.hint_mask.sum() / groups.hint_mask.any(-1).sum().clamp(min=1),
-        "length": batch.loss_mask.sum(-1).float().mean(),
+        "length": completed.sum(-1).float().mean(),
         "completions": groups.cost.completions,
         "generated_tokens": groups.cost.tokens,
         "row_forwards": groups.cost.row_forwards,

@@ -122,10 +122,12 @@ def _check(cfg: DictConfig, typed: Sequence[str], swept: Mapping[str, int | None
 
 
 def _check_objective(cfg: DictConfig) -> None:
-    size = OmegaConf.select(cfg, "data.test_size", throw_on_missing=False)
+    size = OmegaConf.select(cfg, "data.val_size", throw_on_missing=False)
     if cfg.get("evaluate") is False or size == 0:
-        key = "evaluate=false" if cfg.get("evaluate") is False else "data.test_size=0"
-        raise ConfigError(f"{key}: sweep=optuna looks for the best held-out accuracy, so it must be measured")
+        key = "evaluate=false" if cfg.get("evaluate") is False else "data.val_size=0"
+        raise ConfigError(
+            f"{key}: sweep=optuna looks for the best accuracy on validation problems, so it must be measured"
+        )
 
 
 def _check_hardware(cfg: DictConfig, launcher: str) -> None:

@@ -42,7 +42,6 @@ def own(folder, *lines, **changes):
     return (
         "data=jsonl",
         f"data.train_path={path}",
-        "data.source.heldout_size=2",
         "data.val_size=1",
         "data.test_size=1",
         "data.tokenizer.vocab_size=300",
@@ -51,7 +50,8 @@ def own(folder, *lines, **changes):
 
 @pytest.mark.parametrize("line, message", [
     ('{"prompt": "x", "trace": ', "own.jsonl:9: malformed JSON"),
-    ('{"prompt": "x", "answer": "3"}', "own.jsonl:9: no field 'trace'"),
+    ('{"prompt": "x", "trace": "#### 3"}', "own.jsonl:9: no field 'answer'"),
+    ('{"prompt": "x", "trace": [], "answer": "3"}', "own.jsonl:9: field 'trace' must be a text, got list"),
     ('["x"]', "own.jsonl:9: expected a JSON object"),
 ])  # fmt: skip
 def test_a_malformed_row_is_named_by_file_and_line(refusal, tmp_path, line, message):
@@ -65,7 +65,7 @@ def test_a_missing_file(refusal, tmp_path):
 
 def test_a_trace_longer_than_the_canvas(refusal, tmp_path):
     trace = "1 + 1 + 1 = 3 ; " * 8 + "#### 3"
-    message = refusal(*own(tmp_path, trace=trace))
+    message = refusal(*own(tmp_path, trace=trace), "data.on_long=error")
     assert "jsonl/train/8: the trace has" in message and "the canvas holds 16 (sampler.length)" in message
 
 

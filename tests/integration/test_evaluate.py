@@ -25,7 +25,7 @@ def places(tmp_path_factory):
     """Overrides that name a saved model and a folder of benchmarks with prompts of several lengths."""
     folder = tmp_path_factory.mktemp("evaluate")
     tiny_policy().save(folder / "model")
-    problems = source(heldout_size=11).heldout
+    problems = source(val_size=0, test_size=11).test
     fields = [{"question": p.prompt, "answer": f"so\n#### {p.answer}"} for p in problems]
     write(folder / "data" / "gsm8k", fields)
     write(folder / "data" / "amc", [{"question": p.prompt, "answer": float(p.answer)} for p in problems[:4]])

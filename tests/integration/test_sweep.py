@@ -13,7 +13,7 @@ import pytest
 SMALL = [
     "algo=sft", "model=tiny", "model.create.hidden_size=16", "model.create.layers=1", "model.create.heads=2",
     "model.create.mlp_size=16", "algo.steps=2", "algo.batch_size=4", "algo.validate_every=2",
-    "data.val_size=0", "data.test_size=4", "report=false", "callbacks=none",
+    "data.val_size=4", "data.test_size=4", "report=false", "callbacks=none",
 ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ TRAIN = {
     "seeed=3": "did you mean seed",
     "model.lora.rank=8": "with model=tiny; it exists with model=dream",
     # of another type
-    "algo.group_size=abc": "expected a number",
+    "algo.group_size=abc": "expected a whole number",
     "seed=abc": "expected a number",
     "evaluate=maybe": "expected true or false",
     "algo.optimizer.lr=abc": "expected a number",
@@ -51,6 +51,9 @@ TRAIN = {
     "sampler.length=0": "at least 1",
     "sampler.temperature=-1": "at least 0",
     "data.val_size=-1": "at least 0",
+    "data.split_seed=-1": "at least 0",
+    "data.on_long=shorten": "expected one of cut, drop, error",
+    "data.on_other_split=ignore": "expected one of error, warn",
     "data.source.train_size=-3": "at least 0",
     "data.source.steps=[3,1]": "did you mean [1,3]?",
     "callbacks.checkpoint.every=0": "at least 1",

@@ -108,9 +108,10 @@ def test_optuna_keeps_its_study_beside_the_jobs(plugins, tmp_path):
     assert plan("sweep=optuna", f"sweep_dir='{folder}'")[1].hydra.sweeper.sampler.seed == 1
 
 
-@pytest.mark.parametrize("override", ["evaluate=false", "data.test_size=0"])
+@pytest.mark.parametrize("override", ["evaluate=false", "data.val_size=0"])
 def test_optuna_needs_what_it_looks_for(plugins, override):
-    with pytest.raises(ConfigError, match=f"{override}: sweep=optuna looks for the best held-out accuracy"):
+    wanted = f"{override}: sweep=optuna looks for the best accuracy on validation problems"
+    with pytest.raises(ConfigError, match=wanted):
         plan("sweep=optuna", override)
 
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import overload
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.splits import hold_out, sample, without
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem
 
+VAL_SIZE, TEST_SIZE = 128, 512
+"""Problems that are held out where nothing else is said."""
+
+HELD_OUT = "held-out problem again"
+
 
 class Source(ABC):
-    """Problems to train on and problems to hold out. Both are sequences with a fixed order.
+    """Problems to train on, to choose by and to report on; three sequences with a fixed order.
 
     Attributes:
         name: First part of every problem id.
+        split_seed: Names the choice of what is held out; the same for all runs.
+        disjoint: True if what may be held out is told from a problem's content alone, whatever seed and
+            sizes: no run with such a source can train on a held-out problem of another.
         dropped: Rows of the original data that were left out, by reason.
     """
 
     name: str
+    split_seed: int
+    disjoint: bool = False
     dropped: dict[str, int]
 
     @property
@@ -30,8 +41,13 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def heldout(self) -> Sequence[Problem]:
-        """Problems never trained on."""
+    def val(self) -> Sequence[Problem]:
+        """Problems never trained on, by which checkpoints and settings are chosen."""
+
+    @property
+    @abstractmethod
+    def test(self) -> Sequence[Problem]:
+        """Problems neither trained on nor chosen by."""
 
     def corpus(self) -> Iterator[str]:
         """Texts a tokenizer may be trained on: training prompts and traces, never held-out ones."""
@@ -49,37 +65,61 @@ class TableSource(Source):
 
     Args:
         name: First part of every problem id.
-        train: Problems to train on; those with a held-out prompt are dropped and counted.
-        heldout: Problems to hold out.
-        train_size, heldout_size: At most so many of either, see :func:`subset`; null takes all.
-        seed: Names the choice.
+        problems: What to split; without a ``test`` set of its own, test problems are drawn from it, too.
+        test: The data's own test set: never trained on or chosen by.
+        val_size: Number of validation problems, drawn from ``problems``.
+        test_size: Number of test problems; of a set of its own at most so many, and null takes all.
+        train_size: At most so many training problems, see :func:`subset`; null takes all.
+        split_seed: Names all of these choices.
+        by: What counts as the problem: problems for which it is the same stay together.
         dropped: What was left out before, by reason.
+
+    Raises:
+        ConfigError: There are not so many problems.
     """
 
     def __init__(
         self,
         name: str,
-        train: Sequence[Problem],
-        heldout: Sequence[Problem],
+        problems: Sequence[Problem],
+        test: Sequence[Problem] | None = None,
         *,
+        val_size: int = VAL_SIZE,
+        test_size: int | None = TEST_SIZE,
         train_size: int | None = None,
-        heldout_size: int | None = None,
-        seed: int = 0,
+        split_seed: int = 0,
+        by: Callable[[Problem], str] = attrgetter("prompt"),
         dropped: Mapping[str, int] | None = None,
     ) -> None:
-        self.name = name
-        self._heldout = tuple(subset(heldout, heldout_size, seed))
-        kept, repeated = without(train, self._heldout)
-        self._train = tuple(subset(kept, train_size, seed))
-        self.dropped = {**(dropped or {}), **({"held-out prompt": repeated} if repeated else {})}
+        self.name, self.split_seed = name, split_seed
+        if test is None:
+            if test_size is None:
+                raise ConfigError(
+                    "data.test_size=null: expected a whole number of problems, for this data has no test set "
+                    "of its own"
+                )
+            held, rest, twins = hold_out(problems, test_size, split_seed, "test", by)
+        else:
+            held = sample(test, test_size, split_seed, "test")
+            rest, twins = without(problems, test)
+        val, rest, more = hold_out(rest, val_size, split_seed, "val", by)
+        self._test, self._val = tuple(held), tuple(val)
+        self._train = tuple(subset(rest, train_size, split_seed))
+        self.dropped = dict(dropped or {})
+        if twins + more:
+            self.dropped[HELD_OUT] = self.dropped.get(HELD_OUT, 0) + twins + more
 
     @property
     def train(self) -> Sequence[Problem]:
         return self._train
 
     @property
-    def heldout(self) -> Sequence[Problem]:
-        return self._heldout
+    def val(self) -> Sequence[Problem]:
+        return self._val
+
+    @property
+    def test(self) -> Sequence[Problem]:
+        return self._test
 
 
 class LazyProblems(Sequence[Problem]):
@@ -108,14 +148,18 @@ class LazyProblems(Sequence[Problem]):
         return self._made[position]
 
 
-def check_sizes(train_size: int | None, heldout_size: int | None, all_allowed: bool = True) -> None:
-    """Raise ConfigError unless both are non-negative integers or, where allowed, None ("all")."""
-    for key, size in (("train_size", train_size), ("heldout_size", heldout_size)):
-        if size is None and all_allowed:
+def check_sizes(
+    train_size: int | None, val_size: int | None, test_size: int | None, all_allowed: bool = True
+) -> None:
+    """Raise ConfigError unless all are non-negative integers or, where allowed, None ("all")."""
+    sizes = {"source.train_size": train_size, "val_size": val_size, "test_size": test_size}
+    for key, size in sizes.items():
+        may_be_all = all_allowed and key != "val_size"
+        if size is None and may_be_all:
             continue
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            wanted = "a whole number of problems" + (" or null for all" if all_allowed else "")
-            raise ConfigError(f"data.source.{key}={size}: expected {wanted}")
+            wanted = "a whole number of problems" + (" or null for all" if may_be_all else "")
+            raise ConfigError(f"data.{key}={size}: expected {wanted}")
 
 
 def subset(problems: Sequence[Problem], size: int | None, seed: int) -> list[Problem]:
@@ -128,45 +172,3 @@ def subset(problems: Sequence[Problem], size: int | None, seed: int) -> list[Pro
         return list(problems)
     ranked = sorted(range(len(problems)), key=lambda i: derive(seed, "subset", problems[i].prompt))
     return [problems[i] for i in sorted(ranked[:size])]
-
-
-def hold_out(
-    problems: Sequence[Problem],
-    heldout_size: int | None,
-    seed: int,
-    by: Callable[[Problem], str] = attrgetter("prompt"),
-) -> tuple[list[Problem], list[Problem]]:
-    """(train, heldout) such that no prompt is in both, even if the data repeats one.
-
-    Repeated prompts go to the same side, so held-out may come out a few rows larger than asked.
-
-    Args:
-        problems: All of them.
-        heldout_size: Number of different prompts to hold out, chosen by their text.
-        seed: Names the choice.
-        by: What counts as the prompt: problems for which it is the same stay together.
-
-    Raises:
-        ConfigError: There are not so many, or ``heldout_size`` is null.
-    """
-    if heldout_size is None:
-        raise ConfigError(
-            "data.source.heldout_size=null: expected a whole number of problems, for nothing else says "
-            "which ones to hold out"
-        )
-    prompts = sorted({by(p) for p in problems}, key=lambda text: derive(seed, "split", text))
-    if heldout_size >= len(prompts):
-        raise ConfigError(
-            f"data.source.heldout_size: {heldout_size} asked, but the data has only {len(prompts)} "
-            "different prompts and some must remain for training"
-        )
-    held = set(prompts[:heldout_size])
-    return [p for p in problems if by(p) not in held], [p for p in problems if by(p) in held]
-
-
-def without(problems: Iterable[Problem], other: Iterable[Problem]) -> tuple[list[Problem], int]:
-    """``problems`` whose prompt is not in ``other``, and how many were taken out."""
-    taken = {p.prompt for p in other}
-    rows = list(problems)
-    kept = [p for p in rows if p.prompt not in taken]
-    return kept, len(rows) - len(kept)

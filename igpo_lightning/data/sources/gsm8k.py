@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
-from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TableSource, check_sizes, hold_out
-from igpo_lightning.data.sources.rows import Row
-from igpo_lightning.data.sources.tables import read_table
+from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.rows import NO_ANSWER, OnBadRow, Row, gather
+from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
-_SPLIT_HELDOUT = 500
 
 
 class Gsm8k(TableSource):
@@ -21,14 +20,15 @@ class Gsm8k(TableSource):
     The calculator marks (``<<48/2=24>>``) are removed from the traces, the last line stays.
 
     Args:
-        path: Folder with train and test files, or the hub's ``openai/gsm8k`` (its test split is the
-            held-out problems); or one file, of which ``heldout_size`` problems (500 if null) are held
-            out.
+        path: Folder with train and test files, or the hub's ``openai/gsm8k``, which test problems are
+            taken from; or one file, from which they are drawn.
         config: Configuration of the hub's data set.
         revision: Commit, branch or tag of the hub's data set.
         train_size: At most so many training problems; null takes all.
-        heldout_size: At most so many held-out problems; null takes all.
-        seed: Names the choice of rows.
+        val_size: Number of validation problems, drawn from the training ones.
+        test_size: At most so many test problems; null takes all of the test file.
+        split_seed: Names the choice of rows.
+        on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
 
     Raises:
         ConfigError: A table can't be read, or a row is malformed (the message says which).
@@ -40,34 +40,38 @@ class Gsm8k(TableSource):
         config: str | None = "main",
         revision: str | None = None,
         train_size: int | None = None,
-        heldout_size: int | None = None,
-        seed: int = 0,
+        val_size: int = VAL_SIZE,
+        test_size: int | None = TEST_SIZE,
+        split_seed: int = 0,
+        on_bad_row: OnBadRow = "drop",
     ) -> None:
-        check_sizes(train_size, heldout_size)
+        check_sizes(train_size, val_size, test_size)
 
-        def load(split: str) -> list[Problem]:
-            rows = read_table(path, key="data.path", split=split, config=config, revision=revision)
-            return [problem(row, f"gsm8k/{split}") for row in rows]
+        def load(split: str, prefix: str) -> tuple[list[Problem], Counter[str]]:
+            rows = iter_table(path, key="data.path", split=split, config=config, revision=revision)
+            return gather(rows, lambda row: problem(row, prefix), on_bad_row)
 
-        file = Path(path).expanduser()
-        if file.is_file():
-            size = _SPLIT_HELDOUT if heldout_size is None else heldout_size
-            rows = [problem(row, f"gsm8k/{file.stem}") for row in read_table(path, key="data.path")]
-            train, heldout = hold_out(rows, size, seed)
-        else:
-            train, heldout = load("train"), load("test")
-        super().__init__("gsm8k", train, heldout, train_size=train_size, heldout_size=heldout_size, seed=seed)
+        file, test = Path(path).expanduser(), None
+        problems, dropped = load("train", f"gsm8k/{file.stem if file.is_file() else 'train'}")
+        if not file.is_file():
+            test, more = load("test", "gsm8k/test")
+            dropped += more
+        super().__init__(
+            "gsm8k", problems, test, val_size=val_size, test_size=test_size, train_size=train_size,
+            split_seed=split_seed, dropped=dropped,
+        )  # fmt: skip
 
 
 def problem(row: Row, prefix: str) -> Problem:
     """A row of GSM8K as a problem.
 
     Raises:
-        ConfigError: The answer has no final ``#### 72``.
+        BadRow: The answer has no final ``#### 72``.
     """
     trace = _CALCULATOR.sub("", row.text("answer")).strip()
     _, mark, stated = trace.rpartition("####")
     answer = stated.strip().replace(",", "")
     if not mark or not answer or "\n" in answer:
-        raise ConfigError(f"{row.where}: field 'answer' must end in a line '#### <number>'")
-    return Problem(f"{prefix}/{row.index}", row.text("question").strip(), trace, answer)
+        raise row.bad(NO_ANSWER, "field 'answer' must end in a line '#### <number>'")
+    prompt = row.text("question").strip()
+    return Problem(f"{prefix}/{row.index}", prompt, trace, row.short_answer(answer))

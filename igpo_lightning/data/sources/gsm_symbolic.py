@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TableSource, check_sizes
+from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, Source, check_sizes
 from igpo_lightning.data.traces import AnswerNotFound, answer_spans
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem
@@ -22,34 +22,44 @@ _UNROUNDED = re.compile(r"\.\d{6}")
 _BEFORE = r"(?<![\d.,+*/×÷x(-])(?<![+*/×÷x(-] )"  # not the tail of a number or of a longer calculation
 _AFTER = r"(?![\d.,]*[%/])"  # not a percentage or a fraction
 _EQUATION = re.compile(rf"{_BEFORE}({_NUMBER}) ?([-+*/×÷x]) ?({_NUMBER}) ?= ?[$€£]?({_NUMBER}){_AFTER}")
-_HELDOUT_SHARE = 5
+_HELDOUT_SHARE = 5  # one question in five is held out,
+_VAL_SHARE = 4  # and one in four of these is for validation
 
 
-class GsmSymbolic(TableSource):
+class GsmSymbolic(Source):
     """GSM-style problems with generated rationales, without end.
 
-    Whether a question belongs to train or to held-out is a hash of its text, so the two are disjoint by
-    construction. Rationales that are malformed ("48=48 emails"), false or don't end in the answer are
+    Which part a question belongs to is a hash of its text, so the parts are disjoint by construction, for
+    all seeds. Rationales that are malformed ("48=48 emails"), false or don't end in the answer are
     dropped and counted in ``dropped``.
 
     Args:
         train_size: Number of training problems.
-        heldout_size: Number of held-out problems.
-        seed: Names the draw of all problems.
+        val_size, test_size: Number of held-out problems.
+        split_seed: Names the draw of all problems.
 
     Raises:
         ConfigError: reasoning-gym is not installed.
     """
 
     name = "gsm_symbolic"
+    disjoint = True
 
-    def __init__(self, train_size: int = 5_000, heldout_size: int = 500, seed: int = 0) -> None:
-        check_sizes(train_size, heldout_size, all_allowed=False)
-        parts: dict[str, list[Problem]] = {"train": [], "heldout": []}
-        sizes = {"train": train_size, "heldout": heldout_size}
+    def __init__(
+        self,
+        train_size: int = 5_000,
+        val_size: int = VAL_SIZE,
+        test_size: int = TEST_SIZE,
+        split_seed: int = 0,
+    ) -> None:
+        check_sizes(train_size, val_size, test_size, all_allowed=False)
+        self.split_seed = split_seed
+        sizes = {"train": train_size, "val": val_size, "test": test_size}
+        self._parts: dict[str, list[Problem]] = {part: [] for part in sizes}
+        parts = self._parts
         dropped: Counter[str] = Counter()
         seen: set[str] = set()
-        for item in _items(seed, limit=_ENOUGH * (train_size + heldout_size) + _CHUNK):
+        for item in _items(split_seed, limit=_ENOUGH * sum(sizes.values()) + _CHUNK):
             if all(len(parts[part]) >= sizes[part] for part in parts):
                 break
             question, trace, answer = item["question"], item["metadata"]["answer_cot"], item["answer"]
@@ -65,11 +75,26 @@ class GsmSymbolic(TableSource):
         else:
             found = {part: len(problems) for part, problems in parts.items()}
             raise ConfigError(f"data.source: {sizes} different problems asked, the templates gave {found}")
-        super().__init__(self.name, parts["train"], parts["heldout"], dropped=dropped)
+        self.dropped = dict(dropped)
+
+    @property
+    def train(self) -> Sequence[Problem]:
+        return self._parts["train"]
+
+    @property
+    def val(self) -> Sequence[Problem]:
+        return self._parts["val"]
+
+    @property
+    def test(self) -> Sequence[Problem]:
+        return self._parts["test"]
 
 
 def _part(question: str) -> str:
-    return "heldout" if derive("gsm_symbolic", "split", question) % _HELDOUT_SHARE == 0 else "train"
+    draw = derive("gsm_symbolic", "split", question)
+    if draw % _HELDOUT_SHARE:
+        return "train"
+    return "test" if draw // _HELDOUT_SHARE % _VAL_SHARE else "val"
 
 
 def rationale_fault(trace: str, answer: str) -> str | None:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from igpo_lightning.checks import ConfigError, data_source
-from igpo_lightning.data.sources.base import TableSource, check_sizes, hold_out
-from igpo_lightning.data.sources.rows import Columns
-from igpo_lightning.data.sources.tables import read_table
+from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.rows import Columns, OnBadRow, Row, gather
+from igpo_lightning.data.sources.tables import iter_table
+from igpo_lightning.types import Problem
 
 
 class Table(TableSource):
     """Problems from any table that :func:`read_table` reads: a file, a folder, a hub data set.
 
-    Without a held-out table, ``heldout_size`` problems of the training table are held out, chosen by
-    their prompts. Training rows with a held-out prompt are dropped.
+    Validation problems are drawn from the training table, and so are test problems unless there is a
+    held-out table. Training rows with a held-out prompt are dropped.
 
     Args:
         path: The table to train on.
-        heldout_path: The table to hold out; null with a ``heldout_split`` means ``path``.
+        heldout_path: The table to test on; null with a ``heldout_split`` means ``path``.
         columns: Which fields are the ``prompt``, the ``trace`` (ending in the answer) and the ``answer``;
-            a null answer is taken from the end of the trace.
+            a null answer is taken from the end of the trace, and with a null trace there are none.
         split: Split to train on.
-        heldout_split: Split to hold out; null with a ``heldout_path`` means "test" of a folder or a hub
+        heldout_split: Split to test on; null with a ``heldout_path`` means "test" of a folder or a hub
             data set.
         config: Configuration of a hub data set.
         revision: Commit, branch or tag of a hub data set.
         train_size: At most so many training problems; null takes all.
-        heldout_size: At most so many held-out problems; null takes all of the held-out table.
+        val_size: Number of validation problems.
+        test_size: Number of test problems; null takes all of the held-out table.
         name: First part of the problem ids.
         made_by: The command that makes ``path``, for the message if it isn't there.
-        seed: Names the choice of rows.
+        split_seed: Names the choice of rows.
+        on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
 
     Raises:
         ConfigError: A table can't be read, or a row is malformed (the message says which).
@@ -47,23 +51,31 @@ class Table(TableSource):
         config: str | None = None,
         revision: str | None = None,
         train_size: int | None = None,
-        heldout_size: int | None = 500,
+        val_size: int = VAL_SIZE,
+        test_size: int | None = TEST_SIZE,
         name: str = "table",
         made_by: str | None = None,
-        seed: int = 0,
+        split_seed: int = 0,
+        on_bad_row: OnBadRow = "error",
     ) -> None:
-        check_sizes(train_size, heldout_size)
+        check_sizes(train_size, val_size, test_size)
         names = _checked_columns(columns)
         data_source("data.path", path, made_by)
-        read = partial(read_table, config=config, revision=revision)
-        rows = read(path, key="data.path", split=split)
-        train = [row.problem(f"{name}/train", names) for row in rows]
-        if heldout_path is None and heldout_split is None:
-            train, heldout = hold_out(train, heldout_size, seed)
-        else:
-            rows = read(heldout_path or path, key="data.heldout_path", split=heldout_split or "test")
-            heldout = [row.problem(f"{name}/heldout", names) for row in rows]
-        super().__init__(name, train, heldout, train_size=train_size, heldout_size=heldout_size, seed=seed)
+        read = partial(iter_table, config=config, revision=revision)
+
+        def load(rows: Iterable[Row], part: str) -> tuple[list[Problem], Counter[str]]:
+            return gather(rows, lambda row: row.problem(f"{name}/{part}", names), on_bad_row)
+
+        problems, dropped = load(read(path, key="data.path", split=split), "train")
+        test = None
+        if heldout_path is not None or heldout_split is not None:
+            place, part = heldout_path or path, heldout_split or "test"
+            test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
+            dropped += more
+        super().__init__(
+            name, problems, test, val_size=val_size, test_size=test_size, train_size=train_size,
+            split_seed=split_seed, dropped=dropped,
+        )  # fmt: skip
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:
@@ -71,6 +83,8 @@ def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:
     if unknown := sorted(set(given) - {"prompt", "trace", "answer"}):
         raise ConfigError(f"data.source.columns: unknown part {unknown[0]!r}; known: prompt, trace, answer")
     for part, field in given.items():
-        if not isinstance(field, str) and not (part == "answer" and field is None):
+        if not isinstance(field, str) and (part == "prompt" or field is not None):
             raise ConfigError(f"data.source.columns.{part}={field}: expected the name of a field")
+    if given.get("trace", "") is None and given.get("answer", "") is None:
+        raise ConfigError("data.source.columns: with neither a trace nor an answer, nothing tells the answer")
     return Columns(**given)

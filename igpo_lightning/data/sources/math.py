@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from igpo_lightning.data.sources.base import TableSource, check_sizes, hold_out
-from igpo_lightning.data.sources.rows import Columns, Row, read_json_list
-from igpo_lightning.data.sources.tables import read_table
-from igpo_lightning.rewards.answers import extract
+from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.rows import NO_ANSWER, Columns, OnBadRow, Row, gather, read_json_list
+from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
 
 _PUBLISHED = Columns(prompt="problem", trace="solution", answer=None)
 _BY_FILE = Columns(prompt="input", trace="process", answer="label")
-NO_ANSWER = "no answer"
 
 
 class Math(TableSource):
-    """The training set of MATH; ``meta["subject"]`` is a problem's subject.
+    """The training set of MATH; ``meta`` has a problem's subject, and its level where the rows tell it.
 
     Two forms are known: rows of {problem, solution, type} as published, where the answer is the
     solution's last box, and files ``train_<subject>.json`` that hold a list of {input, process, label}.
-    Problems without an answer are dropped and counted.
 
     Args:
         path: A folder of ``train_<subject>.json`` files, any table in the published form, or a hub copy
@@ -31,8 +27,9 @@ class Math(TableSource):
         configs: The hub copy's configurations, one for each subject; null if it has only one.
         revision: Commit, branch or tag of the hub copy.
         train_size: At most so many training problems; null takes all.
-        heldout_size: Number of problems held out, chosen by their prompts.
-        seed: Names the choice of rows.
+        val_size, test_size: Number of problems held out, each subject and level in proportion.
+        split_seed: Names the choice of rows.
+        on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
 
     Raises:
         ConfigError: Nothing can be read there, or a row is malformed.
@@ -44,43 +41,48 @@ class Math(TableSource):
         configs: Sequence[str] | None = None,
         revision: str | None = None,
         train_size: int | None = None,
-        heldout_size: int = 500,
-        seed: int = 0,
+        val_size: int = VAL_SIZE,
+        test_size: int = TEST_SIZE,
+        split_seed: int = 0,
+        on_bad_row: OnBadRow = "drop",
     ) -> None:
-        check_sizes(train_size, heldout_size)
-        dropped: Counter[str] = Counter()
-        rows = []
-        for subject, row in _rows(path, configs, revision):
-            if (made := _problem(subject, row)) is None:
-                dropped[NO_ANSWER] += 1
-            else:
-                rows.append(made)
-        train, heldout = hold_out(rows, heldout_size, seed)
-        super().__init__("math", train, heldout, train_size=train_size, seed=seed, dropped=dropped)
+        check_sizes(train_size, val_size, test_size)
+        problems, dropped = gather(_rows(path, configs, revision), _problem, on_bad_row)
+        super().__init__(
+            "math", problems, val_size=val_size, test_size=test_size, train_size=train_size,
+            split_seed=split_seed, dropped=dropped,
+        )  # fmt: skip
 
 
-def _rows(path: str, configs: Sequence[str] | None, revision: str | None) -> Iterator[tuple[str | None, Row]]:
-    """Every row, with its subject if its place tells it."""
-    files = sorted(Path(path).expanduser().glob("train_*.json"))
+def _rows(path: str, configs: Sequence[str] | None, revision: str | None) -> Iterator[Row]:
+    """Every row, with a field ``subject`` if its place tells it."""
+    place = Path(path).expanduser()
+    files = sorted(place.glob("train_*.json"))
     for file in files:
-        subject = file.stem.removeprefix("train_").strip("_")
-        yield from ((subject, row) for row in read_json_list(file))
+        yield from _told(file.stem.removeprefix("train_").strip("_"), read_json_list(file))
     if files:
         return
-    place = Path(path).expanduser()
     parts = [c for c in configs or () if not place.exists() or (place / c).is_dir()]
     for config in parts or [None]:
-        table = read_table(path, key="data.path", config=config, revision=revision)
-        yield from ((config, row) for row in table)
+        yield from _told(config, iter_table(path, key="data.path", config=config, revision=revision))
 
 
-def _problem(subject: str | None, row: Row) -> Problem | None:
-    """The row as a problem; None if it has no answer."""
+def _told(subject: str | None, rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        yield row if subject is None else replace(row, fields={**row.fields, "subject": subject})
+
+
+def _problem(row: Row) -> Problem:
+    """The row as a problem.
+
+    Raises:
+        BadRow: A part is missing, or the solution states no answer.
+    """
     columns = _BY_FILE if _BY_FILE.prompt in row.fields else _PUBLISHED
-    if columns.answer is not None and row.fields.get(columns.answer) == "":
-        return None
-    if columns.answer is None and extract(row.text(columns.trace)) is None:
-        return None
-    subject = subject or str(row.fields.get("type", "all")).lower().replace("&", "and").replace(" ", "_")
+    if columns.answer is not None and row.fields.get(columns.answer) in ("", None):
+        raise row.bad(NO_ANSWER, f"field {columns.answer!r} is empty")
+    subject = row.fields.get("subject") or row.fields.get("type") or "all"
+    subject = str(subject).lower().replace("&", "and").replace(" ", "_")
     made = row.problem(f"math/{subject}", columns)
-    return replace(made, meta={"subject": subject})
+    level = str(row.fields.get("level") or "").removeprefix("Level").strip()
+    return replace(made, meta={"subject": subject, **({"level": level} if level else {})})

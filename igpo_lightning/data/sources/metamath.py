@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TableSource, check_sizes, hold_out
-from igpo_lightning.data.sources.rows import Row
-from igpo_lightning.data.sources.tables import read_table
+from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.rows import NO_ANSWER, OnBadRow, Row, gather, is_utf8
+from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
 
 TYPES = ("GSM_AnsAug", "MATH_AnsAug")
@@ -22,16 +22,18 @@ class MetaMath(TableSource):
     """MetaMathQA: fields ``query``, ``response``, ``type`` and ``original_question``.
 
     A response ends in "The answer is: X", which is both the end of the trace and the answer. Rows of
-    other types, rows without an answer, and further answers to the same query are dropped and counted.
-    What is held out is chosen by the original question, so that no variant of it is trained on.
+    other types, and further answers to the same query, are dropped and counted: one row per query is what
+    arXiv 2509.10396 trains on. What is held out is chosen by the original question, so that no variant of
+    it is trained on; a row that names none is a question of its own.
 
     Args:
         path: The hub's ``meta-math/MetaMathQA``, or a copy of it.
         types: Kinds of augmentation to keep; null keeps all.
         revision: Commit, branch or tag of the hub's data set.
         train_size: At most so many training problems; null takes all.
-        heldout_size: Number of original questions held out.
-        seed: Names the choice of rows.
+        val_size, test_size: Number of original questions held out, each type in proportion.
+        split_seed: Names the choice of rows.
+        on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
 
     Raises:
         ConfigError: The table can't be read, a row is malformed, or no row is of these types.
@@ -43,40 +45,57 @@ class MetaMath(TableSource):
         types: Sequence[str] | None = TYPES,
         revision: str | None = None,
         train_size: int | None = None,
-        heldout_size: int = 500,
-        seed: int = 0,
+        val_size: int = VAL_SIZE,
+        test_size: int = TEST_SIZE,
+        split_seed: int = 0,
+        on_bad_row: OnBadRow = "drop",
     ) -> None:
-        check_sizes(train_size, heldout_size)
-        dropped: Counter[str] = Counter()
+        check_sizes(train_size, val_size, test_size)
+        seen: Counter[str] = Counter()
+        rows = _of_types(iter_table(path, key="data.path", revision=revision), types, seen)
+        answers, dropped = gather(rows, _problem, on_bad_row)
+        if types is not None and (others := sum(seen[kind] for kind in seen if kind not in types)):
+            dropped["another type"] = others
         found: dict[str, Problem] = {}
-        seen: set[str] = set()
-        for row in read_table(path, key="data.path", revision=revision):
-            kind = row.text("type")
-            seen.add(kind)
-            if types is not None and kind not in types:
-                dropped["another type"] += 1
-            elif (made := _problem(row)) is None:
-                dropped["no answer"] += 1
-            elif made.prompt in found:
-                dropped["repeated question"] += 1
-            else:
-                found[made.prompt] = made
+        for made in answers:
+            found.setdefault(made.prompt, made)
+        if repeated := len(answers) - len(found):
+            dropped["repeated question"] = repeated
         if not found:
             raise ConfigError(
                 f"data.source.types={list(types or ())}: no row is left; the types are {sorted(seen)}"
             )
-        train, heldout = hold_out(list(found.values()), heldout_size, seed, by=_original)
-        super().__init__("metamath", train, heldout, train_size=train_size, seed=seed, dropped=dropped)
+        super().__init__(
+            "metamath", list(found.values()), val_size=val_size, test_size=test_size, train_size=train_size,
+            split_seed=split_seed, by=_original, dropped=dropped,
+        )  # fmt: skip
 
 
-def _problem(row: Row) -> Problem | None:
-    """The row as a problem; None if its response says no answer."""
-    trace = row.text("response").strip()
+def _of_types(rows: Iterable[Row], types: Sequence[str] | None, seen: Counter[str]) -> Iterator[Row]:
+    """The rows of these types, and those that name none; ``seen`` counts all types."""
+    for row in rows:
+        kind = row.fields.get("type")
+        if isinstance(kind, str):
+            seen[kind] += 1
+        if types is None or not isinstance(kind, str) or kind in types:
+            yield row
+
+
+def _problem(row: Row) -> Problem:
+    """The row as a problem.
+
+    Raises:
+        BadRow: A part is missing, or its response says no answer.
+    """
+    kind, trace = row.text("type"), row.text("response").strip()
     _, mark, answer = trace.rpartition(_MARK)
     if not mark or not answer.strip():
-        return None
-    meta = {"type": row.text("type"), _ORIGINAL: row.text(_ORIGINAL)}
-    return Problem(f"metamath/{row.index}", row.text("query").strip(), trace, answer.strip(), meta)
+        raise row.bad(NO_ANSWER, f"field 'response' must end in '{_MARK} X'")
+    query = row.text("query").strip()
+    original = row.fields.get(_ORIGINAL)
+    known = is_utf8(original) and original.strip()
+    meta = {"type": kind, _ORIGINAL: original if known else query}
+    return Problem(f"metamath/{row.index}", query, trace, row.short_answer(answer), meta)
 
 
 def _original(problem: Problem) -> str:

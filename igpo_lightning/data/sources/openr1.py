@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TableSource, check_sizes, hold_out
-from igpo_lightning.data.sources.rows import Row
+from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.rows import NO_ANSWER, UNCHECKABLE, OnBadRow, Row, gather, is_utf8
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
 
 TRACES = ("generation", "solution")
-_NO_ANSWERS = {"", "proof", "notfound"}  # what NuminaMath writes where there is nothing to check
 _VERDICTS = ("correctness_math_verify", "correctness_llama")
 _META = ("problem_type", "question_type", "source", "uuid")
 _COLUMNS = ("problem", "answer", "solution", "generations", "is_reasoning_complete", *_VERDICTS, *_META)
@@ -35,8 +33,9 @@ class OpenR1(TableSource):
         config: "default" (94k problems), "extended" (131k).
         revision: Commit, branch or tag of the hub's data set.
         train_size: At most so many training problems; null takes all.
-        heldout_size: Number of problems held out, chosen by their prompts.
-        seed: Names the choice of rows.
+        val_size, test_size: Number of problems held out.
+        split_seed: Names the choice of rows.
+        on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
 
     Raises:
         ConfigError: The table can't be read, or a row is malformed.
@@ -49,50 +48,60 @@ class OpenR1(TableSource):
         config: str | None = "default",
         revision: str | None = None,
         train_size: int | None = None,
-        heldout_size: int = 500,
-        seed: int = 0,
+        val_size: int = VAL_SIZE,
+        test_size: int = TEST_SIZE,
+        split_seed: int = 0,
+        on_bad_row: OnBadRow = "drop",
     ) -> None:
-        check_sizes(train_size, heldout_size)
+        check_sizes(train_size, val_size, test_size)
         if trace not in TRACES:
             raise ConfigError(f"data.source.trace={trace}: expected {' or '.join(TRACES)}")
-        dropped: Counter[str] = Counter()
+        rows = iter_table(path, key="data.path", config=config, revision=revision, columns=_COLUMNS)
+        answers, dropped = gather(rows, lambda row: _problem(row, trace), on_bad_row)
         found: dict[str, Problem] = {}
-        for row in iter_table(path, key="data.path", config=config, revision=revision, columns=_COLUMNS):
-            made = _problem(row, trace)
-            if isinstance(made, str):
-                dropped[made] += 1
-            elif made.prompt in found:
-                dropped["repeated question"] += 1
-            else:
-                found[made.prompt] = made
-        if not found:
-            raise ConfigError(f"data.path={path}: no row is left; dropped {dict(dropped)}")
-        train, heldout = hold_out(list(found.values()), heldout_size, seed)
-        super().__init__("openr1", train, heldout, train_size=train_size, seed=seed, dropped=dropped)
+        for made in answers:
+            found.setdefault(made.prompt, made)
+        if repeated := len(answers) - len(found):
+            dropped["repeated question"] = repeated
+        super().__init__(
+            "openr1", list(found.values()), val_size=val_size, test_size=test_size, train_size=train_size,
+            split_seed=split_seed, dropped=dropped,
+        )  # fmt: skip
 
 
-def _problem(row: Row, kind: str) -> Problem | str:
-    """The row as a problem, or why it is none."""
+def _problem(row: Row, kind: str) -> Problem:
+    """The row as a problem.
+
+    Raises:
+        BadRow: It has no answer that can be checked, or no trace of this kind.
+    """
     answer = row.fields.get("answer")
-    if answer is None or str(answer).strip().lower() in _NO_ANSWERS:
-        return "no answer"
-    trace = _generation(row) if kind == "generation" else row.fields.get("solution")
-    if not trace or not trace.strip():
-        return f"no {'correct generation' if kind == 'generation' else 'solution'}"
+    if answer is None or str(answer).strip().lower() in {"", *UNCHECKABLE}:
+        raise row.bad(NO_ANSWER, f"its answer is {answer!r}")
+    trace = _generation(row) if kind == "generation" else row.optional_text("solution").strip()
+    if not trace:
+        what = "correct generation" if kind == "generation" else "solution"
+        raise row.bad(f"no {what}", f"it has no {what}")
     meta = {name: row.fields[name] for name in _META if row.fields.get(name) is not None}
     return Problem(
-        f"openr1/{row.index}", row.text("problem").strip(), trace.strip(), row.text("answer").strip(), meta
+        f"openr1/{row.index}",
+        row.text("problem").strip(),
+        trace,
+        row.short_answer(row.text("answer", numbers=True)),
+        meta,
     )
 
 
-def _generation(row: Row) -> str | None:
-    """The first complete generation that a check calls correct, thoughts first, then the solution."""
+def _generation(row: Row) -> str:
+    """The first complete generation that a check calls correct, thoughts first, then the solution; or
+    none."""
     texts, complete = _list(row, "generations"), _list(row, "is_reasoning_complete")
     verdicts = [_list(row, name) for name in _VERDICTS]
     for i, text in enumerate(texts):
-        if _true(complete, i) and any(_true(verdict, i) for verdict in verdicts):
-            return _THINK.sub("\n\n", str(text))
-    return None
+        right = _true(complete, i) and any(_true(verdict, i) for verdict in verdicts)
+        if right and is_utf8(text):
+            return _THINK.sub("\n\n", text).strip()
+    return ""
 
 
 def _list(row: Row, name: str) -> Sequence[Any]:
@@ -101,7 +110,7 @@ def _list(row: Row, name: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise ConfigError(f"{row.where}: field {name!r} must be a list, got {type(value).__name__}")
+        raise row.bad(f"{name} of another type", f"field {name!r} must be a list, got {type(value).__name__}")
     return value
 
 

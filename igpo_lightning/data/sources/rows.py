@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewards.answers import extract
+from igpo_lightning.checks import ConfigError, choice
+from igpo_lightning.rewards.answers import MAX_ANSWER_CHARS, extract
 from igpo_lightning.types import Problem
+
+OnBadRow = Literal["error", "drop"]
+
+NO_ANSWER = "no answer"
+UNCHECKABLE = {"proof", "notfound", "not found", "n/a", "nan"}
+"""What public tables write, in whatever case, where there is no answer to check (NuminaMath and its kin)."""
+
+_MAX_DIGITS = 4000  # Python itself refuses whole numbers of more than 4,300
+
+
+class BadRow(ConfigError):
+    """A row that can't be used; ``reason`` says why in a few words that many rows may share."""
+
+    def __init__(self, where: str, reason: str, message: str) -> None:
+        super().__init__(f"{where}: {message}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the fields that hold a problem's parts; a null ``answer`` is what the trace says last."""
+    """Names of the fields that hold a problem's parts.
+
+    A null ``answer`` is what the trace says last; with a null ``trace`` there are none, and rows without
+    this field have none either.
+    """
 
     prompt: str = "prompt"
-    trace: str = "trace"
+    trace: str | None = "trace"
     answer: str | None = "answer"
 
 
@@ -34,47 +57,134 @@ class Row:
         """The field ``column`` as a non-empty string; ``numbers`` may be written as such.
 
         Raises:
-            ConfigError: It is missing, empty or of another type.
+            BadRow: It is missing, empty, of another type, or no text that can be written in UTF-8.
         """
         if column not in self.fields:
             known = ", ".join(map(repr, self.fields)) or "none"
-            raise ConfigError(f"{self.where}: no field {column!r}; the fields are {known}")
+            raise self.bad(f"no {column}", f"no field {column!r}; the fields are {known}")
         value = self.fields[column]
-        if numbers and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return str(value)
+        if numbers and (number := self._number(column, value)) is not None:
+            return number
         if not isinstance(value, str):
             wanted = "a text or a number" if numbers else "a text"
-            raise ConfigError(f"{self.where}: field {column!r} must be {wanted}, got {type(value).__name__}")
+            reason = f"no {column}" if value is None else f"{column} of another type"
+            raise self.bad(reason, f"field {column!r} must be {wanted}, got {type(value).__name__}")
         if not value.strip():
-            raise ConfigError(f"{self.where}: field {column!r} is empty")
+            raise self.bad(f"no {column}", f"field {column!r} is empty")
+        if not is_utf8(value):
+            message = f"field {column!r} holds half of a surrogate pair, which is no character"
+            raise self.bad(f"{column} is no text", message)
         return value
+
+    def optional_text(self, column: str | None) -> str:
+        """The field ``column`` as a string, empty if it is missing, null or blank."""
+        value = None if column is None else self.fields.get(column)
+        return "" if value is None or value == "" else self.text(column)
+
+    def bad(self, reason: str, message: str) -> BadRow:
+        """An error about this row."""
+        return BadRow(self.where, reason, message)
 
     def problem(self, prefix: str, columns: Columns) -> Problem:
         """This row as a problem with id ``prefix/index``; other fields of plain values go to ``meta``.
 
         Raises:
-            ConfigError: A part is missing, or the answer is to come from a trace that states none.
+            BadRow: A part is missing, or the answer is to come from a trace that states none.
         """
         used = (columns.prompt, columns.trace, columns.answer)
         meta = {k: v for k, v in self.fields.items() if k not in used and isinstance(v, (str, int, float))}
-        trace = self.text(columns.trace).strip()
-        return Problem(
-            id=f"{prefix}/{self.index}",
-            prompt=self.text(columns.prompt).strip(),
-            trace=trace,
-            answer=self._answer(trace, columns).strip(),
-            meta=meta,
-        )
+        prompt, trace = self.text(columns.prompt).strip(), self.optional_text(columns.trace).strip()
+        answer = self.answer(trace, columns)
+        return Problem(id=f"{prefix}/{self.index}", prompt=prompt, trace=trace, answer=answer, meta=meta)
 
-    def _answer(self, trace: str, columns: Columns) -> str:
+    def answer(self, trace: str, columns: Columns) -> str:
+        """The gold answer: a field's, or what the trace says last."""
         if columns.answer is not None:
-            return self.text(columns.answer, numbers=True)
+            return self.short_answer(self.text(columns.answer, numbers=True))
         if (stated := extract(trace)) is None:
-            raise ConfigError(
-                f"{self.where}: field {columns.trace!r} states no final answer (such as \\boxed{{72}}), and "
-                "no other field is named as the answer"
+            raise self.bad(
+                NO_ANSWER,
+                f"field {columns.trace!r} states no final answer (such as \\boxed{{72}}), and no other field "
+                "is named as the answer",
             )
-        return stated
+        return self.short_answer(stated)
+
+    def short_answer(self, text: str) -> str:
+        """``text`` without surrounding white space, if it can be judged.
+
+        Raises:
+            BadRow: It is longer than any answer that a completion is read for.
+        """
+        answer = text.strip()
+        if len(answer) > MAX_ANSWER_CHARS:
+            message = f"the answer has {len(answer):,} characters; at most {MAX_ANSWER_CHARS} can be judged"
+            raise self.bad("answer too long", message)
+        return answer
+
+    def _number(self, column: str, value: Any) -> str | None:
+        """A number as text ("142" for 142.0); None if ``value`` is none."""
+        if isinstance(value, _Digits):
+            message = f"field {column!r} is a number of {len(value.text):,} digits"
+            raise self.bad("answer too long", message)
+        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+            return None
+        if not math.isfinite(value):
+            raise self.bad(f"{column} is no number", f"field {column!r} is {value}, not a number")
+        if isinstance(value, Decimal):
+            text = format(value, "f")
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def is_utf8(value: Any) -> bool:
+    """True of a string that can be written in UTF-8."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def gather(
+    rows: Iterable[Row],
+    make: Callable[[Row], Problem],
+    on_bad_row: OnBadRow,
+    errors: list[BadRow] | None = None,
+) -> tuple[list[Problem], Counter[str]]:
+    """(problems, counts of rows left out by reason).
+
+    Args:
+        make: A row as a problem; raises :class:`BadRow` if it is none.
+        on_bad_row: "drop" counts such rows, "error" raises at the first.
+        errors: Gets what was wrong with each row that is left out.
+
+    Raises:
+        BadRow: See ``on_bad_row``; or no row is left.
+    """
+    choice("data.on_bad_row", on_bad_row, "error", "drop")
+    problems: list[Problem] = []
+    dropped: Counter[str] = Counter()
+    errors = [] if errors is None else errors
+    for row in rows:
+        try:
+            made = make(row)
+            if on_bad_row == "drop" and made.answer.lower() in UNCHECKABLE:
+                raise row.bad(NO_ANSWER, f"its answer is {made.answer!r}")
+            problems.append(made)
+        except BadRow as error:
+            if on_bad_row == "error":
+                raise
+            errors.append(error)
+            dropped[error.reason] += 1
+    if not problems and errors:
+        raise ConfigError(f"{errors[0]}; no row is left: dropped {dict(dropped)}")
+    return problems, dropped
+
+
+@dataclass(frozen=True)
+class _Digits:
+    """A whole number that is too long to be one."""
+
+    text: str
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:
@@ -116,7 +226,7 @@ def _read_text(path: Path) -> str:
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         at = f"{where}:{error.lineno}" if "\n" in text else where
         raise ConfigError(f"{at}: malformed JSON, {error.msg} at column {error.colno}") from None
@@ -128,3 +238,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def _whole(digits: str) -> int | _Digits:
+    return int(digits) if len(digits) <= _MAX_DIGITS else _Digits(digits)

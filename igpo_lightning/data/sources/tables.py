@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from igpo_lightning.checks import TABLES, ConfigError, data_source
 from igpo_lightning.data.sources.rows import Row, read_json_list, read_jsonl
 
 _SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev)(?![a-z])", re.I)
 _BATCH_ROWS = 1024
+_PATIENCE = 3  # seconds
 
 
 def read_table(
@@ -153,7 +159,8 @@ def _load_hub(path: str, key: str, split: str, config: str | None, revision: str
     import datasets
 
     try:
-        return datasets.load_dataset(path, config, split=split, revision=revision)
+        with nullcontext() if hub_answers() else _offline():
+            return datasets.load_dataset(path, config, split=split, revision=revision)
     except ConnectionError as error:
         raise ConfigError(
             f"{key}={path}: no such file or folder here, and the hub can't be reached "
@@ -166,6 +173,38 @@ def _load_hub(path: str, key: str, split: str, config: str | None, revision: str
         raise ConfigError(
             f"{key}={path}: no such file or folder here, and the hub's can't be loaded ({asked}): {reason}"
         ) from None
+
+
+@lru_cache(maxsize=1)
+def hub_answers() -> bool:
+    """Whether the hub can be reached; without this look, a table that isn't cached costs 23 s of retries."""
+    from huggingface_hub import constants
+
+    place = urlsplit(constants.ENDPOINT)
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies().get(place.scheme):
+        return True  # a proxy may reach what we don't
+    try:
+        port = place.port or (443 if place.scheme == "https" else 80)
+        socket.create_connection((place.hostname, port), timeout=_PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Within, the hub's libraries read their cache only."""
+    import datasets
+    from huggingface_hub import constants
+
+    kept = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = kept
 
 
 def _one_line(error: Exception) -> str:

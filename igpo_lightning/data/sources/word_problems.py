@@ -21,6 +21,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Literal
 
@@ -91,16 +92,17 @@ class Step:
 class WordProblems(Source):
     """Multi-step arithmetic word problems.
 
-    Train and held-out are disjoint by construction: which one a problem belongs to is a hash of its
-    content (numbers and verbs, not names), the same for every seed and setting. So the held-out set
-    of one ``WordProblems`` is also disjoint from the training set of any other.
+    Training, validation and test problems are disjoint by construction: which one a problem is, is a hash
+    of its content (numbers and verbs, not names), the same for every seed and setting. So what one
+    ``WordProblems`` holds out is also disjoint from the training set of any other. What is held out depends
+    on ``split_seed``, and only the training problems on ``seed``.
 
     ``agreement`` and ``explicit`` shape the training set only. Held-out problems always use the true
     meaning of the verbs and no explicit operator words.
 
     Args:
         train_size: Number of training problems. They are made when asked for.
-        heldout_size: Number of held-out problems.
+        val_size, test_size: Number of held-out problems.
         steps: (fewest, most) actions in a story, drawn uniformly for each problem.
         people: Number of persons; actions are dealt to them evenly, and what they have is added up.
         max_number: Largest number that may occur anywhere.
@@ -108,18 +110,21 @@ class WordProblems(Source):
         agreement: Probability that a verb gets its true operator; else one of the others.
         explicit: Share of problems that say "plus", "minus", "times", with just that meaning.
         level: Label in the problem ids; by default the steps, such as "2" or "2-4".
-        seed: Names the draw of all problems.
+        seed: Names the draw of training problems.
+        split_seed: Names the draw of held-out problems.
 
     Raises:
         ConfigError: A value is out of range, or no story of that many steps fits below max_number.
     """
 
     name = "word_problems"
+    disjoint = True
 
     def __init__(
         self,
         train_size: int = 20_000,
-        heldout_size: int = 1_000,
+        val_size: int = 256,
+        test_size: int = 1_000,
         steps: Sequence[int] = (2, 2),
         people: int = 2,
         max_number: int = 63,
@@ -128,16 +133,19 @@ class WordProblems(Source):
         explicit: float = 0.0,
         level: str | None = None,
         seed: int = 0,
+        split_seed: int = 0,
     ) -> None:
         self.steps = _checked_steps(steps)
         self.people, self.max_number, self.trace = people, max_number, trace
-        self.agreement, self.explicit, self.seed = agreement, explicit, seed
-        self._check(train_size, heldout_size)
+        self.agreement, self.explicit = agreement, explicit
+        self.seed, self.split_seed = seed, split_seed
+        self._check(train_size, val_size, test_size)
         low, high = self.steps
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
         self._train = LazyProblems(train_size, self._make_train)
-        self._heldout = LazyProblems(heldout_size, self._make_heldout)
+        self._val = LazyProblems(val_size, partial(self._make_heldout, "val"))
+        self._test = LazyProblems(test_size, partial(self._make_heldout, "test"))
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
 
     @property
@@ -145,8 +153,12 @@ class WordProblems(Source):
         return self._train
 
     @property
-    def heldout(self) -> Sequence[Problem]:
-        return self._heldout
+    def val(self) -> Sequence[Problem]:
+        return self._val
+
+    @property
+    def test(self) -> Sequence[Problem]:
+        return self._test
 
     def vocabulary(self) -> list[str]:
         """Every word any setting of this class can produce (for numbers: up to max_number)."""
@@ -154,8 +166,8 @@ class WordProblems(Source):
         words |= {word for op in OPERATORS for word in (op.symbol, op.says)}
         return sorted(words) + [str(n) for n in range(self.max_number + 1)]
 
-    def _check(self, train_size: int, heldout_size: int) -> None:
-        check_sizes(train_size, heldout_size, all_allowed=False)
+    def _check(self, train_size: int, val_size: int, test_size: int) -> None:
+        check_sizes(train_size, val_size, test_size, all_allowed=False)
         if positive_int("data.source.people", self.people) > len(NAMES):
             raise ConfigError(f"data.source.people={self.people}: at most {len(NAMES)} persons have a name")
         positive_int("data.source.max_number", self.max_number)
@@ -168,14 +180,14 @@ class WordProblems(Source):
         rng = python_rng(self.seed, self.name, "train", self.level, index)
         return self._make(rng, "train", index, self.agreement, rng.random() < self.explicit)
 
-    def _make_heldout(self, index: int) -> Problem:
-        rng = python_rng(self.seed, self.name, "heldout", self.level, index)
-        return self._make(rng, "heldout", index, agreement=1.0, explicit=False)
+    def _make_heldout(self, part: str, index: int) -> Problem:
+        rng = python_rng(self.split_seed, self.name, part, self.level, index)
+        return self._make(rng, part, index, agreement=1.0, explicit=False)
 
     def _make(self, rng: Random, part: str, index: int, agreement: float, explicit: bool) -> Problem:
         count = rng.randint(*self.steps)
         story = self._draw_story(rng, count, explicit)
-        while _is_heldout(story) != (part == "heldout"):
+        while _part(story) != part:
             story = self._draw_story(rng, count, explicit)
         verbs = [verb for person in story for verb, _ in person.actions]
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
@@ -223,9 +235,13 @@ def _highest(start: int, operands: Sequence[int]) -> int:
     return start
 
 
-def _is_heldout(story: Sequence[Person]) -> bool:
+def _part(story: Sequence[Person]) -> str:
+    """ "train", "val" or "test": of ten stories nine, and one that is either."""
     content = " ".join(str((person.start, person.actions)) for person in story)
-    return derive("word_problems", "split", content) % _HELDOUT_SHARE == 0
+    draw = derive("word_problems", "split", content)
+    if draw % _HELDOUT_SHARE:
+        return "train"
+    return "test" if draw // _HELDOUT_SHARE % 2 else "val"
 
 
 def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:

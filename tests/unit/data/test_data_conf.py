@@ -11,7 +11,11 @@ from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.sources import Gsm8k, Math, MetaMath, OpenR1, Table, WordProblems
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-SHARED = {"name", "source", "sft_source", "tokenizer", "on_long", "on_missing_answer", "cache_dir"}
+SHARED = {
+    *("name", "source", "sft_source", "tokenizer", "cache_dir", "split_seed", "val_size", "test_size"),
+    *("on_bad_row", "on_long", "on_mask_token", "on_missing_answer", "on_other_split"),
+    *("decontaminate", "benchmarks_dir"),
+}
 
 
 def data_config(*overrides):
@@ -39,11 +43,16 @@ def files(tmp_path):
 
 
 CASES = {
-    "gsm8k": (Gsm8k, ["data.path={0}"], 9, 1),
-    "math": (Math, ["data.path={0}", "data.source.heldout_size=3"], 6, 3),
+    "gsm8k": (Gsm8k, ["data.path={0}", "data.val_size=2"], 7, 3),
+    "math": (Math, ["data.path={0}", "data.val_size=1", "data.test_size=2"], 6, 3),
     "jsonl": (
         Table,
-        ["data.train_path={0}/train.jsonl", "data.source.heldout_size=2", "data.source.columns.prompt=q"],
+        [
+            "data.train_path={0}/train.jsonl",
+            "data.val_size=1",
+            "data.test_size=1",
+            "data.source.columns.prompt=q",
+        ],
         7,
         2,
     ),
@@ -52,14 +61,15 @@ CASES = {
         [
             "data.path={0}/train.jsonl",
             "data.columns={{prompt: q, trace: trace}}",
-            "data.source.heldout_size=2",
+            "data.val_size=1",
+            "data.test_size=1",
         ],
         7,
         2,
     ),
-    "openr1_concise": (Table, ["data.path={0}/concise.jsonl", "data.source.heldout_size=2"], 7, 2),
-    "metamath": (MetaMath, ["data.path={0}/MetaMathQA.json", "data.source.heldout_size=2"], 7, 2),
-    "openr1": (OpenR1, ["data.path={0}/openr1.json", "data.source.heldout_size=2"], 7, 2),
+    "openr1_concise": (Table, ["data.path={0}/concise.jsonl", "data.val_size=1", "data.test_size=1"], 7, 2),
+    "metamath": (MetaMath, ["data.path={0}/MetaMathQA.json", "data.val_size=1", "data.test_size=1"], 7, 2),
+    "openr1": (OpenR1, ["data.path={0}/openr1.json", "data.val_size=1", "data.test_size=1"], 7, 2),
 }
 
 
@@ -71,7 +81,8 @@ def test_file_sources_are_built_and_reused_for_fine_tuning(name, files):
     assert cfg.sampler.length == 256, "traces of this kind need the long canvas"
     for key in ("source", "sft_source"):
         source = instantiate(cfg.data[key])
-        assert isinstance(source, kind) and (len(source.train), len(source.heldout)) == (train, heldout)
+        assert isinstance(source, kind) and len(source.train) == train
+        assert len(source.val) + len(source.test) == heldout
 
 
 def test_the_canvas_of_a_data_set_can_still_be_chosen(files):
@@ -82,9 +93,9 @@ def test_word_problems_fit_their_canvas_and_differ_only_in_agreement():
     cfg = data_config("data=word_problems", "data.source.trace=verbose", "data.source.steps=[1,3]", "seed=5")
     source, sft_source = instantiate(cfg.data.source), instantiate(cfg.data.sft_source)
     assert isinstance(source, WordProblems) and isinstance(sft_source, WordProblems)
-    for same in ("steps", "people", "max_number", "trace", "seed"):
+    for same in ("steps", "people", "max_number", "trace", "seed", "split_seed"):
         assert getattr(source, same) == getattr(sft_source, same)
-    assert (source.trace, source.steps, source.seed) == ("verbose", (1, 3), 5)
+    assert (source.trace, source.steps, source.seed, source.split_seed) == ("verbose", (1, 3), 5, 0)
     assert (source.agreement, source.explicit) == (1.0, 0.0)
     assert sft_source.agreement < 0.7 and sft_source.explicit > 0
     default = data_config("data=word_problems")

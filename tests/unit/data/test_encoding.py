@@ -1,7 +1,7 @@
 import pytest
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.encoding import LONG_PROMPT, LONG_TRACE, NO_ANSWER, Encoder
+from igpo_lightning.data.encoding import CUT, LONG_PROMPT, LONG_TRACE, NO_ANSWER, NO_TRACE, Encoder
 from igpo_lightning.data.prompts import PromptFormat
 from igpo_lightning.data.tokenizers import MASK, SEP, word_level
 from igpo_lightning.data.traces import AnswerNotFound
@@ -79,6 +79,36 @@ def test_bad_rows_are_dropped_and_counted_or_raise(tokenizer):
     assert Encoder(tokenizer).encode_all([]).prompts == ()
 
 
+def test_a_long_trace_is_cut_where_it_is_a_source_of_hints(tokenizer):
+    rows = [problem(), problem(trace="1 + 1 + 1 = 3 #### 3")]
+    report = Encoder(tokenizer, max_response=8, on_long="cut").encode_all(rows)
+    assert report.dropped == {} and report.changed == {CUT: 1}
+    assert [len(p.response) for p in report.prompts] == [7, 8]
+    assert report.prompts[1].hint == (ONE, PLUS, ONE, PLUS, ONE, EQUALS, MASK_ID), "the answer stays hidden"
+    short = Encoder(tokenizer, max_response=4, on_long="cut").encode_all(rows)
+    assert [p.hint for p in short.prompts] == [(ONE, PLUS, TWO, EQUALS), (ONE, PLUS, ONE, PLUS)]
+
+
+def test_a_long_target_is_not_cut_but_left_out(tokenizer):
+    rows = [problem(), problem(trace="1 + 1 + 1 = 3 #### 3")]
+    report = Encoder(tokenizer, max_response=8, on_long="cut", hints=False, targets=True).encode_all(rows)
+    assert len(report.prompts) == 1 and report.dropped == {LONG_TRACE: 1}
+    assert Encoder(tokenizer, max_prompt=3, on_long="cut").encode_all(rows).dropped == {LONG_PROMPT: 2}
+
+
+def test_a_problem_without_a_trace_has_no_hints_and_is_no_target(tokenizer):
+    rows = [problem(), problem(trace="")]
+    report = Encoder(tokenizer).encode_all(rows)
+    assert [p.hint for p in report.prompts][1] == () and report.changed == {NO_TRACE: 1}
+    options = dict(hints=False, targets=True)
+    dropping = Encoder(tokenizer, on_missing_answer="drop", **options).encode_all(rows)
+    assert len(dropping.prompts) == 1 and dropping.dropped == {NO_TRACE: 1}
+    with pytest.raises(
+        ConfigError, match="problem t/train/0: it has no trace, and fine-tuning learns nothing"
+    ):
+        Encoder(tokenizer, **options).encode_all(rows)
+
+
 def test_without_hints_no_answer_is_needed(tokenizer):
     encoded = Encoder(tokenizer, hints=False).encode(problem(trace="1 + 2", answer="5"))
     assert encoded.hint == () and encoded.response == (ONE, PLUS, TWO)
@@ -91,7 +121,7 @@ def test_the_mask_token_is_not_for_data(tokenizer, part):
 
 
 def test_tokenizers_that_will_not_do(tokenizer):
-    with pytest.raises(ConfigError, match=r"data.on_long=skip: expected error or drop"):
+    with pytest.raises(ConfigError, match=r"data.on_long=skip: expected one of cut, drop, error"):
         Encoder(tokenizer, on_long="skip")
     bare = word_level(["1"])
     bare._tokenizer = type(bare._tokenizer).from_str(bare._tokenizer.to_str().replace(SEP, "<|other|>"))

@@ -8,6 +8,7 @@ import pytest
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources import Gsm8k, Math, MetaMath, OpenR1
+from igpo_lightning.data.sources.base import HELD_OUT
 from igpo_lightning.data.traces import answer_spans
 from igpo_lightning.types import Problem
 
@@ -37,7 +38,7 @@ def test_metamath_keeps_the_first_good_answer_to_a_query(tmp_path):
         meta("c", type="GSM_Rephrased"),
         meta("d"),
     ]
-    source = MetaMath(write(tmp_path / "MetaMathQA-395K.json", rows), heldout_size=0)
+    source = MetaMath(write(tmp_path / "MetaMathQA-395K.json", rows), val_size=0, test_size=0)
     assert source.dropped == {"no answer": 2, "repeated question": 1, "another type": 1}
     first, last = source.train
     assert first == Problem(
@@ -50,20 +51,20 @@ def test_metamath_keeps_the_first_good_answer_to_a_query(tmp_path):
     assert (last.id, last.answer) == ("metamath/5", "42")
     for problem in source.train:
         assert answer_spans(problem.trace, problem.answer).spans
-    assert len(MetaMath(str(tmp_path), types=None, heldout_size=0).train) == 3
+    assert len(MetaMath(str(tmp_path), types=None, val_size=0, test_size=0).train) == 3
 
 
 def test_metamath_holds_out_original_questions_with_all_their_variants(tmp_path):
     rows = [meta(f"{i}, variant {v}", original=f"{i}", type="GSM_Rephrased") for i in range(20) for v in "ab"]
-    source = MetaMath(write(tmp_path / "m.json", rows), types=["GSM_Rephrased"], heldout_size=5)
-    train, heldout = ({p.meta["original_question"] for p in part} for part in (source.train, source.heldout))
-    assert len(heldout) == 5 and len(source.heldout) == 10 and not train & heldout
+    source = MetaMath(write(tmp_path / "m.json", rows), types=["GSM_Rephrased"], val_size=0, test_size=5)
+    train, heldout = ({p.meta["original_question"] for p in part} for part in (source.train, source.test))
+    assert len(heldout) == 5 and len(source.test) == 5 and not train & heldout
 
 
 def test_metamath_bad_input(tmp_path):
     path = write(tmp_path / "m.json", [meta("a"), {"query": "b", "type": "GSM_AnsAug"}])
     with pytest.raises(ConfigError, match=r"m.json: item 2: no field 'response'"):
-        MetaMath(path)
+        MetaMath(path, on_bad_row="error")
     with pytest.raises(
         ConfigError, match=r"types=\['AnsAug'\]: no row is left; the types are \['GSM_AnsAug'\]"
     ):
@@ -86,7 +87,7 @@ ROW = {
 def open_r1(tmp_path, *changes, **options):
     path = write(tmp_path / "data" / "train-00000-of-00001.parquet", [{**ROW, **c} for c in changes])
     assert path
-    return OpenR1(str(tmp_path), heldout_size=0, **options)
+    return OpenR1(str(tmp_path), val_size=0, test_size=0, **options)
 
 
 def test_openr1_takes_the_first_generation_that_is_complete_and_correct(tmp_path):
@@ -130,7 +131,7 @@ def test_openr1_bad_input(tmp_path):
         open_r1(tmp_path, {}, trace="cot")
     with pytest.raises(ConfigError, match=r"row 1: field 'generations' must be a list, got str"):
         open_r1(tmp_path, {"generations": "one"})
-    with pytest.raises(ConfigError, match=r"no row is left; dropped \{'no answer': 1\}"):
+    with pytest.raises(ConfigError, match=r"no row is left: dropped \{'no answer': 1\}"):
         open_r1(tmp_path, {"answer": "proof"})
 
 
@@ -144,9 +145,9 @@ def test_gsm8k_as_a_snapshot_of_the_hub(tmp_path):
     write(tmp_path / "main" / "train-00000-of-00001.parquet", rows[:4])
     write(tmp_path / "main" / "test-00000-of-00001.parquet", rows[3:])
     write(tmp_path / "socratic" / "train-00000-of-00001.parquet", rows)
-    source = Gsm8k(str(tmp_path))
+    source = Gsm8k(str(tmp_path), val_size=0)
     assert [p.id for p in source.train] == ["gsm8k/train/0", "gsm8k/train/1", "gsm8k/train/2"]
-    assert [p.answer for p in source.heldout] == ["4", "5"] and source.dropped == {"held-out prompt": 1}
+    assert [p.answer for p in source.test] == ["4", "5"] and source.dropped == {HELD_OUT: 1}
 
 
 def test_math_as_a_snapshot_of_the_hub(tmp_path):
@@ -164,11 +165,14 @@ def test_math_as_a_snapshot_of_the_hub(tmp_path):
     bad = {**rows("Geometry", 1)[0], "solution": "It is left to the reader."}
     write(tmp_path / "algebra" / "train-0.parquet", rows("Algebra", 3))
     write(tmp_path / "geometry" / "train-0.parquet", [bad, *rows("Geometry", 2)])
-    source = Math(str(tmp_path), configs=["algebra", "geometry"], heldout_size=1)
-    everything = {p.id: p for p in (*source.train, *source.heldout)}
+    source = Math(str(tmp_path), configs=["algebra", "geometry"], val_size=0, test_size=1)
+    everything = {p.id: p for p in (*source.train, *source.test)}
     assert len(everything) == 5 and source.dropped == {"no answer": 1}
     assert everything["math/geometry/2"] == Problem(
-        "math/geometry/2", "Geometry 1", "So \\boxed{1}.", "1", {"subject": "geometry"}
+        "math/geometry/2", "Geometry 1", "So \\boxed{1}.", "1", {"subject": "geometry", "level": "2"}
     )
     one = write(tmp_path / "one" / "train.parquet", rows("Counting & Probability", 3))
-    assert Math(one, configs=["algebra"], heldout_size=0).train[2].id == "math/counting_and_probability/2"
+    assert (
+        Math(one, configs=["algebra"], val_size=0, test_size=0).train[2].id
+        == "math/counting_and_probability/2"
+    )

@@ -5,7 +5,7 @@ import pytest
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources import Gsm8k, GsmSymbolic, Math, Table
-from igpo_lightning.data.sources.base import subset
+from igpo_lightning.data.sources.base import HELD_OUT, subset
 from igpo_lightning.data.sources.gsm_symbolic import rationale_fault
 from igpo_lightning.types import Problem
 
@@ -27,23 +27,27 @@ def many(count, **fixed):
 def test_table_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
     row = {"q": " 1 + 1 ? ", "steps": "#### 2", "result": 2, "level": 3, "tags": ["a"]}
     train = write(tmp_path / "a.jsonl", row, "", {**row, "q": "other"})
-    source = Table(train, train, columns={"prompt": "q", "trace": "steps", "answer": "result"}, name="mine")
-    assert source.heldout == (
+    columns = {"prompt": "q", "trace": "steps", "answer": "result"}
+    source = Table(train, train, columns=columns, name="mine", val_size=0)
+    assert source.test == (
         Problem("mine/heldout/0", "1 + 1 ?", "#### 2", "2", {"level": 3}),
         Problem("mine/heldout/1", "other", "#### 2", "2", {"level": 3}),
     )
-    assert source.train == () and source.dropped == {"held-out prompt": 2}
+    assert source.train == () and source.dropped == {HELD_OUT: 2}
 
 
 def test_table_split_is_disjoint_deterministic_and_free_of_row_order(tmp_path):
     rows = [*many(100), *many(10)]  # ten prompts twice
-    forward = Table(write(tmp_path / "a.jsonl", *rows), heldout_size=30)
-    backward = Table(write(tmp_path / "b.jsonl", *rows[::-1]), heldout_size=30)
-    train, heldout = ({p.prompt for p in part} for part in (forward.train, forward.heldout))
-    assert not train & heldout and len(forward.heldout) == 30
-    assert heldout <= {p.prompt for p in backward.heldout} | {p.prompt for p in forward.heldout}
-    assert {p.prompt for p in backward.train} == train
-    assert Table(write(tmp_path / "a.jsonl", *rows), heldout_size=30, seed=1).heldout != forward.heldout
+    forward = Table(write(tmp_path / "a.jsonl", *rows), val_size=10, test_size=30)
+    backward = Table(write(tmp_path / "b.jsonl", *rows[::-1]), val_size=10, test_size=30)
+    parts = [[p.prompt for p in part] for part in (forward.train, forward.val, forward.test)]
+    assert [len(set(part)) for part in parts] == [60, 10, 30] and len(parts[1] + parts[2]) == 40
+    assert len({*parts[0], *parts[1], *parts[2]}) == 100
+    assert [p.prompt for p in backward.val] == parts[1] and [p.prompt for p in backward.test] == parts[2]
+    assert {p.prompt for p in backward.train} == set(parts[0])
+    assert len(forward.train) + forward.dropped.get(HELD_OUT, 0) == 110 - 40
+    other = Table(write(tmp_path / "a.jsonl", *rows), val_size=10, test_size=30, split_seed=1)
+    assert other.test != forward.test
     assert list(forward.corpus()) == [text for p in forward.train for text in (p.prompt, p.trace)]
 
 
@@ -51,16 +55,16 @@ def test_a_table_with_splits_and_answers_that_only_the_trace_tells(tmp_path):
     rows = [{"prompt": f"question {i}", "trace": f"So it is \\boxed{{{i}}}."} for i in range(6)]
     write(tmp_path / "train.jsonl", *rows)
     write(tmp_path / "test.jsonl", *rows[4:], {"prompt": "new", "trace": "The answer is 5."})
-    source = Table(str(tmp_path), heldout_split="test", heldout_size=None, columns={"answer": None})
+    source = Table(str(tmp_path), heldout_split="test", val_size=0, test_size=None, columns={"answer": None})
     assert [p.answer for p in source.train] == ["0", "1", "2", "3"]
-    assert [(p.id, p.answer) for p in source.heldout][-1] == ("table/heldout/2", "5")
-    assert source.dropped == {"held-out prompt": 2}
-    same = Table(str(tmp_path), heldout_path=str(tmp_path), columns={"answer": None})
-    assert same.heldout == source.heldout
+    assert [(p.id, p.answer) for p in source.test][-1] == ("table/heldout/2", "5")
+    assert source.dropped == {HELD_OUT: 2}
+    same = Table(str(tmp_path), heldout_path=str(tmp_path), columns={"answer": None}, val_size=0)
+    assert same.test == source.test
 
 
 def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
-    problems = Table(write(tmp_path / "a.jsonl", *many(100)), heldout_size=0).train
+    problems = Table(write(tmp_path / "a.jsonl", *many(100)), val_size=0, test_size=0).train
     small, large = subset(problems, 10, seed=0), subset(problems, 40, seed=0)
     assert len(small) == 10 and len(large) == 40
     assert [p for p in large if p in small] == small
@@ -75,6 +79,7 @@ def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
         ("[1, 2]", "a.jsonl:2: expected a JSON object, got list"),
         ("[" * 100_000, "a.jsonl:2: malformed JSON"),
         ({"prompt": "x", "trace": "y"}, "a.jsonl:2: no field 'answer'; the fields are 'prompt', 'trace'"),
+        ({**ROW, "trace": ["y"]}, "a.jsonl:2: field 'trace' must be a text, got list"),
         ({**ROW, "trace": "  "}, "a.jsonl:2: field 'trace' is empty"),
         ({**ROW, "prompt": 7}, "a.jsonl:2: field 'prompt' must be a text, got int"),
         ({**ROW, "answer": None}, "a.jsonl:2: field 'answer' must be a text or a number, got NoneType"),
@@ -84,7 +89,7 @@ def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
 def test_a_bad_row_is_named_by_file_and_line(tmp_path, bad, message):
     path = write(tmp_path / "a.jsonl", ROW, bad)
     with pytest.raises(ConfigError) as caught:
-        Table(path, heldout_size=0)
+        Table(path, val_size=0, test_size=0)
     assert message in str(caught.value)
 
 
@@ -97,11 +102,13 @@ def test_bad_files_and_settings(tmp_path):
         (dict(path=str(tmp_path), split="dev"), "no .jsonl, .json, .parquet file with 'dev' in its name"),
         (dict(path=str(tmp_path / "latin.jsonl")), "not UTF-8"),
         (dict(path=write(tmp_path / "empty.jsonl")), "no rows"),
-        (dict(path=good, heldout_size=5), "data.source.heldout_size"),
-        (dict(path=good, heldout_size=None), "data.source.heldout_size"),
+        (dict(path=good, val_size=0, test_size=5), "data.test_size=5: the data has only 5 different"),
+        (dict(path=good, val_size=2, test_size=3), "data.val_size=2: the data has only 2 different"),
+        (dict(path=good, val_size=0, test_size=None), "data.test_size=null: expected a whole number"),
         (dict(path=good, train_size=-1), "data.source.train_size"),
         (dict(path=good, columns={"question": "q"}), "data.source.columns: unknown part 'question'"),
-        (dict(path=good, columns={"trace": None}), "data.source.columns.trace=None: expected the name of"),
+        (dict(path=good, columns={"prompt": None}), "data.source.columns.prompt=None: expected the name of"),
+        (dict(path=good, columns={"trace": None, "answer": None}), "with neither a trace nor an answer"),
         (dict(path=good, columns={"answer": None, "trace": "prompt"}), "'prompt' states no final answer"),
     ]:
         with pytest.raises(ConfigError) as caught:
@@ -119,19 +126,19 @@ def gsm8k_row(i, answer="She has 6*200 = $<<6*200=1200>>1,200.\n#### 1,200"):
 def test_gsm8k_folder(tmp_path):
     write(tmp_path / "train.jsonl", *map(gsm8k_row, range(5)))
     write(tmp_path / "test.jsonl", *map(gsm8k_row, range(4, 7)))
-    source = Gsm8k(str(tmp_path))
+    source = Gsm8k(str(tmp_path), val_size=0)
     assert source.train[3] == Problem(
         "gsm8k/train/3", "question 3", "She has 6*200 = $1,200.\n#### 1,200", "1200"
     )
-    assert [p.id for p in source.heldout] == ["gsm8k/test/0", "gsm8k/test/1", "gsm8k/test/2"]
-    assert len(source.train) == 4 and source.dropped == {"held-out prompt": 1}
-    sized = Gsm8k(str(tmp_path), train_size=2, heldout_size=1)
-    assert (len(sized.train), len(sized.heldout)) == (2, 1)
+    assert [p.id for p in source.test] == ["gsm8k/test/0", "gsm8k/test/1", "gsm8k/test/2"]
+    assert len(source.train) == 4 and source.dropped == {HELD_OUT: 1}
+    sized = Gsm8k(str(tmp_path), train_size=2, val_size=0, test_size=1)
+    assert (len(sized.train), len(sized.test)) == (2, 1)
 
 
 def test_gsm8k_single_file_is_split(tmp_path):
-    source = Gsm8k(write(tmp_path / "train.jsonl", *map(gsm8k_row, range(20))), heldout_size=5)
-    assert (len(source.train), len(source.heldout)) == (15, 5)
+    source = Gsm8k(write(tmp_path / "train.jsonl", *map(gsm8k_row, range(20))), val_size=0, test_size=5)
+    assert (len(source.train), len(source.test)) == (15, 5)
 
 
 def test_gsm8k_bad_input(tmp_path):
@@ -141,15 +148,15 @@ def test_gsm8k_bad_input(tmp_path):
     with pytest.raises(
         ConfigError, match=r"train.jsonl:2: field 'answer' must end in a line '#### <number>'"
     ):
-        Gsm8k(str(tmp_path))
+        Gsm8k(str(tmp_path), on_bad_row="error")
     write(tmp_path / "train.jsonl", gsm8k_row(0))
     with pytest.raises(ConfigError, match=r"data.path=.*'test' in its name"):
         Gsm8k(str(tmp_path))
 
 
 def test_real_gsm8k(real_data):
-    source = Gsm8k(str(real_data("gsm8k")))
-    assert (len(source.train), len(source.heldout)) == (7473, 1319)
+    source = Gsm8k(str(real_data("gsm8k")), val_size=100, test_size=None)
+    assert (len(source.train), len(source.val), len(source.test)) == (7373, 100, 1319)
     assert source.train[0].trace.endswith("48+24 = 72 clips altogether in April and May.\n#### 72")
     assert not any("<<" in p.trace or ">>" in p.trace for p in source.train)
 
@@ -167,9 +174,9 @@ def test_math_folder(tmp_path):
     (tmp_path / "train_algebra_.json").write_text(json.dumps(math_items(3)))
     geometry = [{**item, "input": "g" + item["input"]} for item in [*math_items(3), *math_items(1, "")]]
     (tmp_path / "train_geometry_.json").write_text(json.dumps(geometry))
-    source = Math(str(tmp_path), heldout_size=2)
-    assert (len(source.train), len(source.heldout)) == (4, 2) and source.dropped == {"no answer": 1}
-    everything = {p.id: p for p in [*source.train, *source.heldout]}
+    source = Math(str(tmp_path), val_size=0, test_size=2)
+    assert (len(source.train), len(source.test)) == (4, 2) and source.dropped == {"no answer": 1}
+    everything = {p.id: p for p in [*source.train, *source.test]}
     assert everything["math/geometry/2"] == Problem(
         "math/geometry/2", "gproblem 2", "So \\boxed{7}.", "7", {"subject": "geometry"}
     )
@@ -183,7 +190,7 @@ def test_math_bad_input(tmp_path):
         ('{"input": 7}', r"train_x.json: expected a list"),
         ("[\n{},\n{]", r"train_x.json:3: malformed JSON"),
         ("[7]", r"train_x.json: item 1: expected a JSON object"),
-        (json.dumps([{"input": "a", "label": "7"}]), r"train_x.json: item 1: no field 'process'"),
+        (json.dumps([{"process": "a", "label": "7"}]), r"train_x.json: item 1: no field 'problem'"),
     ]:
         file.write_text(text)
         with pytest.raises(ConfigError, match=message):
@@ -192,8 +199,9 @@ def test_math_bad_input(tmp_path):
 
 def test_real_math(real_data):
     source = Math(str(real_data("math_train")))
-    assert len(source.train) + len(source.heldout) == 7496 and source.dropped == {"no answer": 2}
-    assert not {p.prompt for p in source.train} & {p.prompt for p in source.heldout}
+    parts = (source.train, source.val, source.test)
+    assert [len(part) for part in parts] == [6856, 128, 512] and source.dropped == {"no answer": 2}
+    assert len({p.prompt for part in parts for p in part}) == 7496
 
 
 # ---------------------------------------------------------------- gsm_symbolic
@@ -219,14 +227,16 @@ def test_faults_of_generated_rationales(trace, fault):
 
 def test_gsm_symbolic():
     pytest.importorskip("reasoning_gym")
-    source = GsmSymbolic(train_size=300, heldout_size=60)
-    again = GsmSymbolic(train_size=300, heldout_size=60)
-    assert source.train == again.train and source.heldout == again.heldout
-    assert (len(source.train), len(source.heldout)) == (300, 60) and sum(source.dropped.values()) > 0
-    other = GsmSymbolic(train_size=300, heldout_size=60, seed=1)
+    source = GsmSymbolic(train_size=300, val_size=15, test_size=60)
+    again = GsmSymbolic(train_size=300, val_size=15, test_size=60)
+    assert source.train == again.train and source.test == again.test
+    assert (len(source.train), len(source.val), len(source.test)) == (300, 15, 60) and sum(
+        source.dropped.values()
+    ) > 0
+    other = GsmSymbolic(train_size=300, val_size=15, test_size=60, split_seed=1)
     train = {p.prompt for p in (*source.train, *other.train)}
-    heldout = {p.prompt for p in (*source.heldout, *other.heldout)}
-    assert not train & heldout and len(train) > 590
+    val, test = ({p.prompt for s in (source, other) for p in getattr(s, part)} for part in ("val", "test"))
+    assert not train & val and not train & test and not val & test and len(train) > 590
     assert source.train[17].id == "gsm_symbolic/train/17"
 
 
@@ -236,4 +246,4 @@ def test_gsm_symbolic_without_its_package(monkeypatch):
 
     monkeypatch.setattr(importlib, "import_module", refuse)
     with pytest.raises(ConfigError, match=r"pip install 'igpo-lightning\[tasks\]'"):
-        GsmSymbolic(train_size=1, heldout_size=1)
+        GsmSymbolic(train_size=1, val_size=0, test_size=1)

@@ -27,7 +27,9 @@ def test_word_level_refuses_what_it_could_never_match(word):
 
 
 def test_word_level_round_trip_of_the_embedded_task():
-    source = WordProblems(train_size=300, heldout_size=10, trace="verbose", agreement=0.4, explicit=0.3)
+    source = WordProblems(
+        train_size=300, val_size=0, test_size=10, trace="verbose", agreement=0.4, explicit=0.3
+    )
     tokenizer = WordLevel()(source)
     assert len(tokenizer) == 4 + len(source.vocabulary())
     for text in source.corpus():
@@ -58,7 +60,7 @@ def test_bpe_keeps_digits_apart_and_reaches_its_size(bpe):
     tokens = bpe.convert_ids_to_tokens(bpe("48/2 = 1234")["input_ids"])
     assert [t for t in tokens if any(c.isdigit() for c in t)] == list("4821234")
     assert len(bpe) < 300, "a corpus this small has no more pairs to merge"
-    assert len(BPE(270)(WordProblems(train_size=20, heldout_size=1))) == 270
+    assert len(BPE(270)(WordProblems(train_size=20, val_size=0, test_size=1))) == 270
 
 
 def test_bpe_needs_room_for_all_bytes():

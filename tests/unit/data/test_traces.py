@@ -153,7 +153,7 @@ def test_gsm8k_traces(real_data):
 
 
 def test_gsm8k_hints_hold_no_number_of_the_answers_value(real_data):
-    source = Gsm8k(str(real_data("gsm8k")), train_size=2000, heldout_size=1)
+    source = Gsm8k(str(real_data("gsm8k")), train_size=2000, val_size=0, test_size=1)
     tokenizer = train_bpe(source.corpus(), 1024)
     for problem in source.train:
         text = tokenizer.decode(hint_ids(problem.trace, problem.answer, tokenizer, tokenizer.mask_token_id))
@@ -162,7 +162,7 @@ def test_gsm8k_hints_hold_no_number_of_the_answers_value(real_data):
 
 
 def test_math_traces(real_data):
-    source = Math(str(real_data("math_train")), heldout_size=0)
+    source = Math(str(real_data("math_train")), val_size=0, test_size=0)
     share, missed = found_share(source.train)
     print(f"MATH train: {share:.2%} of traces stripped; dropped {source.dropped}; missed: {missed}")
     assert share > 0.999

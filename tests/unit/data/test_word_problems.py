@@ -49,9 +49,9 @@ SETTINGS = [
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_every_trace_computes_its_answer(setting):
-    source = WordProblems(train_size=600, heldout_size=100, **setting)
+    source = WordProblems(train_size=600, val_size=0, test_size=100, **setting)
     top = setting.get("max_number", 63)
-    for problem in [*source.train, *source.heldout]:
+    for problem in [*source.train, *source.test]:
         equations = [(int(a), s, int(b), int(c)) for a, s, b, c in EQUATION.findall(problem.trace)]
         assert all(compute(a, s, b) == c for a, s, b, c in equations)
         assert all(0 <= number <= top for number in map(int, re.findall(r"\d+", problem.trace)))
@@ -74,9 +74,9 @@ def test_every_trace_computes_its_answer(setting):
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_heldout_uses_the_true_meaning(setting):
-    source = WordProblems(train_size=10, heldout_size=300, **setting)
-    assert all(int(problem.answer) == true_answer(problem.prompt) for problem in source.heldout)
-    assert not any(problem.meta["explicit"] for problem in source.heldout)
+    source = WordProblems(train_size=10, val_size=0, test_size=300, **setting)
+    assert all(int(problem.answer) == true_answer(problem.prompt) for problem in source.test)
+    assert not any(problem.meta["explicit"] for problem in source.test)
 
 
 def test_verbs_mean_what_they_should():
@@ -85,7 +85,7 @@ def test_verbs_mean_what_they_should():
 
 @pytest.mark.parametrize("agreement", [0.0, 0.4, 1.0])
 def test_agreement_is_the_share_of_true_operators(agreement):
-    source = WordProblems(train_size=1500, heldout_size=0, agreement=agreement, explicit=0.25)
+    source = WordProblems(train_size=1500, val_size=0, test_size=0, agreement=agreement, explicit=0.25)
     true = {False: [], True: []}
     for problem in source.train:
         signs = [sign for _, sign, _, _ in EQUATION.findall(problem.trace)]
@@ -100,7 +100,9 @@ def test_agreement_is_the_share_of_true_operators(agreement):
 
 
 def test_prompts_do_not_depend_on_the_agreement():
-    certain, doubtful = (WordProblems(train_size=200, heldout_size=0, agreement=a) for a in (1.0, 0.0))
+    certain, doubtful = (
+        WordProblems(train_size=200, val_size=0, test_size=0, agreement=a) for a in (1.0, 0.0)
+    )
     assert [p.prompt for p in certain.train] == [p.prompt for p in doubtful.train]
     assert [p.trace for p in certain.train] != [p.trace for p in doubtful.train]
 
@@ -110,11 +112,22 @@ def content(problem):
 
 
 def test_train_and_heldout_are_disjoint_for_all_seeds_and_settings():
-    sources = [WordProblems(1500, 500, seed=s, agreement=a) for s, a in ((0, 1.0), (0, 0.4), (7, 1.0))]
-    train = {content(p) for s in sources for p in s.train}
-    heldout = {content(p) for s in sources for p in s.heldout}
-    assert len(train) > 2000 and len(heldout) > 900
-    assert not train & heldout
+    settings = ((0, 0, 1.0), (0, 0, 0.4), (7, 0, 1.0), (0, 3, 1.0))
+    sources = [
+        WordProblems(1500, 400, 500, seed=s, split_seed=split, agreement=a) for s, split, a in settings
+    ]
+    train, val, test = (
+        {content(p) for s in sources for p in getattr(s, part)} for part in ("train", "val", "test")
+    )
+    assert len(train) > 2000 and len(val) > 600 and len(test) > 800
+    assert not train & val and not train & test and not val & test
+
+
+def test_what_is_held_out_does_not_vary_with_the_seed():
+    sources = [WordProblems(30, 40, 50, seed=seed) for seed in range(3)]
+    assert all(s.val[:] == sources[0].val[:] and s.test[:] == sources[0].test[:] for s in sources)
+    assert sources[0].train[:] != sources[1].train[:]
+    assert WordProblems(30, 40, 50, split_seed=1).test[:] != sources[0].test[:]
 
 
 def test_items_do_not_depend_on_access_order_or_size():
@@ -129,16 +142,16 @@ def test_items_do_not_depend_on_access_order_or_size():
 
 
 def test_ids_and_known_items():
-    source = WordProblems(train_size=20, heldout_size=20)
+    source = WordProblems(train_size=20, val_size=0, test_size=20)
     assert source.train[17].id == "word_problems/2/train/17"
-    assert WordProblems(1, 1, steps=(2, 4)).heldout[0].id == "word_problems/2-4/heldout/0"
+    assert WordProblems(1, 1, 1, steps=(2, 4)).test[0].id == "word_problems/2-4/test/0"
     assert WordProblems(1, 1, level="easy").train[0].id == "word_problems/easy/train/0"
     assert all(len(p.prompt.split()) == 14 and len(p.trace.split()) == 19 for p in source.train)
 
 
 @pytest.mark.parametrize("steps, people", [((2, 2), 2), ((1, 1), 1), ((3, 3), 3), ((4, 4), 2)])
 def test_verbose_says_the_same_at_more_than_twice_the_length(steps, people):
-    brief, long = (WordProblems(50, 0, steps, people, trace=t) for t in ("concise", "verbose"))
+    brief, long = (WordProblems(50, 0, 0, steps, people, trace=t) for t in ("concise", "verbose"))
     for a, b in zip(brief.train, long.train, strict=True):
         assert EQUATION.findall(a.trace) == EQUATION.findall(b.trace) and a.answer == b.answer
         assert len(b.trace.split()) >= 2.5 * len(a.trace.split())
@@ -146,8 +159,8 @@ def test_verbose_says_the_same_at_more_than_twice_the_length(steps, people):
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_vocabulary_is_complete_and_the_same_for_every_setting(setting):
-    source = WordProblems(train_size=300, heldout_size=50, **setting)
-    words = {w for p in [*source.train, *source.heldout] for w in f"{p.prompt} {p.trace}".split()}
+    source = WordProblems(train_size=300, val_size=0, test_size=50, **setting)
+    words = {w for p in [*source.train, *source.test] for w in f"{p.prompt} {p.trace}".split()}
     vocabulary = source.vocabulary()
     assert words <= set(vocabulary) and len(set(vocabulary)) == len(vocabulary)
     assert vocabulary == WordProblems(1, 1, max_number=setting.get("max_number", 63)).vocabulary()
@@ -156,7 +169,7 @@ def test_vocabulary_is_complete_and_the_same_for_every_setting(setting):
 def test_no_hint_tells_the_answer():
     checked = 0
     for setting in SETTINGS:
-        source = WordProblems(train_size=500, heldout_size=20, **setting)
+        source = WordProblems(train_size=500, val_size=0, test_size=20, **setting)
         tokenizer = WordLevel()(source)
         for prompt in Encoder(tokenizer).encode_all(source.train).prompts:
             answer = tokenizer.convert_tokens_to_ids(prompt.problem.answer)
@@ -181,7 +194,8 @@ def test_no_hint_tells_the_answer():
         (dict(agreement=1.5), "data.source.agreement"),
         (dict(explicit=-0.1), "data.source.explicit"),
         (dict(train_size=None), "data.source.train_size"),
-        (dict(heldout_size=-1), "data.source.heldout_size"),
+        (dict(test_size=-1), "data.test_size"),
+        (dict(val_size=None), "data.val_size"),
         (dict(people=1, steps=(16, 16)), "data.source.max_number"),
         (dict(max_number=1), "data.source.max_number"),
     ],

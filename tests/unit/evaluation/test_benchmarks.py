@@ -1,6 +1,7 @@
 """Rows in the published formats, and the gold answers that they state."""
 
 import json
+import re
 
 import pytest
 from hydra.utils import instantiate
@@ -69,10 +70,24 @@ def test_one_folder_for_all_and_a_path_of_its_own(tmp_path):
     ("amc", {"answer": 3}, r"test.jsonl:2: no field 'question'"),
     ("amc", {"question": "x", "answer": [3]}, r"test.jsonl:2: field 'answer' must be a text or a number"),
 ])  # fmt: skip
-def test_a_bad_row_is_named_by_file_and_line(tmp_path, name, row, message):
+def test_a_bad_row_is_left_out_and_named_by_file_and_line(tmp_path, name, row, message):
     good = {"gsm8k": GSM8K, "minerva": MINERVA, "math500": MATH, "amc": AMC}[name]
-    with pytest.raises(ConfigError, match=message):
-        published(name, path=str(file(tmp_path, good, row))).problems()
+    problems, errors = published(name, path=str(file(tmp_path, good, row))).read()
+    assert len(problems) == 1 and len(errors) == 1 and re.search(message, str(errors[0]))
+    with pytest.raises(ConfigError, match=message.replace(":2:", ":1:")):
+        published(name, path=str(file(tmp_path / "alone", row))).problems()
+
+
+@pytest.mark.parametrize("code, said", [
+    ("np.arcsin(10/13)", r"\arcsin(10/13)"),
+    ("2*np.sqrt(3) + numpy.pi**2", r"2*\sqrt{3} + \pi^2"),
+    ("math.log(2)/np.log10(5)", r"\ln(2)/\log_{10}(5)"),
+    (r"\arcsin{1.3 \sin{\theta_w}}", r"\arcsin{1.3 \sin{\theta_w}}"),
+    ("np.unknown(2)", "np.unknown(2)"),
+])  # fmt: skip
+def test_golds_in_code_are_read_as_mathematics(tmp_path, code, said):
+    row = {"problem": "x", "solution": f"so \\boxed{{{code}}}"}
+    assert published("minerva", path=str(file(tmp_path, row))).problems()[0].answer == said
 
 
 @pytest.mark.parametrize("changes, message", [

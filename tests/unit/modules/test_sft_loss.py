@@ -39,9 +39,10 @@ def test_the_loss_by_hand():
     masked = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
     policy = fixed_policy()
     response = [[HALF, HALF, QUARTER, HALF], [HALF, HALF, HALF, QUARTER]]
-    loss, right = module(policy).denoise(batch(response), torch.tensor([[0.5], [0.25]]), masked)
+    loss, metrics = module(policy).denoise(batch(response), torch.tensor([[0.5], [0.25]]), masked)
     assert loss.item() == pytest.approx(14 * LOG2 / 8, rel=1e-5)
-    assert right.item() == pytest.approx(1 / 3)  # only the token of p = 1/2 is the best guess
+    right = metrics["token_accuracy"].item()
+    assert right == pytest.approx(1 / 3)  # only the token of p = 1/2 is the best guess
     expected = [[5, 5, MASK, HALF, MASK, HALF], [0, 5, HALF, HALF, HALF, MASK]]  # the prompt is never hidden
     assert policy.calls[0].tolist() == expected
 
@@ -55,17 +56,18 @@ def test_a_target_is_the_trace_its_end_and_a_fill_of_eos(monkeypatch, end_id):
     data.length = 4
     prompts = [Prompt(None, ids, response, ()) for ids, response in (((5,), (7, 8)), ((5, 5), (7, 8, 9, 7)))]
     made = data.collate(prompts, torch.device("cpu"))
+    assert made.text.tolist() == [3, 4] and made.whole.tolist() == [True, False]
     assert made.response.tolist() == [[7, 8, end_id, 0], [7, 8, 9, 7]]
     assert made.prompt_ids.tolist() == [[0, 5], [5, 5]]
 
 
 def test_hiding_nothing_teaches_nothing():
     policy = tiny_policy()
-    loss, right = module(policy).denoise(
+    loss, metrics = module(policy).denoise(
         batch([[9, 9, 9, 9]] * 2), torch.ones(2, 1), torch.zeros(2, 4, dtype=torch.bool)
     )
     loss.backward()
-    assert loss == 0 and right == 0
+    assert loss == 0 and not any(metrics.values())
     assert all((p.grad == 0).all() for p in policy.parameters())
 
 

@@ -29,7 +29,8 @@ def run_folder(tmp_path):
     sft = {"name": "sft", "folder": "sft", "seconds": 61.0, "accuracy_before": {"value": 0.0, "n": 100}}
     sft["accuracy_after"] = {"value": 0.2, "n": 100}
     igpo = {"name": "igpo", "folder": ".", "seconds": 75.0, "accuracy_before": {"value": 0.2, "n": 100}}
-    igpo |= {"accuracy_after": {"value": 0.5, "n": 100}, "updates": 4, "completions": 64}
+    igpo |= {"accuracy_after": {"value": 0.5, "n": 100}, "test": {"value": 0.4, "n": 200}}
+    igpo |= {"updates": 4, "completions": 64}
     summary = {"stages": [sft, igpo], "seconds": 140.0, "title": "IGPO on <tiny>"}
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "config.yaml").write_text("seed: 7\nname: <b>\n")

@@ -14,9 +14,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def test_the_figures_of_a_run(run_folder):
     assert dict(facts(read_run(run_folder))) == {
-        "held-out accuracy before SFT": "0.0%  (95% CI 0.0 to 3.7, n = 100)",
-        "held-out accuracy after SFT": "20.0%  (95% CI 13.3 to 28.9, n = 100)",
-        "held-out accuracy after IGPO": "50.0%  (95% CI 40.4 to 59.6, n = 100)",
+        "validation accuracy before SFT": "0.0%  (95% CI 0.0 to 3.7, n = 100)",
+        "validation accuracy after SFT": "20.0%  (95% CI 13.3 to 28.9, n = 100)",
+        "validation accuracy after IGPO": "50.0%  (95% CI 40.4 to 59.6, n = 100)",
+        "test accuracy": "40.0%  (95% CI 33.5 to 46.9, n = 200)",
         "reward of the model alone, first → last fifth": "0.250 → 0.500",
         "reward after hints, first → last fifth": "0.500 → 0.750",
         "groups all wrong, before → after hints": "62.5% → 12.5%",
@@ -72,7 +73,7 @@ def test_the_command_writes_all_three_without_torch(run_folder):
     )
     done = subprocess.run([sys.executable, "-c", code, run_folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "held-out accuracy after IGPO" in done.stdout
+    assert "validation accuracy after IGPO" in done.stdout
     assert (run_folder / "report.png").read_bytes().startswith(PNG)
     assert "![report](report.png)" in (run_folder / "report.md").read_text()
     assert (run_folder / "report.html").exists()

@@ -25,7 +25,7 @@ ROWS = (
 def job(tmp_path):
     """``job("a", accuracy=0.5, seed=1, lr=0.1)`` makes a finished run; accuracy=None an unfinished one."""
 
-    def make(job_name, accuracy=0.5, seed=0, reward=0.25, config="", typed=(), stage=".", **algo):
+    def make(job_name, accuracy=0.5, seed=0, reward=0.25, config="", typed=(), stage=".", test=None, **algo):
         folder = tmp_path / "sweep" / job_name
         (folder / "metrics").mkdir(parents=True)
         (folder / "metrics" / "metrics.csv").write_text(ROWS.format(reward=reward))
@@ -39,6 +39,10 @@ def job(tmp_path):
                 "accuracy_before": {"value": 0.1, "n": 10},
                 "accuracy_after": {"value": accuracy, "n": 10},
             }
+            if accuracy == "none":
+                after = {}
+            if test is not None:
+                after["test"] = {"value": test, "n": 10}
             stages = [{"name": "igpo", "folder": stage, "completions": 64, **after}]
             (folder / "summary.json").write_text(json.dumps({"stages": stages, "seconds": 30.0}))
         if typed:
@@ -147,6 +151,24 @@ def test_stages_are_not_jobs(job, tmp_path):
     job("a")
     job("a/sft")
     assert [j.name for j in read(tmp_path).jobs] == ["a"]
+
+
+def test_the_best_is_chosen_on_validation_problems_never_on_the_test_set(job, tmp_path):
+    job("a", accuracy=0.6, test=0.3, lr=1)
+    job("b", accuracy=0.5, test=0.9, lr=2)
+    assert read(tmp_path).metric == "accuracy" and read(tmp_path).best.values == {"algo.lr": 1}
+    by_test = read(tmp_path, metric_name="test")
+    assert by_test.best is None and "no best is marked: test is for reporting" in by_test.notes[-1]
+    assert [figure.mean for figure in means(read(tmp_path), "test").values()] == [0.3, 0.9]
+    assert "| best |" in table(read(tmp_path)) and "| best |" not in table(by_test)
+
+
+def test_without_validation_the_reward_chooses_and_says_so(job, tmp_path):
+    job("a", accuracy="none", test=0.9, reward=0.1, lr=1)
+    job("b", accuracy="none", test=0.2, reward=0.3, lr=2)
+    result = read(tmp_path)
+    assert result.metric == "reward" and result.best.values == {"algo.lr": 2}
+    assert result.notes[-1] == "compared by the reward: no validation accuracy was measured (data.val_size=0)"
 
 
 def test_where_all_are_equal_none_is_best(job, tmp_path):

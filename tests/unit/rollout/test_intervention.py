@@ -1,5 +1,7 @@
 """Interventions on hand-made groups: P = 3 prompts with G = 4 completions of C = 6 tokens."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -133,6 +135,19 @@ def test_hints_are_written_for_every_completion_with_its_own_draw():
     for row in canvas.view(-1, C).tolist():
         assert all(token in (MASK, hint) for token, hint in zip(row, (*HINT, MASK, MASK), strict=True))
     assert len(set(hint_mask.view(-1, C).sum(-1).tolist())) > 1  # ratios are drawn per completion
+
+
+@pytest.mark.parametrize("hint", [(), (MASK, MASK)])
+def test_without_anything_to_write_a_group_stays_as_it_is(hint):
+    """A problem of question and answer alone, or a trace that says its answer only."""
+    again, before = Again(RIGHT), groups([WRONG] * 3)
+    window = resampler(again)
+    window.prompts[1] = replace(window.prompts[1], hint=hint)
+    after, report = inpaint()(before, window)
+    assert again.calls[0][0] == [0, 2] and report.triggered == (0, 2)
+    assert torch.equal(after.completions[1], before.completions[1])
+    Resample(0.5)(before, window)
+    assert again.calls[1][0] == [0, 1, 2], "sampling again takes no trace"
 
 
 def test_sampling_again_without_hints_has_an_empty_canvas():

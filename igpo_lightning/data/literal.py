@@ -1,0 +1,91 @@
+"""Text as text: what stands in a problem never becomes a special token.
+
+A fast tokenizer reads "<|endoftext|>" as the real token wherever it stands, so a row of a public table could
+end its own target, or forge the turns of a chat. Only the chat template may write special tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.traces import Span
+
+Tokens = tuple[tuple[int, ...], list[Span]]
+"""Token ids, and the characters that each one covers."""
+
+_PRIVATE = range(0xE000, 0xF8FF)  # code points that no text should hold
+
+
+def literal_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
+    """Each text's tokens, special ones spelled out; nothing is added.
+
+    Raises:
+        ConfigError: The tokenizer knows no character offsets.
+    """
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            "data.tokenizer: a fast tokenizer is needed (one with tokenizer.json), for hints are cut by "
+            "character offsets"
+        )
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    return [
+        (tuple(ids), [(begin, end) for begin, end in offsets])
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+class PromptTokens:
+    """Token ids of prompts whose template may hold special tokens, and whose text may not.
+
+    Text without special tokens is tokenized together with its template, as anybody would. The names of
+    special tokens in a text are taken out before the template is filled in, and spelled out in their places.
+
+    Args:
+        tokenizer: Fast.
+        fill: A text as the model reads it, with its template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, fill: Callable[[str], str]) -> None:
+        self.tokenizer, self.fill = tokenizer, fill
+        names = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+        by_length = sorted((re.escape(name) for name in names if name), key=len, reverse=True)
+        self._names = re.compile("|".join(by_length) or r"(?!)")
+
+    def __call__(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The ids of each text in its template."""
+        odd = {i for i, text in enumerate(texts) if self._names.search(text)}
+        plain = [self.fill(text) for i, text in enumerate(texts) if i not in odd]
+        made = iter(self._real(plain))
+        return [self._spelled(text) if i in odd else next(made) for i, text in enumerate(texts)]
+
+    def _real(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        if not texts:
+            return []
+        return [
+            tuple(ids)
+            for ids in self.tokenizer(list(texts), add_special_tokens=False, verbose=False).input_ids
+        ]
+
+    def _spelled(self, text: str) -> tuple[int, ...]:
+        mark = next(chr(code) for code in _PRIVATE if chr(code) not in text)
+        names = self._names.findall(text)
+        around = self.fill(self._names.sub(mark, text)).split(mark)
+        if len(around) % len(names) != 1 % len(names):  # a template that repeats the text repeats its names
+            raise ConfigError("model.path: its chat template changes the text of a prompt")
+        ids: list[int] = list(self._real([around[0]])[0])
+        for i, piece in enumerate(around[1:]):
+            ids += literal_tokens([names[i % len(names)]], self.tokenizer)[0][0]
+            ids += self._real([piece])[0] if piece else ()
+        return tuple(ids)

@@ -1,0 +1,167 @@
+"""Training problems that stand in a benchmark: same text, or thirteen words in a row."""
+
+import json
+
+import hydra
+import pytest
+from fakes import compose, sft_fit, source, tiny_policy, trainer
+from hydra import initialize_config_dir
+from hydra.utils import instantiate
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.config import find_conf
+from igpo_lightning.data.account import CONTAMINATED, FILE
+from igpo_lightning.data.contamination import Decontaminator, find, signs_of, words_of
+from igpo_lightning.data.sources.base import TableSource
+from igpo_lightning.evaluation.benchmarks import Benchmark
+from igpo_lightning.types import Problem
+
+LONG = "A farmer has 17 sheep and buys 25 more on each of the next 4 market days before winter comes."
+
+
+def problem(text, id="t"):
+    return Problem(id, text, "#### 5", "5")
+
+
+def found(text, *others, train=()):
+    """What ``text`` stands in, among problems with these texts."""
+    held = [problem(other, f"b/{i}") for i, other in enumerate(others)]
+    overlaps = find([problem(text, "me"), *train], held)
+    return next((overlap.other for overlap in overlaps if overlap.problem.id == "me"), None)
+
+
+@pytest.mark.parametrize(
+    "text, other, stands",
+    [
+        (LONG, LONG, True),
+        (f"Think well. {LONG.upper()} How many?", LONG, True),
+        (LONG.replace("17", "18"), LONG, True),  # thirteen words stay as they are
+        (LONG.replace("17", "18").replace("next 4", "next 5"), LONG, False),
+        ("Another farmer has 17 sheep and buys 25 more on each of the", LONG, False),  # twelve words
+        ("What is $2 + 3$?", "what is  2+3 ?", True),
+        ("What is 2 + 3?", "What is 2 - 3?", False),
+        ("What is 2 + 3?", "What is 2 + 3 + 4?", False),
+        ("Compute $\\left(\\dfrac{1}{2}\\right)^2$.", "Compute $(\\frac{1}{2})^2.$", True),
+        ("He earns $1,500. How much?", "He earns \\$1500. How much?", True),
+        ("So: what is the least prime number over 50? Say", "What is the least prime number over 50?", True),
+        ("Is the largest prime number below 500 what?", "What is the largest prime number below 50?", False),
+        ("三个农夫有多少只羊", "五个渔夫有多少条鱼", False),
+        ("三个农夫有多少只羊", "三个农夫有多少只羊", True),
+        ("??", "!!", False),
+        ("Find $x$. [asy] draw((0,0)--(8,0)--(8,6)--(0,6)--cycle); label(1,2,3,4,5); [/asy]",
+         "Find this area. [asy] draw((0,0)--(8,0)--(8,6)--(0,6)--cycle); label(1,2,3,4,5); [/asy]", False),
+    ],
+)  # fmt: skip
+def test_same_text_or_thirteen_words(text, other, stands):
+    assert (found(text, other) == "b/0") is stands
+
+
+def test_thirteen_words_at_every_place_are_found():
+    """The look at every seventh place first must miss none."""
+    words = [f"w{chr(97 + i)}" for i in range(13)]
+    for before in range(20):
+        for after in (0, 3):
+            text = " ".join([*(f"x{chr(97 + i)}" for i in range(before)), *words, *["y"] * after])
+            assert found(text, " ".join(["start", *words, "end"])) == "b/0", (before, after)
+            assert found(text.replace("wg", "other"), " ".join(["start", *words, "end"])) is None
+
+
+def test_a_manner_of_speaking_tells_nothing():
+    phrase = "where m and n are relatively prime positive integers what is the value of m plus n"
+    held = (
+        f"The sum of the reciprocals of all divisors of {{}} times some factor can be written m/n, {phrase}"
+    )
+    rows = [
+        problem(
+            f"A ball falls {i} times from {i} metres, turns {i} times in the air, hits the ground, and rises "
+            f"again to {i} halves of its height; the chance of that is m/n, {phrase}",
+            f"r{i}",
+        )
+        for i in range(12)
+    ]
+    assert found(rows[0].prompt, held.format(6), train=rows[1:8]) == "b/0"
+    assert found(rows[0].prompt, held.format(6), train=rows[1:]) is None
+    assert found(held.format(6), held.format(6), train=rows) == "b/0"
+
+
+def test_words_and_signs():
+    assert words_of("It costs $1,250.50, or $\\frac{3}{4}$ of 2.5 kg!") == tuple(
+        ["it", "costs", "1250.50", "or", "3", "4", "of", "2.5", "kg"]
+    )
+    assert signs_of("$x^{2}-1$") == ("x", "^", "2", "-", "1")
+
+
+def mine(count=40, extra=()):
+    texts = [f"question {i} about sheep number {i}" for i in range(count)]
+    rows = [problem(text, f"mine/{i}") for i, text in enumerate([*texts, *extra])]
+    return TableSource("mine", rows, val_size=5, test_size=5)
+
+
+class Set:
+    """A benchmark, or one that can't be read."""
+
+    def __init__(self, *texts):
+        self.texts = texts
+
+    def problems(self):
+        if not self.texts:
+            raise ConfigError("benchmark.b.path: no such file")
+        return [problem(text, f"b/{i}") for i, text in enumerate(self.texts)]
+
+
+def test_what_is_left_and_what_is_said():
+    data = mine(extra=[LONG])
+    assert LONG in {p.prompt for p in data.train}, "this test needs it among the training problems"
+    clean = Decontaminator({"b": Set(LONG), "away": Set()})(data)
+    assert len(clean.problems) == 30 and clean.checked == {"held-out problems": 10, "b": 1}
+    said = " ".join(clean.describe())
+    assert "1 training problems stand in held-out sets (1 in b)" in said
+    assert "not compared with away (benchmark.b.path: no such file)" in said and "data.benchmarks_dir" in said
+    off = Decontaminator({"b": Set(LONG)}, enabled=False)(data)
+    assert len(off.problems) == 31 and not off.describe() and not off.checked
+
+
+def test_the_own_test_set_counts():
+    near = [f"{LONG} Then {word} happens, and how many are there?" for word in ("a", "b", "c", "d", "e", "f")]
+    data = TableSource("mine", [problem(t, f"mine/{i}") for i, t in enumerate(near)], val_size=1, test_size=1)
+    assert len(Decontaminator({})(data).problems) == 0 and len(data.train) == 4
+
+
+def test_a_source_made_from_templates_is_compared_with_benchmarks_only():
+    assert Decontaminator({})(source()).checked == {}
+
+
+def test_a_run_lists_them(tmp_path):
+    module, data = sft_fit(tiny_policy())
+    prompt = data.source.train[3].prompt
+    data.decontaminate = Decontaminator({"b": Set(prompt)})
+    trainer(tmp_path).fit(module, datamodule=data)
+    (row,) = map(json.loads, (tmp_path / CONTAMINATED).read_text().splitlines())
+    assert row["prompt"] == prompt and row["in"] == "b/0" and row["how"] == "same text"
+    account = json.loads((tmp_path / FILE).read_text())
+    assert account["left_out"]["in a held-out set"] == 1 and account["compared_with"] == {"b": 1}
+    assert len(data._train) == 23 and "1 training problems stand in held-out sets" in data.describe()
+
+
+def configured(*overrides):
+    with initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
+        return hydra.compose("train", ["algo=sft", *overrides, "output_dir=out"])
+
+
+def test_the_configured_benchmarks_are_those_of_evaluation(tmp_path):
+    cfg = configured("data=gsm8k", "data.path=x/y", f"data.benchmarks_dir={tmp_path}")
+    decontaminate = instantiate(cfg.algo.datamodule.decontaminate)
+    assert list(decontaminate.benchmarks) == ["gsm8k", "math500", "minerva", "amc"] and decontaminate.enabled
+    assert all(
+        isinstance(b, Benchmark) and b.folder == str(tmp_path) for b in decontaminate.benchmarks.values()
+    )
+    assert not instantiate(compose(tmp_path, "algo=grpo").algo.datamodule.decontaminate).enabled
+
+
+def test_real_training_sets(real_data):
+    folder = str(real_data("gsm8k").parent)
+    cfg = configured("data=gsm8k", f"data.path={folder}/gsm8k", f"benchmarks_dir={folder}")
+    clean = instantiate(cfg.algo.datamodule.decontaminate)(instantiate(cfg.data.source))
+    assert not clean.unread and clean.checked["minerva"] == 272
+    assert {overlap.problem.id for overlap in clean.overlaps} >= {"gsm8k/train/20", "gsm8k/train/1314"}
+    assert len(clean.overlaps) < 20
