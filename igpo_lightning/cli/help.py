@@ -65,6 +65,8 @@ def _usual(cfg: DictConfig) -> Iterator[str]:
             value: Any = lookup(plain, origin(plain, key))
         except KeyError:
             continue
+        if str(value).startswith("${oc.select:"):  # a default that the model may change
+            value = OmegaConf.select(cfg, key)
         shown = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
         yield f"  {key}={shown.replace(' ', '')}"
 
