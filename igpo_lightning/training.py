@@ -25,9 +25,10 @@ from .checkpoints import check_strategy, checked, newest
 from .checks import ConfigError
 from .config import find_conf
 from .console import quieten
+from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
+from .finishing import Finish, SaveModel
 from .models import Policy
-from .models.sharding import save_policy
 from .preflight.plan import plan_stage
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
@@ -54,7 +55,7 @@ def run(cfg: DictConfig) -> float | None:
             "hardware: it asks for GPUs, and there is none here; choose hardware=cpu or cpu_ddp"
         )
     try:
-        with stop_on_sigterm():
+        with ended(), stop_on_sigterm():
             return _run_stages(cfg, folder)
     except KeyboardInterrupt:
         print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
@@ -112,8 +113,11 @@ def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None =
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     module, datamodule, trainer = build(cfg)
     heldout = HeldOutAccuracy(before)
+    at_the_end = [SaveModel(folder / MODEL)]
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
+        at_the_end.append(heldout.measure_after)
+    trainer.callbacks.append(Finish(*at_the_end))
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write(folder, cfg)
@@ -122,8 +126,6 @@ def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None =
     with interruptible(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     completions = trainer.callback_metrics.get("rollout/completions")
-    save_policy(module.policy, folder / MODEL)
-    trainer.strategy.barrier()  # the next stage loads it, on every process
     return Stage(
         name=cfg.algo.name,
         folder=str(folder),

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..callbacks import RolloutProgress
 from ..checkpoints import save_now
 from ..checks import ACTIONS, choice, positive_int
+from ..distributed import gather
 
 WARN, SKIP, STOP = ACTIONS
 STEPS_PER_WINDOW = 10  # updates of supervised training that count as one window between two messages
@@ -152,7 +153,7 @@ class Guard(Callback):
 
 def per_rank(pl_module: Any, values: Tensor) -> list[list[float]]:
     """``values`` [K] of every process, in one collective: [ranks][K]. All processes must call."""
-    return pl_module.all_gather(values.detach()).reshape(-1, len(values)).tolist()
+    return gather(values.float(), pl_module.device).tolist()
 
 
 def announce(trainer: pl.Trainer, text: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..lockstep import agree_any
+from ..distributed import agree_any
 from ..models import Policy
 from ..sampling.canvas import attention_of, collate, completion_texts
 from ..sampling.fill import fill

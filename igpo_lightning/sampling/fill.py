@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..lockstep import agree_any, agree_max
+from ..distributed import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
 

@@ -19,7 +19,7 @@ class Play:
     def update(self, window, **metrics):
         """The verdict on an update of ``window``."""
         run = SimpleNamespace(global_step=self.step, precision="32-true")
-        module = SimpleNamespace(device="cpu", all_gather=lambda v: v, update_metrics=lambda: metrics)
+        module = SimpleNamespace(device="cpu", update_metrics=lambda: metrics)
         if window != self.guard.window:
             self.guard.window = window
             self.guard.inspect_window(run, module, None)
@@ -76,14 +76,13 @@ def test_ratios_of_a_windows_first_update_do_not_count():
     assert play.guard.past["clip_fraction"] == pytest.approx([0.9] * 4)
 
 
-def test_the_worst_process_counts_and_nan_is_left_to_another_guard():
+def test_the_worst_process_counts_and_nan_is_left_to_another_guard(monkeypatch):
     guard = ExplodingMetric({"kl": {"limit": 10.0}}, updates=1)
     guard.window = 1
-    module = SimpleNamespace(
-        device="cpu",
-        all_gather=lambda values: torch.stack([values, values * 100]),
-        update_metrics=lambda: {"kl": 1.0},
+    monkeypatch.setattr(
+        "igpo_lightning.guards.base.gather", lambda values, device: torch.stack([values, values * 100])
     )
+    module = SimpleNamespace(device="cpu", update_metrics=lambda: {"kl": 1.0})
     run = SimpleNamespace(global_step=3)
     guard.streaks = {"kl": [1, 0]}
     assert "train/kl is 100" in guard.inspect_update(run, module, None)
