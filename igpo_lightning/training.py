@@ -29,6 +29,7 @@ from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
 from .finishing import Finish, SaveModel
 from .models import Policy
+from .precision import check_precision
 from .preflight.plan import plan_stage
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
@@ -54,6 +55,8 @@ def run(cfg: DictConfig) -> float | None:
         raise ConfigError(
             "hardware: it asks for GPUs, and there is none here; choose hardware=cpu or cpu_ddp"
         )
+    if (note := check_precision(cfg.hardware, trains=True)) and _is_first_process():
+        print(f"warning: {note}")
     try:
         with ended(), stop_on_sigterm():
             return _run_stages(cfg, folder)

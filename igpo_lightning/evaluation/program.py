@@ -24,6 +24,7 @@ from ..data.encoding import Encoder
 from ..distributed import ended
 from ..files import write_atomic
 from ..models import Policy
+from ..precision import check_precision
 from ..rewards import extract
 from ..stopping import interruptible
 from ..types import Problem
@@ -62,6 +63,7 @@ def _evaluate(cfg: DictConfig) -> float:
     if cfg.limit is not None:
         positive_int("limit", cfg.limit)
     positive_int("batch_size", cfg.batch_size)
+    check_precision(cfg.hardware, trains=False)
     quieten()
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     problems = {name: benchmark.problems() for name, benchmark in benchmarks.items()}

@@ -185,6 +185,8 @@ def drop_update(trainer: pl.Trainer, pl_module: Any) -> None:
         from deepspeed.utils import safe_set_full_grad
 
         shape = getattr(trainable[0], "ds_shape", trainable[0].shape)  # of ZeRO-3, which splits parameters
-        safe_set_full_grad(trainable[0], torch.full(shape, torch.nan, device=pl_module.device))
+        safe_set_full_grad(
+            trainable[0], torch.full(shape, torch.nan, dtype=torch.float32, device=pl_module.device)
+        )
     for parameter in trainable:
         parameter.grad = None

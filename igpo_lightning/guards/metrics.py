@@ -88,7 +88,9 @@ class ExplodingMetric(Guard):
             names = [name for name in names if name not in _OF_RATIO]
         if not names:
             return None
-        values = torch.tensor([measured[name] for name in names], device=pl_module.device)
+        values = torch.tensor(
+            [measured[name] for name in names], dtype=torch.float32, device=pl_module.device
+        )
         highest = [max(column) for column in zip(*per_rank(pl_module, values), strict=True)]
         findings = [self._judge(name, value) for name, value in zip(names, highest, strict=True)]
         return "; ".join(filter(None, findings)) or None
@@ -146,7 +148,8 @@ class LogProbDrift(Guard):
         drift = pl_module.update_metrics().get("drift_max")
         if drift is None:  # not a window's first update
             return None
-        worst = max(rank[0] for rank in per_rank(pl_module, torch.tensor([drift], device=pl_module.device)))
+        own = torch.tensor([drift], dtype=torch.float32, device=pl_module.device)
+        worst = max(rank[0] for rank in per_rank(pl_module, own))
         allowed = self.tolerance_16bit if "16" in str(trainer.precision) else self.tolerance
         if not worst > allowed:
             return None

@@ -15,9 +15,10 @@ from ..checks import ConfigError
 from ..distributed import reduce
 from ..evaluation.decoding import decode
 from ..models import Policy
+from ..models.casting import trained_in_float32
 from ..models.sharding import fully_sharded
 from ..types import Prompt
-from .gradients import loss_scale, norm_after_step, norm_before_step
+from .gradients import keeps_masters, loss_scale, norm_after_step, norm_before_step
 from .resuming import check_tensors, count_batches_anew, fingerprint, reopen
 
 
@@ -51,7 +52,9 @@ class DiffusionModule(L.LightningModule):
         self._frozen = fingerprint(policy.named_parameters())
 
     def configure_model(self) -> None:
-        """Split the weights over the processes where the strategy leaves that to the module (FSDP2)."""
+        """Put what is trained into float32; split it where the strategy leaves that to the module (FSDP2)."""
+        if not keeps_masters(self.trainer):
+            trained_in_float32(self.policy)
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             fully_sharded(self.policy, self.device_mesh["data_parallel"])
 

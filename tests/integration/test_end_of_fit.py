@@ -42,8 +42,8 @@ STRATEGIES = {
 }
 
 
-COLLECTIVES = {"all_reduce", "all_gather", "all_gather_object", "broadcast", "broadcast_object_list", "barrier",
-               "reduce_boolean_decision", "reduce_scatter"}  # fmt: skip
+COLLECTIVES = {"all_reduce", "all_gather", "all_gather_object", "broadcast", "broadcast_object_list",
+               "barrier", "reduce_boolean_decision", "reduce_scatter"}  # fmt: skip
 # How weights are split and gathered is torch's business, not a message of ours.
 STRUCTURE = ("distributed.fsdp", "distributed.tensor", "distributed.device_mesh", "checkpoint.state_dict",
              "distributed.checkpoint")  # fmt: skip
@@ -123,7 +123,8 @@ def test_a_user_who_asks_to_stop_early_gets_his_figures(tmp_path, model):
 
 def train(folder, strategy, processes):
     command = [sys.executable, str(PROGRAM), *STRATEGIES[strategy], *SETTINGS, "hardware.accelerator=cpu",
-               f"hardware.devices={processes}", "hardware.precision=32-true", f"output_dir={folder}"]  # fmt: skip
+               f"hardware.devices={processes}", "hardware.precision=32-true",
+               f"output_dir={folder}"]  # fmt: skip
     folder.mkdir()
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
