@@ -82,7 +82,9 @@ def chunked_scores(
 def _scores(logits: Tensor, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor | None, Tensor]:
     table = logits.float().log_softmax(dim=-1)
     rows = targets if targets.dim() > 1 else targets[:, None]
-    logps = table.gather(-1, rows).view(targets.shape)
+    logps = table.gather(-1, rows)
+    if targets.dim() == 1:
+        logps = logps.sum(-1)  # of one: what leaves a module that FSDP2 splits should not be a view
     nats = None
     if entropy:
         # What is recomputed but never differentiated would stay in memory until the last chunk is done.

@@ -79,13 +79,18 @@ def test_what_works_elsewhere_is_allowed():
 
 def test_the_programs_refuse_before_they_load_a_model(tmp_path):
     precision = "hardware.precision=16-true"
-    with pytest.raises(ConfigError, match="hardware.precision=16-true"):
+    with pytest.raises(ConfigError, match=r"hardware\.precision=16-true"):
         run(compose(tmp_path / "run", precision, "model.path=/no/such/model"))
     assert not (tmp_path / "run").exists()
-    cfg = SimpleNamespace(rescore=None, model=SimpleNamespace(path="/no/such/model"), limit=None, batch_size=4,
-                          get=lambda key: {"x": 1}, hardware={**GPU, "accelerator": "cpu",
-                                                              "precision": "16-mixed"})  # fmt: skip
-    with pytest.raises(ConfigError, match="hardware.precision=16-mixed"):
+    cfg = SimpleNamespace(
+        rescore=None,
+        model=SimpleNamespace(path="/no/such/model"),
+        limit=None,
+        batch_size=4,
+        get=lambda key: {"x": 1},
+        hardware={**GPU, "accelerator": "cpu", "precision": "16-mixed"},
+    )
+    with pytest.raises(ConfigError, match=r"hardware\.precision=16-mixed"):
         evaluate(cfg)
 
 
