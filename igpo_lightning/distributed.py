@@ -11,6 +11,7 @@ weights are on the host.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -103,8 +104,18 @@ def ended() -> Iterator[None]:
     try:
         yield
     finally:
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+        disconnect()
+
+
+def disconnect() -> None:
+    """End the connection of processes, if there is one; another may be made afterwards."""
+    if not dist.is_available() or not dist.is_initialized():
+        return
+    engine = sys.modules.get("deepspeed.comm.comm")
+    if engine is not None and engine.cdb is not None:
+        engine.destroy_process_group()  # it has groups of its own to forget
+    else:
+        dist.destroy_process_group()
 
 
 def _current(device: torch.device) -> Any:

@@ -12,6 +12,7 @@ import deepspeed
 import torch
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
+from igpo_lightning.distributed import disconnect
 from igpo_lightning.strategies import FullySharded
 
 # Compiling it takes longer than the tests; gloo does its work.
@@ -34,19 +35,15 @@ class NothingLeft:
     not pass here.
     """
 
-    ends_connection = True
-
     def teardown(self) -> None:
         module = self.lightning_module
         super().teardown()
         for part in module.modules() if module is not None else ():
             for name, weight in part._parameters.items():
                 if weight is not None:
-                    part._parameters[name] = torch.nn.Parameter(
-                        torch.empty_like(weight, device="meta"), False
-                    )
-        if self.ends_connection and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+                    gone = torch.empty_like(weight, device="meta")
+                    part._parameters[name] = torch.nn.Parameter(gone, requires_grad=False)
+        disconnect()
 
 
 class OneDevice(NothingLeft, SingleDeviceStrategy):
@@ -62,24 +59,4 @@ class FSDP(NothingLeft, FullySharded):
 
 
 class DeepSpeed(NothingLeft, CPUDeepSpeed):
-    """DeepSpeed keeps groups of its own for as long as the program runs: here they fall silent instead."""
-
-    ends_connection = False
-    _collectives = ("all_reduce", "all_gather", "all_gather_object", "broadcast_object_list", "barrier")
-
-    def setup_environment(self) -> None:
-        vars(torch.distributed).update(_SPOKEN)
-        super().setup_environment()
-
-    def teardown(self) -> None:
-        super().teardown()
-        for name in self._collectives:
-            _SPOKEN.setdefault(name, getattr(torch.distributed, name))
-            setattr(torch.distributed, name, _silent)
-
-
-_SPOKEN = {}
-
-
-def _silent(*args, **kwargs):
-    raise RuntimeError("No backend type associated with device type cpu")
+    pass
