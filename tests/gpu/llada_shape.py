@@ -6,6 +6,7 @@ python llada_shape.py OVERRIDE...   # igpo_lightning.train; this folder and the 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-STARTED = time.perf_counter()
 # config.json of GSAI-ML/LLaDA-8B-Instruct, what a Llama needs of it.
 PUBLISHED = {
     "activation_type": "silu", "alibi": False, "block_type": "llama", "d_model": 4096,
@@ -103,7 +103,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def overrides(folder: Path, model: Path, algo: str, small: bool = False) -> list[str]:
     """The training program's command line: one SFT step, or one rollout window and its two updates."""
-    length, steps, prompts, group = (32, 8, 1, 4) if small else (128, 32, 2, 8)
+    length, steps, prompts, group = (32, 8, 1, 4) if small else (128, 16, 1, 8)
     sizes = {
         "sft": ["algo.steps=2", f"algo.batch_size={prompts * 2}", f"algo.rows_per_step={prompts * 2}",
                 "algo.scheduler.warmup=0"],
@@ -130,7 +130,7 @@ class Phases(Callback):
 
     def __init__(self, file: str) -> None:
         self.file, self.phases = Path(file), {}
-        self._since = STARTED
+        self._since = float(os.environ.get("RUN_STARTED", time.time()))
 
     def on_fit_start(self, trainer: Any, module: Any) -> None:
         self._end("load and set up")
@@ -164,7 +164,7 @@ class Phases(Callback):
         if torch.cuda.is_available():
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-        self._since = time.perf_counter()
+        self._since = time.time()
 
     def _end(self, name: str) -> None:
         if torch.cuda.is_available():
@@ -172,7 +172,7 @@ class Phases(Callback):
             peak = torch.cuda.max_memory_allocated() / 2**30
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        self.phases[name] = {"seconds": round(time.perf_counter() - self._since, 2), "GiB": round(peak, 2)}
+        self.phases[name] = {"seconds": round(time.time() - self._since, 2), "GiB": round(peak, 2)}
         self._begin()
 
 

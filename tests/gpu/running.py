@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,32 @@ HERE = Path(__file__).resolve().parent
 TESTS, ROOT = HERE.parent, HERE.parents[1]
 
 
-def train(folder: Path, *overrides: str) -> str:
-    """Run ``llada_shape.py`` in ``folder``; returns what it said on standard error."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ours = ("DS_ACCELERATOR", "OMP_NUM_THREADS")  # set for tests on a CPU
-    env = {
-        key: value for key, value in os.environ.items() if key not in ours or not torch.cuda.is_available()
-    }
-    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TESTS), str(HERE), env.get("PYTHONPATH", "")])
-    command = [sys.executable, str(HERE / "llada_shape.py"), *overrides]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-4000:])
-    assert "destroy_process_group() was not called" not in done.stderr
-    return done.stderr
+class Run:
+    """``llada_shape.py`` with these overrides, started in ``folder``."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        ours = ("DS_ACCELERATOR", "OMP_NUM_THREADS")  # set for tests on a CPU
+        env = dict(os.environ)
+        if torch.cuda.is_available():
+            env = {key: value for key, value in env.items() if key not in ours}
+        env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TESTS), str(HERE), env.get("PYTHONPATH", "")])
+        env["RUN_STARTED"] = str(time.time())
+        self._said = folder / "said.txt"  # a file: nobody reads a pipe while other runs are waited for
+        with self._said.open("w") as said:
+            command = [sys.executable, str(HERE / "llada_shape.py"), *overrides]
+            self._process = subprocess.Popen(command, cwd=folder, env=env, stdout=said, stderr=said)
+
+    def end(self, seconds: float = 280) -> str:
+        """What it said, when it has ended well."""
+        try:
+            code = self._process.wait(seconds)
+        finally:
+            self._process.kill()
+        said = self._said.read_text()
+        assert code == 0, said[-6000:]
+        assert "destroy_process_group() was not called" not in said
+        return said
 
 
 def report(name: str, found: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from llada_shape import overrides, write_checkpoint
-from running import report, train
+from running import Run, report
 from safetensors import safe_open
 
 from igpo_lightning.guards import LogProbDrift
@@ -28,7 +28,7 @@ def model(tmp_path_factory):
 
 def one_step(folder, model, algo, hardware, small=False):
     """Run it, and check what is left: finite losses, the adapter of the right shape, phases."""
-    train(folder, *hardware, *overrides(folder, model, algo, small))
+    Run(folder, *hardware, *overrides(folder, model, algo, small)).end()
     found = json.loads((folder / "phases.json").read_text())
     phases = ["load and set up", *(["rollout"] if algo == "igpo" else []), "update 1", "update 2"]
     assert list(found["phases"]) == [*phases, "save and tear down"]

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from fakes import TINY, TINY_RL
-from running import train
+from running import Run
 
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_metrics
@@ -21,8 +21,14 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def both_stages(folder, hardware):
-    said = train(folder, *hardware, *SETTINGS, f"output_dir={folder}")
+HARDWARE = ["gpu", "ddp", "zero1", "zero2", "zero3", "fsdp"]
+
+
+def begin(folder, hardware):
+    return Run(folder, *hardware, *SETTINGS, f"output_dir={folder}")
+
+
+def check(folder, said):
     assert "may not get triggered properly" not in said  # ZeRO-3, of tensors that it does not find
     stages = json.loads((folder / "summary.json").read_text())["stages"]
     assert [stage["name"] for stage in stages] == ["sft", "igpo"]
@@ -35,6 +41,15 @@ def both_stages(folder, hardware):
     assert len(drift) == 2 and max(drift) <= 4e-3
 
 
-@pytest.mark.parametrize("hardware", ["gpu", "ddp", "zero1", "zero2", "zero3", "fsdp"])
-def test_both_stages_end_under(tmp_path, hardware):
-    both_stages(tmp_path / "run", [f"hardware={hardware}", "hardware.devices=1"])
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """All of them at once: they are small, and take longest to import what they need."""
+    folders = {name: tmp_path_factory.mktemp(name) / "run" for name in HARDWARE}
+    begun = {name: begin(f, [f"hardware={name}", "hardware.devices=1"]) for name, f in folders.items()}
+    return {name: (folders[name], run) for name, run in begun.items()}
+
+
+@pytest.mark.parametrize("hardware", HARDWARE)
+def test_both_stages_end_under(runs, hardware):
+    folder, run = runs[hardware]
+    check(folder, run.end())

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gpu"))
 from llada_shape import SMALL, SPECIAL, tokenizer, write_checkpoint
 from test_gpu_llada_shape import one_step
 from test_gpu_same_as_cpu import compare_completions, compare_logits
-from test_gpu_strategies import both_stages
+from test_gpu_strategies import HARDWARE, begin, check
 
 from igpo_lightning.models import load_policy
 
@@ -60,6 +60,7 @@ def test_the_shape_of_llada_under(tmp_path, model, hardware, algo):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hardware", ["gpu", "ddp", "zero1", "zero2", "zero3", "fsdp"])
+@pytest.mark.parametrize("hardware", HARDWARE)
 def test_the_toy_under(tmp_path, hardware):
-    both_stages(tmp_path / "run", on_cpu(hardware))
+    folder = tmp_path / "run"
+    check(folder, begin(folder, on_cpu(hardware)).end())

@@ -6,6 +6,7 @@ import pytest
 import torch
 from fakes import LORA, tiny_policy
 
+from igpo_lightning.models import load_policy
 from igpo_lightning.models.casting import cast, trained_in_float32
 
 # One head of LLaDA's: its frequencies reach from 1 down to 2.5e-6.
@@ -27,6 +28,13 @@ def exact_frequencies(head=128, theta=500_000.0):
 
 def canvas(length=1024):
     return torch.arange(length)[None] % 40 + 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_frequencies_are_exact_when_loaded(tmp_path, dtype):
+    tiny_policy(**LLADA_HEAD).save(tmp_path)
+    rotary = load_policy(str(tmp_path), dtype=dtype).network.model.rotary_emb
+    assert torch.equal(rotary.inv_freq, exact_frequencies())
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
