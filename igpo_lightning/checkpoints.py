@@ -18,8 +18,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, Strategy
 
 from .checks import ConfigError, positive_int
+from .distributed import agree_any, barrier
 from .files import sync
-from .lockstep import agree_any
 from .stopping import Stopped, listen, stop_requested
 
 PARTIAL = ".partial"  # what is still being written
@@ -98,7 +98,7 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             _remove(partial)
             self.folder.mkdir(parents=True, exist_ok=True)
-        trainer.strategy.barrier()
+        barrier(trainer.strategy.root_device)
         try:
             trainer.save_checkpoint(partial)
         except (OSError, RuntimeError) as error:
@@ -112,7 +112,7 @@ class Checkpoints(Checkpoint):
             ) from error
         if trainer.is_global_zero:
             _finish(partial, final, trainer.world_size)
-        trainer.strategy.barrier()
+        barrier(trainer.strategy.root_device)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self._best_value}

@@ -25,9 +25,11 @@ from .checkpoints import check_strategy, checked, newest
 from .checks import ConfigError
 from .config import find_conf
 from .console import quieten
+from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
+from .finishing import Finish, SaveModel
 from .models import Policy
-from .models.sharding import save_policy
+from .precision import check_precision
 from .preflight.plan import plan_stage
 from .reporting import write_report
 from .reporting.summary import FILE as SUMMARY
@@ -53,8 +55,10 @@ def run(cfg: DictConfig) -> float | None:
         raise ConfigError(
             "hardware: it asks for GPUs, and there is none here; choose hardware=cpu or cpu_ddp"
         )
+    if (note := check_precision(cfg.hardware, trains=True)) and _is_first_process():
+        print(f"warning: {note}")
     try:
-        with stop_on_sigterm():
+        with ended(), stop_on_sigterm():
             return _run_stages(cfg, folder)
     except KeyboardInterrupt:
         print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
@@ -115,8 +119,11 @@ def run_stage(
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     module, datamodule, trainer = build(cfg)
     heldout = HeldOutAccuracy(before, last)
+    at_the_end = [SaveModel(folder / MODEL, lambda model: _record_split(model, cfg, datamodule))]
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
+        at_the_end.append(heldout.measure_after)
+    trainer.callbacks.append(Finish(*at_the_end))
     if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write(folder, cfg)
@@ -128,10 +135,6 @@ def run_stage(
         done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"
         print(f"ended by algo.trainer.max_time={cfg.algo.trainer.max_time} after {done}")
     completions = trainer.callback_metrics.get("rollout/completions")
-    save_policy(module.policy, folder / MODEL)
-    if trainer.is_global_zero:
-        lineage.write(folder / MODEL, [*lineage.read(cfg.model.path), _split(cfg, datamodule)])
-    trainer.strategy.barrier()  # the next stage loads it, on every process
     return Stage(
         name=cfg.algo.name,
         folder=str(folder),
@@ -194,9 +197,10 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
     return module, datamodule, trainer
 
 
-def _split(cfg: DictConfig, datamodule: Any) -> lineage.Split:
-    """What a stage held out, for those who go on with its model."""
-    return lineage.Split.of(cfg.algo.name, datamodule.source, datamodule.account.clean.checked)
+def _record_split(model: Path, cfg: DictConfig, datamodule: Any) -> None:
+    """Write beside the weights what this stage and those before it held out, for whoever goes on with them."""
+    split = lineage.Split.of(cfg.algo.name, datamodule.source, datamodule.account.clean.checked)
+    lineage.write(model, [*lineage.read(cfg.model.path), split])
 
 
 def build_policy(cfg: DictConfig, source: Any) -> Policy:

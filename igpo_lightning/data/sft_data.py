@@ -98,15 +98,15 @@ class SFTDataModule(ProblemDataModule):
     def collate(self, prompts: Sequence[Prompt], device: torch.device) -> SFTBatch:
         policy = self.policy
         tensors = collate(prompts, policy.pad_id, device)
-        response = torch.full((len(prompts), self.length), policy.eos_id)
+        response = torch.full((len(prompts), self.length), policy.eos_id, dtype=torch.long, device="cpu")
         targets = [(*prompt.response, policy.end_id) for prompt in prompts]
         for row, ids in enumerate(targets):
-            response[row, : len(ids)] = torch.tensor(ids[: self.length])
-        text = torch.tensor([min(len(ids), self.length) for ids in targets])
+            response[row, : len(ids)] = torch.tensor(ids[: self.length], dtype=torch.long, device="cpu")
+        lengths = [min(len(ids), self.length) for ids in targets]
+        text = torch.tensor(lengths, dtype=torch.long, device="cpu")
         # Training rows fit, or were left out; held-out ones are decoded whatever their traces are.
-        whole = torch.tensor(
-            [bool(p.response) and len(ids) <= self.length for p, ids in zip(prompts, targets, strict=True)]
-        )
+        fits = [bool(p.response) and len(ids) <= self.length for p, ids in zip(prompts, targets, strict=True)]
+        whole = torch.tensor(fits, dtype=torch.bool, device="cpu")
         return SFTBatch(
             tensors.ids, tensors.mask, response.to(device), text=text.to(device), whole=whole.to(device)
         )

@@ -10,20 +10,23 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from ..distributed import reduce
 from ..reporting.summary import Accuracy
 from ..types import Prompt
 from .decoding import decode
 
 
 class HeldOutAccuracy(Callback):
-    """Decodes the validation problems when training starts and when it ends, and the test problems once.
+    """Decodes the validation problems when training starts, and by :meth:`measure_after` when it has
+    ended; then the test problems, too.
 
     What is chosen, by people or programs, is chosen on validation problems; so the test set is decoded at
     the end of the last stage only.
 
-    It happens within ``fit``, by the processes and with the weights, split or not, that train. A
+    Both happen within ``fit``, by the processes and with the weights, split or not, that train. A
     ``Trainer.test`` before the fit would set up the strategy twice, and DeepSpeed's set-up for
-    inference rounds the weights that training then starts from.
+    inference rounds the weights that training then starts from. After the fit (``on_fit_end``
+    included) the weights are on the host, and processes can't add up what they found.
 
     Args:
         before: What is known of the weights training starts from; measured if None. A resumed run
@@ -44,7 +47,8 @@ class HeldOutAccuracy(Callback):
         if self.before is None:
             self.before = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
 
-    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def measure_after(self, trainer: Trainer, module: LightningModule) -> None:
+        """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
         self.after = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
         if self.last:
             self.test = self._measure(trainer, module, "test", trainer.datamodule.test_problems)
@@ -84,8 +88,7 @@ class HeldOutAccuracy(Callback):
             part = padded[start : start + batch]
             found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
             right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
-        total = torch.tensor(right, dtype=torch.float64, device=module.device)
-        return float(trainer.strategy.reduce(total, reduce_op="sum"))
+        return reduce([right], "sum", module.device)[0]
 
 
 def _show(trainer: Trainer, text: str) -> None:

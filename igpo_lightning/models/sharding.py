@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
+from ..distributed import rank
 from .policy import Policy
 
 
@@ -36,13 +36,13 @@ def full_state_dict(policy: Policy) -> dict[str, Tensor]:
     partitioned = {name: p for name, p in policy.model.named_parameters() if hasattr(p, "ds_id")}
     for name, parameter in partitioned.items():
         state[name] = _gathered(parameter)
-    return {name: value.cpu() for name, value in state.items()} if _is_first() else {}
+    return {name: value.cpu() for name, value in state.items()} if rank() == 0 else {}
 
 
 def save_policy(policy: Policy, folder: str | Path) -> None:
     """:meth:`Policy.save` from however many processes hold the weights; all of them must call it."""
     if not _is_split(policy):
-        if _is_first():
+        if rank() == 0:
             policy.save(folder)
     elif state := full_state_dict(policy):
         policy.save(folder, state_dict=state)
@@ -50,10 +50,6 @@ def save_policy(policy: Policy, folder: str | Path) -> None:
 
 def _is_split(policy: Policy) -> bool:
     return isinstance(policy, FSDPModule) or any(hasattr(p, "ds_id") for p in policy.parameters())
-
-
-def _is_first() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def _gathered(parameter: nn.Parameter) -> Tensor:

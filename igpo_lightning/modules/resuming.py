@@ -56,3 +56,15 @@ def count_batches_anew(loops: dict[str, Any], before: int, now: int) -> None:
     for counts in (progress["total"], progress["current"]):
         for name, value in counts.items():
             counts[name] = value // before * now
+
+
+def reopen(loops: dict[str, Any]) -> None:
+    """Make Lightning go through the end of training again, if that is where it was saved.
+
+    A checkpoint of the last update may say that its epoch is done, as those are that a guard or a best
+    validation leaves in ``on_train_end``. Lightning would then return from ``fit`` at once, and what is done
+    at the end of training (weights written, accuracy measured) never would be. The epoch is the run.
+    """
+    progress = loops["fit_loop"]["epoch_progress"]
+    for counts in (progress["total"], progress["current"]):
+        counts["processed"] = counts["completed"] = 0

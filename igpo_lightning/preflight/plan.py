@@ -15,6 +15,7 @@ from .. import lineage
 from ..checks import ConfigError
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
+from ..precision import check_precision
 from .placement import Placement, place
 from .tokens import ASSUMPTION, assumed_tokenizer
 
@@ -106,7 +107,9 @@ def plan_stage(cfg: DictConfig) -> Plan:
     Raises:
         ConfigError: A setting is wrong, or the model, the data or the tokenizer does not fit it.
     """
-    placement = place(OmegaConf.to_container(cfg.hardware, resolve=True))
+    hardware = OmegaConf.to_container(cfg.hardware, resolve=True)
+    warnings = list(filter(None, [check_precision(hardware, trains=True)]))
+    placement = place(hardware)
     for callback in (cfg.callbacks or {}).values():
         if callback is not None and "_target_" in callback:
             instantiate(callback)
@@ -114,7 +117,6 @@ def plan_stage(cfg: DictConfig) -> Plan:
     lineage.check(
         cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
     )
-    warnings: list[str] = []
     skeleton, tokenizer = _model(cfg, datamodule.source, placement, warnings)
     policy = skeleton.policy(tokenizer)
     module = instantiate(cfg.algo.module, policy=policy)

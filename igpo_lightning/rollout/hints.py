@@ -49,9 +49,9 @@ class ChunkPlacer:
         chunks = self.cut(min(len(trace), room), rng)
         chosen = sorted(rng.sample(chunks, int(ratio * len(chunks))))
         columns = stretched(chosen, len(trace), room) if self.stretch else [start for start, _ in chosen]
-        canvas = torch.full((width,), mask_id)
+        canvas = torch.full((width,), mask_id, dtype=torch.long, device="cpu")
         for (start, stop), column in zip(chosen, columns, strict=False):
-            tokens = torch.tensor(trace[start:stop])[: room - column]
+            tokens = torch.tensor(trace[start:stop], dtype=torch.long, device="cpu")[: room - column]
             canvas[column : column + len(tokens)] = tokens
         return canvas, canvas != mask_id
 
