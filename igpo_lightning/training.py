@@ -198,7 +198,7 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
 
 
 def _record_split(model: Path, cfg: DictConfig, datamodule: Any) -> None:
-    """Write beside the weights what this stage and those before it held out, for whoever goes on with them."""
+    """Write beside the weights what this stage and those before it held out."""
     split = lineage.Split.of(cfg.algo.name, datamodule.source, datamodule.account.clean.checked)
     lineage.write(model, [*lineage.read(cfg.model.path), split])
 

@@ -92,7 +92,7 @@ class MaskedDiffusionSFT(DiffusionModule):
 
     def supervised(self, batch: SFTBatch) -> tuple[Tensor, Tensor]:
         """[B, C] bool each: the tokens that are learned, and the fill behind the end."""
-        columns = torch.arange(batch.response.shape[1], device=self.device)
+        columns = torch.arange(batch.response.shape[1], dtype=torch.long, device=self.device)
         if batch.text is None:
             fill = torch.zeros_like(batch.response, dtype=torch.bool)
         else:
