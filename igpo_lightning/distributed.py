@@ -11,6 +11,7 @@ weights are on the host.
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -97,14 +98,16 @@ def barrier(device: torch.device) -> None:
 
 @contextmanager
 def ended() -> Iterator[None]:
-    """After this context, be it left by an error, processes are no longer connected.
+    """After this context processes are no longer connected; after an error, when the program ends.
 
     torch warns of a program that ends otherwise: its processes could go on waiting for one another.
     """
     try:
         yield
-    finally:
-        disconnect()
+    except BaseException:
+        atexit.register(disconnect)  # NCCL may wait for the others there: first the error should be told
+        raise
+    disconnect()
 
 
 def disconnect() -> None:

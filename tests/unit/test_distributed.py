@@ -131,12 +131,19 @@ def test_one_process_sends_nothing_and_makes_no_tensor():
     assert distributed.barrier(nowhere) is None
 
 
-def test_the_connection_ends_with_the_program_even_after_an_error(tmp_path):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
-    )
-    with pytest.raises(ValueError), distributed.ended():
-        raise ValueError
-    assert not torch.distributed.is_initialized()
+def test_the_connection_ends_with_the_program_even_after_an_error(tmp_path, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
+    for number, error in enumerate((None, ValueError)):
+        store = f"file://{tmp_path / str(number)}"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+        try:
+            with distributed.ended():
+                if error:
+                    raise error
+        except ValueError:
+            assert torch.distributed.is_initialized()  # the message comes first
+            at_exit[-1]()
+        assert not torch.distributed.is_initialized()
     with distributed.ended():  # where there is none
         pass
