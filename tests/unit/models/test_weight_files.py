@@ -130,7 +130,7 @@ def test_a_head_that_is_said_to_be_tied_and_is_not(tmp_path):
     head = {"model.transformer.ff_out.weight": torch.ones(262, 32)}
     file = tmp_path / "tied" / FIRST
     save_file({**load_file(file), **head}, file, metadata={"format": "pt"})
-    with pytest.raises(ConfigError, match="ties the output head to the embeddings, but its weights hold two"):
+    with pytest.raises(ConfigError, match="ties the output head to the embeddings, but the weights hold two"):
         load_policy(str(tmp_path / "tied"))
 
 
