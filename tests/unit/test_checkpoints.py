@@ -137,7 +137,8 @@ def folder_checkpoint(path, processes=2, **files):
 def test_a_sharded_one_is_a_folder_whose_files_are_all_there(tmp_path):
     path = folder_checkpoint(tmp_path / "update-00000001.ckpt", a=b"12", b=b"345")
     assert damage(path) is None and newest(tmp_path) == path
-    assert json.loads((path / "complete.json").read_text()) == {"processes": 2, "files": {"a": 2, "b": 3}}
+    manifest = json.loads((path / "complete.json").read_text())
+    assert manifest == {"processes": 2, "files": {"a": 2, "b": 3}, "settings": {}}
     (path / "b").write_bytes(b"34")
     assert damage(path) == "damaged (b is missing or not of 3 bytes)"
     (path / "complete.json").unlink()
