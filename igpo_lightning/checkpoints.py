@@ -68,8 +68,21 @@ class Checkpoints(Checkpoint):
             self._best_value, self._improved = float(value), True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(trainer, due=False)
+        self._keep(trainer, due=True)
         forget()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """At the end of training, save the state of a run that could be longer.
+
+        Lightning would do nothing at all with a checkpoint whose epoch has been counted: neither the
+        further updates of a longer run, nor the measurements at the end that a crash has cost.
+        """
+        progress = checkpoint["loops"]["fit_loop"]
+        for counts in (progress["epoch_progress"]["total"], progress["epoch_progress"]["current"]):
+            counts.update(processed=0, completed=0)
+        progress["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def between_updates(self, trainer: Trainer) -> None:
         """Called by the DataModule before it fetches an update's first batch."""

@@ -23,6 +23,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from igpo_lightning import run_folder
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import find_conf
 from igpo_lightning.overrides import check_command_line, open_tree, swept_keys
@@ -100,6 +101,7 @@ class Job:
                 raise
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs of the sweep go on
                 raise _RefusedJob(f"error: {refused}") from None
+            run_folder.discard()
             _refuse(refused)
 
     def _call(self, cfg: DictConfig) -> Any:
@@ -148,6 +150,8 @@ def _check(conf: Path, config_name: str, arguments: Namespace) -> Sweep | None:
     extra = Path(arguments.config_dir) if arguments.config_dir else None
     cfg = check_command_line(*tree, multirun=arguments.multirun, extra=extra)
     is_sweep = arguments.multirun or cfg.hydra.mode == RunMode.MULTIRUN
+    if not is_sweep:
+        sys.argv += run_folder.before_hydra(cfg, arguments.overrides)
     if not is_sweep or "sweep_dir" not in cfg or arguments.cfg or arguments.info:
         return None
     return Sweep.plan(cfg, arguments.overrides, swept_keys(*tree, cfg, extra=extra))

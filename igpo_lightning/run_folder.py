@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
+
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.files import disk_trouble
 from igpo_lightning.locks import locked
 
 BEGUN = "provenance.json"  # of a stage's folder: it has been trained in
-_HYDRAS = (".hydra", "*.log")
+_HYDRAS = (".hydra", "*.log")  # what it writes before a run is looked at
+_HYDRAS_OWN = "${hydra:runtime.output_dir}"
+_new: list[Path] = []  # folders that were not there before Hydra was started, innermost first
 
 
 @contextmanager
@@ -46,20 +50,31 @@ def run_folder(folder: Path, first: bool) -> Iterator[None]:
         raise
 
 
-def missing(folder: Path) -> tuple[Path, ...]:
-    """The folders that would have to be made for ``folder`` to be there, itself first."""
-    return tuple(path for path in (folder, *folder.parents) if not path.exists())
-
-
-def discard(new: Sequence[Path]) -> None:
-    """Remove folders that hold nothing but what Hydra writes before a run is looked at.
+def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
+    """Look at where Hydra is going to write, so that :func:`discard` can remove it again.
 
     Args:
-        new: What :func:`missing` gave before Hydra was started.
+        cfg: The composed config of a single run, with its ``hydra`` node.
+        typed: The overrides of the command line.
+
+    Returns:
+        Overrides that fix this folder, whose name may hold the time of day, or take ``output_dir`` for it.
     """
-    for folder in new:
-        if not folder.is_dir():
-            continue
+    overrides, place = [], str(OmegaConf.select(cfg, "hydra.run.dir"))
+    is_training = "sweep_dir" in cfg and not cfg.get("dry_run")
+    if is_training and not any(text.startswith("hydra.run.dir=") for text in typed):
+        chosen = OmegaConf.to_container(cfg, resolve=False)["output_dir"]
+        place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
+        escaped = place.replace("\\", "\\\\").replace("'", "\\'")
+        overrides = [f"hydra.run.dir='{escaped}'"]
+    folder = Path(place).absolute()
+    _new[:] = [path for path in (folder, *folder.parents) if not path.exists()]
+    return overrides
+
+
+def discard() -> None:
+    """Remove the folders that Hydra made for a run that was then refused, unless there is more in them."""
+    for folder in filter(Path.is_dir, _new):
         hydras = {path for pattern in _HYDRAS for path in folder.glob(pattern)}
         if set(folder.iterdir()) - hydras:
             return
