@@ -38,14 +38,15 @@ IGNORED = (
     ),
     *("algo.prompts_per_step", "algo.rows_per_step", "algo.rows_per_forward"),
     *("data.cache_dir", "data.eval_batch", "model.name", "model.load.attn_implementation"),
-    *("model.load.gradient_checkpointing", "model.recipe"),
+    "model.load.gradient_checkpointing",
     # of the stage before, and the place of the weights, which are themselves compared
     *("warm_start", "algo.warm_start", "model.path", WEIGHTS),
 )
 LENGTHS = ("algo.steps", "algo.windows")
 APPLIED = (*LENGTHS, "algo.validate_every", "algo.optimizer", "algo.scheduler", "algo.trainer", "algo.loss")
 REFUSED = ("algo.optimizer._target_", "algo.loss._target_")  # in spite of that
-_PLAIN = re.compile(r"\$\{([\w./-]+)\}")
+RECIPE = "model.recipe"  # defaults of others' keys, where they count
+_PLAIN = re.compile(r"\$\{(\.*)(\w[\w./-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def resumption_of(cfg: DictConfig) -> Resumption:
     return Resumption(found and str(found), changes, settings)
 
 
-def is_finished(cfg: DictConfig, resumption: Resumption) -> bool:
+def is_finished(cfg: DictConfig) -> bool:
     """Whether this very run has been finished, so that ``resume=auto`` has nothing left to do.
 
     Raises:
@@ -167,9 +168,10 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     """
     now = OmegaConf.to_container(cfg, resolve=True)
     old, new = (dict(_leaves(_at_home(tree, str(tree.get("output_dir"))))) for tree in (before, now))
-    changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _is_under(key, IGNORED)}
+    changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _is_under(key, [RECIPE])}
     raw = OmegaConf.to_container(cfg, resolve=False)
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]
+    own = [key for key in own if not _is_under(key, IGNORED)]
     first = {"algo": 0, "model": 1, "seed": 2, "data": 3}
     own.sort(key=lambda key: (key != "algo.name", first.get(key.split(".")[0], 4), key))
     return [Change(key, old.get(key), new.get(key)) for key in own]
@@ -194,16 +196,20 @@ def _at_home(tree: Any, folder: str) -> Any:
 
 def _origin(raw: Any, key: str) -> str:
     """The key that ``key`` takes its value from by interpolation, over any number of steps."""
-    for _ in range(20):  # no config refers so far; a circle would not have been resolved
-        node, parts = raw, key.split(".")
-        for i, part in enumerate(parts):
-            node = node.get(part) if isinstance(node, Mapping) else None
-            if isinstance(node, str) and (match := _PLAIN.fullmatch(node)):
-                key = ".".join([match[1], *parts[i + 1 :]])
-                break
-        else:
-            return key
+    while (source := _source(raw, key.split("."))) is not None and not _is_under(source, [RECIPE]):
+        key = source  # a circle would not have been resolved
     return key
+
+
+def _source(raw: Any, parts: list[str]) -> str | None:
+    """Where the value at ``parts`` comes from, if it or a node above it is an interpolation."""
+    node = raw
+    for i, part in enumerate(parts, start=1):
+        node = node.get(part) if isinstance(node, Mapping) else None
+        if isinstance(node, str) and (match := _PLAIN.fullmatch(node)):
+            above = parts[: i - len(match[1])] if match[1] else []
+            return ".".join([*above, match[2], *parts[i:]])
+    return None
 
 
 def _is_under(key: str, prefixes: Iterable[str]) -> bool:

@@ -87,9 +87,8 @@ def _dry_run(cfg: DictConfig) -> None:
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     started = time.perf_counter()
-    if is_finished(
-        cfg, resumption := resumption_of(cfg)
-    ):  # first: a bad one is refused before anything is trained
+    resumption = resumption_of(cfg)  # first: a bad one is refused before anything is trained
+    if is_finished(cfg):
         return _say_finished(folder)
     stages = []
     if cfg.algo.warm_start and cfg.model.path is None:
@@ -165,9 +164,9 @@ def _say_finished(folder: Path) -> float | None:
 def _run_once(cfg: DictConfig) -> Stage:
     """A stage that others build on: run it, unless a resumed job has it already."""
     folder = Path(cfg.output_dir)
-    if is_finished(cfg, resumption := resumption_of(cfg)):
+    if is_finished(cfg):
         return replace(Summary.load(folder).stages[0], folder=str(folder))
-    stage = run_stage(cfg, resumption)
+    stage = run_stage(cfg, resumption_of(cfg))
     if _is_first_process():
         Summary((replace(stage, folder="."),), stage.seconds, _title(cfg)).save(folder)
     return stage
