@@ -42,7 +42,7 @@ def run_folder(folder: Path, first: bool) -> Iterator[None]:
             for path in folder.iterdir():
                 if path.name not in before:
                     _remove(path)
-        if trouble := disk_trouble(error):
+        if not isinstance(error, ConfigError) and (trouble := disk_trouble(error)):
             raise ConfigError(
                 f"output_dir={folder}: could not be written to: {trouble}; make room, and repeat the command "
                 f"with output_dir={folder} resume=auto"

@@ -78,7 +78,8 @@ def run(cfg: DictConfig) -> float | None:
     finally:
         journal.close()
         judge.verifier.close()
-    return _farewell(folder, tally, stop, rewriter.error)
+    last = next((trace.failure for trace in reversed(traces) if trace.failure), None)
+    return _farewell(folder, tally, stop, rewriter.error, last)
 
 
 def select(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
@@ -157,8 +158,10 @@ def _greet(progress: Progress, tally: Tally, journal: Journal, dropped: Mapping[
         )
 
 
-def _farewell(folder: Path, tally: Tally, stop: Stop, error: ConfigError | None) -> float | None:
-    """Say where the files are and how to go on."""
+def _farewell(
+    folder: Path, tally: Tally, stop: Stop, error: ConfigError | None, last: str | None
+) -> float | None:
+    """Say where the files are and how to go on; ``last`` is why a request got no answer."""
     done = f"{tally.done:,} of {tally.total:,} traces are done"
     if error is not None:
         raise ConfigError(f"{error} ({done}; to go on, repeat the command)")
@@ -167,6 +170,8 @@ def _farewell(folder: Path, tally: Tally, stop: Stop, error: ConfigError | None)
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
     elif tally.done < tally.total:
-        print(f"{done}; the others got no answer: to ask again, repeat the command")
+        if not tally.done:
+            raise ConfigError(f"no request got an answer, the last one: {last}; to ask again, repeat the command")
+        print(f"{done}; the others got no answer, the last one: {last}; to ask again, repeat the command")
     print(f"traces: {folder / results.CONCISE}   report: {folder / 'report.md'}, {folder / 'report.png'}")
     return tally.kept / tally.done if tally.done else None

@@ -8,12 +8,17 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.resumption import differences, is_finished, resumption_of
 
 
+@pytest.fixture(scope="module")
+def first():
+    """The config of a run of the RL stage, resolved, in a folder that is yet to be named."""
+    return OmegaConf.to_yaml(compose("FOLDER", "algo=igpo", *TINY_RL), resolve=True)
+
+
 @pytest.fixture
-def resumed(tmp_path):
-    """``resumed(*overrides)``: going on in the folder of a run of the RL stage that had none of them."""
-    first = compose(tmp_path / "run", "algo=igpo", *TINY_RL, "model.lora=null")
+def resumed(tmp_path, first):
+    """``resumed(*overrides)``: going on in the folder of a run that had none of them."""
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text(OmegaConf.to_yaml(first, resolve=True))
+    (tmp_path / "run" / "config.yaml").write_text(first.replace("FOLDER", str(tmp_path / "run")))
 
     def resume(*overrides, folder="run"):
         return compose(tmp_path / folder, "algo=igpo", *TINY_RL, "resume=auto", *overrides)
