@@ -52,6 +52,7 @@ def run(cfg: DictConfig) -> float | None:
     try:
         recall(traces, journal)
         tally = Tally.of(traces, attempts, Prices(**cfg.prices))
+        answers = tally.answers
         rewriter = Rewriter(
             writer,
             rules,
@@ -78,8 +79,8 @@ def run(cfg: DictConfig) -> float | None:
     finally:
         journal.close()
         judge.verifier.close()
-    last = next((trace.failure for trace in reversed(traces) if trace.failure), None)
-    return _farewell(folder, tally, stop, rewriter.error, last)
+    failed = None if stop.signal is not None else _all_failed(traces, tally, answers)
+    return _farewell(folder, tally, stop, rewriter.error or failed)
 
 
 def select(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
@@ -158,10 +159,16 @@ def _greet(progress: Progress, tally: Tally, journal: Journal, dropped: Mapping[
         )
 
 
-def _farewell(
-    folder: Path, tally: Tally, stop: Stop, error: ConfigError | None, last: str | None
-) -> float | None:
-    """Say where the files are and how to go on; ``last`` is why a request got no answer."""
+def _all_failed(traces: Sequence[Trace], tally: Tally, answers: int) -> ConfigError | None:
+    """Why this start got nothing for all that it asked; there were ``answers`` before it."""
+    if not tally.failed or tally.answers > answers:
+        return None
+    last = next(trace.failure for trace in reversed(traces) if trace.failure)
+    return ConfigError(f"all {tally.failed} requests got no answer, the last one: {last}")
+
+
+def _farewell(folder: Path, tally: Tally, stop: Stop, error: ConfigError | None) -> float | None:
+    """Say where the files are and how to go on."""
     done = f"{tally.done:,} of {tally.total:,} traces are done"
     if error is not None:
         raise ConfigError(f"{error} ({done}; to go on, repeat the command)")
@@ -170,8 +177,6 @@ def _farewell(
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
     elif tally.done < tally.total:
-        if not tally.done:
-            raise ConfigError(f"no request got an answer, the last one: {last}; to ask again, repeat the command")
-        print(f"{done}; the others got no answer, the last one: {last}; to ask again, repeat the command")
+        print(f"{done}; the others got no answer: to ask again, repeat the command")
     print(f"traces: {folder / results.CONCISE}   report: {folder / 'report.md'}, {folder / 'report.png'}")
     return tally.kept / tally.done if tally.done else None
