@@ -16,6 +16,10 @@ from igpo_lightning.sweeping.record import FILE as JOB
 class WandbLogger(LightningWandbLogger):
     """As Lightning's, which leaves its run open: the process's next logger would write into the same one."""
 
+    def __init__(self, *, save_dir: str | Path = ".", **options: Any) -> None:
+        # W&B's own process writes the files, and lives in the folder in which it was first started.
+        super().__init__(save_dir=str(Path(save_dir).absolute()), **options)
+
     @rank_zero_only
     def finalize(self, status: str) -> None:
         super().finalize(status)
