@@ -7,7 +7,7 @@ READY  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow lint format clean
+.PHONY: help setup train sweep test test-slow test-gpu lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+test-gpu: $(READY)  ## the tests that need a CUDA GPU (one is enough, 80 GB; under 5 minutes)
+	$(BIN)/python -m pytest -n 0 -s -m gpu tests/gpu $(ARGS)
 
 lint: $(READY)  ## ruff, as CI runs it
 	$(BIN)/ruff check .

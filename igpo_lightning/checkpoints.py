@@ -19,8 +19,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, Strategy
 
 from .checks import ConfigError, positive_int
+from .distributed import agree_max, barrier
 from .files import sync
-from .lockstep import agree_max
 from .stopping import Stopped, forget, listen, stop_requested
 
 PARTIAL = ".partial"  # what is still being written
@@ -71,19 +71,6 @@ class Checkpoints(Checkpoint):
         self._keep(trainer, due=True)
         forget()
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """At the end of training, save the state of a run that could be longer.
-
-        Lightning would do nothing at all with a checkpoint whose epoch has been counted: neither the
-        further updates of a longer run, nor the measurements at the end that a crash has cost.
-        """
-        progress = checkpoint["loops"]["fit_loop"]
-        for counts in (progress["epoch_progress"]["total"], progress["epoch_progress"]["current"]):
-            counts.update(processed=0, completed=0)
-        progress["epoch_loop.batch_progress"]["is_last_batch"] = False
-
     def between_updates(self, trainer: Trainer) -> None:
         """Called by the DataModule before it fetches an update's first batch."""
         listen()
@@ -116,7 +103,7 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             _remove(partial)
             self.folder.mkdir(parents=True, exist_ok=True)
-        trainer.strategy.barrier()
+        barrier(trainer.strategy.root_device)
         try:
             trainer.save_checkpoint(partial)
         except (OSError, RuntimeError) as error:
@@ -130,7 +117,7 @@ class Checkpoints(Checkpoint):
             ) from error
         if trainer.is_global_zero:
             _finish(partial, final, trainer.world_size, dict(trainer.lightning_module.hparams))
-        trainer.strategy.barrier()
+        barrier(trainer.strategy.root_device)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self._best_value}

@@ -24,10 +24,12 @@ from .checkpoints import check_strategy
 from .checks import ConfigError
 from .config import find_conf
 from .console import quieten
+from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
+from .finishing import Finish, SaveModel
 from .models import Policy
-from .models.sharding import save_policy
 from .modules.resuming import fingerprint
+from .precision import check_precision
 from .preflight.plan import plan_stage
 from .reporting import wandb_logger, write_report
 from .reporting.summary import Accuracy, Stage, Summary
@@ -53,8 +55,10 @@ def run(cfg: DictConfig) -> float | None:
         raise ConfigError(
             "hardware: it asks for GPUs, and there is none here; choose hardware=cpu or cpu_ddp"
         )
+    if (note := check_precision(cfg.hardware, trains=True)) and _is_first_process():
+        print(f"warning: {note}")
     try:
-        with stop_on_signals(), run_folder(folder, _is_first_process()):
+        with ended(), stop_on_signals(), run_folder(folder, _is_first_process()):
             _check_folder(cfg, folder)
             return _run_stages(cfg, folder)
     except KeyboardInterrupt:
@@ -120,16 +124,17 @@ def run_stage(cfg: DictConfig, resumption: Resumption, before: Accuracy | None =
     module, datamodule, trainer = build(cfg)
     _record_settings(cfg, module, resumption)
     heldout = HeldOutAccuracy(before)
+    at_the_end = [SaveModel(folder / MODEL)]
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
+        at_the_end.append(heldout.measure_after)
     trainer.callbacks.insert(0, StageRecord(cfg, resumption, heldout))
+    trainer.callbacks.append(Finish(*at_the_end))
     if resumption.checkpoint is not None:
         check_strategy(Path(resumption.checkpoint), trainer.strategy)
     with interruptible(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=resumption.checkpoint, weights_only=True)
     completions = trainer.callback_metrics.get("rollout/completions")
-    save_policy(module.policy, folder / MODEL)
-    trainer.strategy.barrier()  # the next stage loads it, on every process
     return Stage(
         name=cfg.algo.name,
         folder=str(folder),

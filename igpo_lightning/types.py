@@ -150,8 +150,12 @@ class RolloutBatch:
         return replace(self, **moved)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors and scalars, so a checkpoint that holds it loads with ``weights_only``."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "second_tries"}
+        """Plain tensors and scalars, so a checkpoint that holds it loads with ``weights_only``.
+
+        The tensors are in the host's memory: other processes are sent them, and have other devices.
+        """
+        host = self.to("cpu")
+        return {f.name: getattr(host, f.name) for f in fields(self) if f.name != "second_tries"}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> RolloutBatch:

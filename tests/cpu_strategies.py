@@ -10,7 +10,10 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 import deepspeed
 import torch
-from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
+
+from igpo_lightning.distributed import disconnect
+from igpo_lightning.strategies import FullySharded
 
 # Compiling it takes longer than the tests; gloo does its work.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -23,3 +26,37 @@ class CPUDeepSpeed(DeepSpeedStrategy):
         # DeepSpeed asks for a device with an index.
         self.parallel_devices = [torch.device("cpu", i) for i in range(len(self.parallel_devices))]
         DDPStrategy.setup_environment(self)
+
+
+class NothingLeft:
+    """A teardown after which no weight can be read and no process reached.
+
+    On a GPU much less is left of a strategy after ``fit`` than on a CPU: what is done too late there must
+    not pass here.
+    """
+
+    def teardown(self) -> None:
+        module = self.lightning_module
+        super().teardown()
+        for part in module.modules() if module is not None else ():
+            for name, weight in part._parameters.items():
+                if weight is not None:
+                    gone = torch.empty_like(weight, device="meta")
+                    part._parameters[name] = torch.nn.Parameter(gone, requires_grad=False)
+        disconnect()
+
+
+class OneDevice(NothingLeft, SingleDeviceStrategy):
+    pass
+
+
+class DDP(NothingLeft, DDPStrategy):
+    pass
+
+
+class FSDP(NothingLeft, FullySharded):
+    pass
+
+
+class DeepSpeed(NothingLeft, CPUDeepSpeed):
+    pass

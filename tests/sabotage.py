@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from fakes import HashReward
+from lightning.pytorch.callbacks import Callback
 
 from igpo_lightning.algos.losses import ClippedSurrogate
 
@@ -53,6 +54,49 @@ class HangingReward(HashReward):
             lock.acquire()
         self.calls += 1
         return super().__call__(completions, answers)
+
+
+class DropoutOn(Callback):
+    """Switches dropout of the attention weights on again, after the module has switched it off."""
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __repr__(self) -> str:
+        return f"dropout {self.probability}"
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        for part in module.policy.modules():
+            if hasattr(part, "attention_dropout"):
+                part.attention_dropout = self.probability
+
+
+class SamplingWithoutAutocast(Callback):
+    """Samples in another precision than the one that is trained in."""
+
+    def __repr__(self) -> str:
+        return "sampling in float32"
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        engine = trainer.datamodule.engine
+        run = engine.run
+
+        def without(*args: Any) -> Any:
+            with torch.autocast(module.device.type, enabled=False):
+                return run(*args)
+
+        engine.run = without
+
+
+class Drifts(Callback):
+    """Remembers ``rollout/drift_max`` of each window."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+        if (drift := module.update_metrics().get("drift_max")) is not None:
+            self.values.append(drift)
 
 
 def _rank() -> int:

@@ -42,5 +42,6 @@ class TopEntropyHints:
         rank = keys.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
         counts = hints.sum(-1, keepdim=True)
         # Rounded first: 0.28 * 25 is 7.000000000000001, and its ceiling would be 8.
-        quota = torch.tensor([math.ceil(round(self.fraction * n, 9)) for n in counts.flatten().tolist()])
-        return loss_mask & (~hint_mask | (rank < quota.view_as(counts).to(rank.device)))
+        quota = [math.ceil(round(self.fraction * n, 9)) for n in counts.flatten().tolist()]
+        allowed = torch.tensor(quota, dtype=torch.long, device=rank.device).view_as(counts)
+        return loss_mask & (~hint_mask | (rank < allowed))

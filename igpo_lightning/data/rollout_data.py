@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import ConfigError, positive_int
-from ..lockstep import gather_objects
+from ..distributed import gather_objects
 from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
 from ..types import RolloutBatch, SampleRecord
@@ -116,7 +116,7 @@ class RolloutDataModule(ProblemDataModule):
         """The rollouts of all processes, so that any number of them can go on; a collective."""
         window = None if self.window is None else self.window.state_dict()
         mine = {"window": window, "indices": list(self._window_indices), "totals": dict(self._totals)}
-        return {"processes": gather_objects(mine)}
+        return {"processes": gather_objects(mine, self.trainer.lightning_module.device)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         mine = share(state_dict["processes"], self.trainer.global_rank, self.trainer.world_size)

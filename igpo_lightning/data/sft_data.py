@@ -84,8 +84,8 @@ class SFTDataModule(ProblemDataModule):
     def collate(self, prompts: Sequence[Prompt], device: torch.device) -> SFTBatch:
         policy = self.policy
         tensors = collate(prompts, policy.pad_id, device)
-        response = torch.full((len(prompts), self.length), policy.eos_id)
+        response = torch.full((len(prompts), self.length), policy.eos_id, dtype=torch.long, device="cpu")
         for row, prompt in enumerate(prompts):
             ids = (*prompt.response, policy.end_id)[: self.length]
-            response[row, : len(ids)] = torch.tensor(ids)
+            response[row, : len(ids)] = torch.tensor(ids, dtype=torch.long, device="cpu")
         return SFTBatch(tensors.ids, tensors.mask, response.to(device))

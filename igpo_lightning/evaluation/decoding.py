@@ -50,12 +50,12 @@ def complete(policy: Policy, sampler, prompts: Sequence[Prompt], seeds: Sequence
     device = next(policy.parameters()).device
     # Without prompts of its own a process only keeps the others company: any canvas will do.
     tensors = collate(prompts or [_NOTHING], policy.pad_id, device)
-    blank = torch.full((len(tensors.ids), sampler.length), policy.mask_id, device=device)
+    blank = torch.full((len(tensors.ids), sampler.length), policy.mask_id, dtype=torch.long, device=device)
     canvas = torch.cat([tensors.ids, blank], dim=1)[: len(prompts)]
     samples = fill(policy, sampler, canvas, attention_of(tensors.mask, sampler.length), seeds)
     tokens = samples.tokens[:, -sampler.length :]
     inside = up_to_stop(tokens, policy.stop_ids)
-    ended = torch.isin(tokens, torch.tensor(policy.stop_ids, device=device)).any(-1)
+    ended = torch.isin(tokens, torch.tensor(policy.stop_ids, dtype=torch.long, device=device)).any(-1)
     return Completions(completion_texts(policy, tokens), inside.sum(-1).cpu(), ended.cpu())
 
 

@@ -10,17 +10,19 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from ..distributed import reduce
 from ..reporting.summary import Accuracy
 from ..types import Prompt
 from .decoding import decode
 
 
 class HeldOutAccuracy(Callback):
-    """Decodes the test problems when training starts and when it ends.
+    """Decodes the test problems when training starts, and by :meth:`measure_after` when it has ended.
 
-    It happens within ``fit``, by the processes and with the weights, split or not, that train. A
+    Both happen within ``fit``, by the processes and with the weights, split or not, that train. A
     ``Trainer.test`` before the fit would set up the strategy twice, and DeepSpeed's set-up for
-    inference rounds the weights that training then starts from.
+    inference rounds the weights that training then starts from. After the fit (``on_fit_end``
+    included) the weights are on the host, and processes can't add up what they found.
 
     Args:
         before: What is known of the weights training starts from; measured if None. A resumed run
@@ -37,7 +39,8 @@ class HeldOutAccuracy(Callback):
         if self.before is None:
             self.before = self._measure(trainer, module)
 
-    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def measure_after(self, trainer: Trainer, module: LightningModule) -> None:
+        """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
         self.after = self._measure(trainer, module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -74,8 +77,7 @@ class HeldOutAccuracy(Callback):
             part = padded[start : start + batch]
             found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
             right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
-        total = torch.tensor(right, dtype=torch.float64, device=module.device)
-        return float(trainer.strategy.reduce(total, reduce_op="sum"))
+        return reduce([right], "sum", module.device)[0]
 
 
 def _show(trainer: Trainer, text: str) -> None:

@@ -39,7 +39,7 @@ def log_likelihood(
     """
     positive_int("samples", samples)
     device = next(policy.parameters()).device
-    ids, width = torch.tensor([*prompt, *response], device=device), len(response)
+    ids, width = torch.tensor([*prompt, *response], dtype=torch.long, device=device), len(response)
     masks = _masks(width, 1 if width == 1 else samples, seed).to(device)
     total = 0.0
     for masked in masks.split(positive_int("batch_size", batch_size)):
@@ -49,7 +49,7 @@ def log_likelihood(
         scores = policy(
             tokens.masked_fill(positions, policy.mask_id), None, positions, targets=tokens[positions]
         )
-        weight = (width / masked.sum(-1, keepdim=True)).expand_as(masked)[masked]
+        weight = (width / masked.sum(-1, keepdim=True).double()).expand_as(masked)[masked]
         total += float((scores.logps.double() * weight).sum())
     return total / len(masks)
 
@@ -59,7 +59,7 @@ def is_greedy(policy: Policy, prompt: Sequence[int], response: Sequence[int]) ->
     """Whether greedy decoding of a canvas of its length, one token a step, gives ``response``."""
     width = len(response)
     device = next(policy.parameters()).device
-    canvas = torch.tensor([[*prompt, *[policy.mask_id] * width]], device=device)
+    canvas = torch.tensor([[*prompt, *[policy.mask_id] * width]], dtype=torch.long, device=device)
     filled = LowConfidenceSampler(width, width, width)(policy, canvas, None, [0]).tokens[0, -width:]
     return filled.tolist() == list(response)
 
@@ -67,7 +67,10 @@ def is_greedy(policy: Policy, prompt: Sequence[int], response: Sequence[int]) ->
 def _masks(width: int, samples: int, seed: int) -> Tensor:
     """[samples, width] bool: which tokens each draw masks."""
     rng = torch_rng(seed, "likelihood", width)
-    spread = (torch.arange(samples) + torch.rand(1, generator=rng)) / samples  # [samples] in [0, 1)
+    options = {"dtype": torch.float32, "device": "cpu"}
+    spread = (
+        torch.arange(samples, **options) + torch.rand(1, generator=rng, **options)
+    ) / samples  # [samples] in [0, 1)
     count = (spread * width).long().clamp(max=width - 1) + 1
-    rank = torch.rand(samples, width, generator=rng).argsort(-1).argsort(-1)
+    rank = torch.rand(samples, width, generator=rng, **options).argsort(-1).argsort(-1)
     return rank < count[:, None]

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 
 from ..data.schedule import Sealed, StepLoader
+from ..distributed import barrier, of_first
 from ..models import Policy
 from .decoding import complete
 from .plan import Batch, Task, share_of
@@ -26,6 +27,11 @@ class EvaluationModule(L.LightningModule):
     def __init__(self, policy: Policy, samplers: Mapping[str, Any]) -> None:
         super().__init__()
         self.policy, self.samplers = policy, samplers
+
+    def on_predict_end(self) -> None:
+        # Here, and not after the run, when the processes may be connected no longer: the first one goes
+        # on to read what all of them have written.
+        barrier(self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Generation]:
         prompts = [task.prompt for task in batch.tasks]
@@ -55,7 +61,7 @@ class EvaluationData(L.LightningDataModule):
         self._mine: list[Batch] = []
 
     def setup(self, stage: str) -> None:
-        self.folder = Path(self.trainer.strategy.broadcast(str(self.folder)))
+        self.folder = Path(of_first(str(self.folder), self.trainer.strategy.root_device))
         self.store = Store(self.folder)
         self.done = {row.key for name in self.store.names() for row in self.store.read(name)}
         self._mine = share_of(self.batches, self.done, self.trainer.global_rank, self.trainer.world_size)

@@ -21,8 +21,10 @@ from .. import provenance
 from ..checks import ConfigError, existing_path, positive_int
 from ..console import quieten
 from ..data.encoding import Encoder
+from ..distributed import ended
 from ..files import write_atomic
 from ..models import Policy
+from ..precision import check_precision
 from ..rewards import extract
 from ..stopping import interruptible
 from ..types import Problem
@@ -49,6 +51,11 @@ def run(cfg: DictConfig) -> float:
     """
     if cfg.rescore is not None:
         return rescore(cfg)
+    with ended():
+        return _evaluate(cfg)
+
+
+def _evaluate(cfg: DictConfig) -> float:
     if cfg.model.path is None:
         raise ConfigError("model.path: give the folder of a trained model (<run>/model) or a hub id")
     if not cfg.get("benchmark"):
@@ -56,6 +63,7 @@ def run(cfg: DictConfig) -> float:
     if cfg.limit is not None:
         positive_int("limit", cfg.limit)
     positive_int("batch_size", cfg.batch_size)
+    check_precision(cfg.hardware, trains=False)
     quieten()
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     problems = {name: benchmark.problems() for name, benchmark in benchmarks.items()}
@@ -136,7 +144,6 @@ def _predict(trainer: L.Trainer, module: EvaluationModule, data: EvaluationData)
         if trainer.is_global_zero:
             print(f"\nstopped; to go on, repeat the command (completions are in {data.folder})")
         raise
-    trainer.strategy.barrier()
 
 
 def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:

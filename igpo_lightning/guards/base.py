@@ -14,6 +14,7 @@ from torch import Tensor
 from ..callbacks import RolloutProgress
 from ..checkpoints import save_now
 from ..checks import ACTIONS, choice, positive_int
+from ..distributed import gather
 
 WARN, SKIP, STOP = ACTIONS
 STEPS_PER_WINDOW = 10  # updates of supervised training that count as one window between two messages
@@ -152,7 +153,7 @@ class Guard(Callback):
 
 def per_rank(pl_module: Any, values: Tensor) -> list[list[float]]:
     """``values`` [K] of every process, in one collective: [ranks][K]. All processes must call."""
-    return pl_module.all_gather(values.detach()).reshape(-1, len(values)).tolist()
+    return gather(values.float(), pl_module.device).tolist()
 
 
 def announce(trainer: pl.Trainer, text: str) -> None:
@@ -184,6 +185,8 @@ def drop_update(trainer: pl.Trainer, pl_module: Any) -> None:
         from deepspeed.utils import safe_set_full_grad
 
         shape = getattr(trainable[0], "ds_shape", trainable[0].shape)  # of ZeRO-3, which splits parameters
-        safe_set_full_grad(trainable[0], torch.full(shape, torch.nan, device=pl_module.device))
+        safe_set_full_grad(
+            trainable[0], torch.full(shape, torch.nan, dtype=torch.float32, device=pl_module.device)
+        )
     for parameter in trainable:
         parameter.grad = None

@@ -95,7 +95,7 @@ class FiniteGuard(Guard):
 
     def _culprit(self, trainer: pl.Trainer, pl_module: Any) -> str | None:
         """The first quantity that was not finite in this update, and on which process."""
-        fine = torch.zeros((), device=pl_module.device)
+        fine = torch.zeros((), dtype=torch.float32, device=pl_module.device)
         marks = torch.stack([self._marks.get(q, fine).to(pl_module.device) for q in QUANTITIES])
         self._marks.clear()
         ranks = per_rank(pl_module, marks.isnan().float())
@@ -144,5 +144,7 @@ def _first_bad_gradient(pl_module: Any, rank: int) -> str:
     grads = _local_gradients(pl_module)
     names = [name for name, _ in pl_module.named_parameters()]
     bad = next((i for i, n in enumerate(names) if n in grads and not grads[n].isfinite().all()), -1)
-    found = int(per_rank(pl_module, torch.tensor([float(bad)], device=pl_module.device))[rank][0])
+    found = int(
+        per_rank(pl_module, torch.tensor([float(bad)], dtype=torch.float32, device=pl_module.device))[rank][0]
+    )
     return f" of {names[found]}" if found >= 0 else ""

@@ -101,7 +101,7 @@ def identical_groups(window: RolloutBatch) -> tuple[Tensor, Tensor]:
     tokens = window.completions.masked_fill(~window.loss_mask, -1)
     hinted = window.hint_mask.any(-1)  # [P, G]
     first = hinted.int().argmin(1)  # a completion of each group without hints, if there is one
-    model = tokens[torch.arange(len(tokens), device=tokens.device), first].unsqueeze(1)
+    model = tokens[torch.arange(len(tokens), dtype=torch.long, device=tokens.device), first].unsqueeze(1)
     comparable = (~hinted).sum(1) > 1
     return ((tokens == model).all(-1) | hinted).all(1) & comparable, comparable
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..lockstep import agree_max
+from ..distributed import agree_max
 
 # Most logits of a chunk: 128 MB in float32, 265 positions of LLaDA's vocabulary.
 CHUNK_LOGITS = 2**25
 
 
-@dataclass(frozen=True)
-class TokenScores:
+class TokenScores(NamedTuple):
     """What the policy says about given tokens at N positions.
+
+    A tuple, because that is where ZeRO-3 and FSDP2 look for the tensors of a module's output, to know
+    when its backward pass begins.
 
     Attributes:
         logps: float32, of the shape of the targets ([N] or [N, K]): their log-probabilities.
@@ -59,7 +61,7 @@ def chunked_scores(
         chunk_logits: Most logits that are held at once. If all of them fit, there is one chunk and
             nothing is recomputed.
     """
-    chunks = _chunks(head, len(hidden), chunk_logits)
+    chunks = _chunks(head, hidden, chunk_logits)
 
     def part(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         return _scores(head(hidden), targets, entropy)
@@ -80,7 +82,9 @@ def chunked_scores(
 def _scores(logits: Tensor, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor | None, Tensor]:
     table = logits.float().log_softmax(dim=-1)
     rows = targets if targets.dim() > 1 else targets[:, None]
-    logps = table.gather(-1, rows).view(targets.shape)
+    logps = table.gather(-1, rows)
+    if targets.dim() == 1:
+        logps = logps.sum(-1)  # of one: what leaves a module that FSDP2 splits should not be a view
     nats = None
     if entropy:
         # What is recomputed but never differentiated would stay in memory until the last chunk is done.
@@ -89,13 +93,13 @@ def _scores(logits: Tensor, targets: Tensor, entropy: bool) -> tuple[Tensor, Ten
     return logps, nats, logits.argmax(-1)
 
 
-def _chunks(head: nn.Module, positions: int, chunk_logits: int) -> int:
-    """In how many chunks the positions are taken.
+def _chunks(head: nn.Module, hidden: Tensor, chunk_logits: int) -> int:
+    """In how many chunks the positions of ``hidden`` are taken.
 
     A sharded head (DeepSpeed ZeRO-3) is gathered by all processes at every call: they must agree, or
     they wait for one another for ever.
     """
     rows = max(1, chunk_logits // head.out_features)  # quantised and adapted heads have the attribute, too
-    chunks = max(1, math.ceil(positions / rows))
+    chunks = max(1, math.ceil(len(hidden) / rows))
     sharded = any(hasattr(parameter, "ds_id") for parameter in head.parameters())
-    return agree_max(chunks, next(head.parameters()).device) if sharded else chunks
+    return agree_max(chunks, hidden.device) if sharded else chunks

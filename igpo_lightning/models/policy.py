@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
+from .casting import cast, exact_buffers
 from .head import TokenScores, chunked_scores
 from .published import Published
 from .tokens import special_id, stop_ids
@@ -106,6 +107,11 @@ class Policy(nn.Module):
             return network.lm_head(hidden)
         return chunked_scores(network.lm_head, hidden.flatten(0, -2), targets, entropy)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Policy:
+        # What to(), bfloat16(), double() and the like do, of this module and of any that holds it.
+        with exact_buffers(self):
+            return super()._apply(fn, recurse)
+
     def disable_dropout(self) -> None:
         """Set every dropout to 0.
 
@@ -138,8 +144,8 @@ class Policy(nn.Module):
             return
         current = self.model
         try:
-            # DeepSpeed rounds the trained weights to bfloat16: at first the two must be the same numbers.
-            self.model = self._frozen[0].to(current.device, current.dtype)
+            # What is trained is cast, by us or by a strategy: the two must at first be the same numbers.
+            self.model = cast(self._frozen[0], current.device, current.dtype)
             yield self
         finally:
             self.model = current

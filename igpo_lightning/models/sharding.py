@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
+from ..distributed import rank
 from ..files import whole_folder
 from .policy import Policy
 
@@ -37,7 +37,7 @@ def full_state_dict(policy: Policy) -> dict[str, Tensor]:
     partitioned = {name: p for name, p in policy.model.named_parameters() if hasattr(p, "ds_id")}
     for name, parameter in partitioned.items():
         state[name] = _gathered(parameter)
-    return {name: value.cpu() for name, value in state.items()} if _is_first() else {}
+    return {name: value.cpu() for name, value in state.items()} if rank() == 0 else {}
 
 
 def save_policy(policy: Policy, folder: str | Path) -> None:
@@ -46,17 +46,13 @@ def save_policy(policy: Policy, folder: str | Path) -> None:
     ``folder`` is replaced whole, once all is written: a full disk costs nothing that is there.
     """
     state = full_state_dict(policy) if _is_split(policy) else None
-    if _is_first():
+    if rank() == 0:
         with whole_folder(Path(folder)) as partial:
             policy.save(partial, state_dict=state)
 
 
 def _is_split(policy: Policy) -> bool:
     return isinstance(policy, FSDPModule) or any(hasattr(p, "ds_id") for p in policy.parameters())
-
-
-def _is_first() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def _gathered(parameter: nn.Parameter) -> Tensor:

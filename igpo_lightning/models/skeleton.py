@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedToken
 from transformers.utils import is_flash_attn_2_available
 
 from ..checks import ConfigError
+from .casting import trained_in_float32
 from .family import Family
 from .loading import _base_of, _first_line, _tokenizer, _with_tokenizer, network_config
 from .policy import Policy
@@ -58,6 +59,14 @@ class Skeleton:
     def layers(self) -> int:
         return self.config.num_hidden_layers
 
+    @property
+    def hidden_dtype(self) -> torch.dtype:
+        """Of the output head and what it reads, outside of autocast."""
+        if self.cast is not None:
+            return self.cast
+        whole = not self.lora and not self.frozen
+        return torch.promote_types(self.dtype, torch.float32) if whole else self.dtype
+
     def converted(self, dtype: torch.dtype | None) -> Skeleton:
         """The same with all weights in ``dtype``, adapters too; None leaves them."""
         return self if dtype is None else replace(self, cast=dtype)
@@ -100,7 +109,7 @@ class Skeleton:
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             model = self._adapted(model)
-        return model if self.cast is None else model.to(self.cast)
+        return trained_in_float32(model) if self.cast is None else model.to(self.cast)
 
     def _adapted(self, model: nn.Module) -> nn.Module:
         if not self.lora and not self.frozen:

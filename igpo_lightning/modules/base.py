@@ -12,12 +12,14 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from ..checks import ConfigError
+from ..distributed import reduce
 from ..evaluation.decoding import decode
 from ..models import Policy
+from ..models.casting import trained_in_float32
 from ..models.sharding import fully_sharded
 from ..types import Prompt
-from .gradients import loss_scale, norm_after_step, norm_before_step
-from .resuming import check_tensors, count_batches_anew, fingerprint
+from .gradients import keeps_masters, loss_scale, norm_after_step, norm_before_step
+from .resuming import check_tensors, count_batches_anew, fingerprint, reopen
 
 
 class DiffusionModule(L.LightningModule):
@@ -50,7 +52,9 @@ class DiffusionModule(L.LightningModule):
         self._frozen = fingerprint(policy.named_parameters())
 
     def configure_model(self) -> None:
-        """Split the weights over the processes where the strategy leaves that to the module (FSDP2)."""
+        """Put what is trained into float32; split it where the strategy leaves that to the module (FSDP2)."""
+        if not keeps_masters(self.trainer):
+            trained_in_float32(self.policy)
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             fully_sharded(self.policy, self.device_mesh["data_parallel"])
 
@@ -85,6 +89,7 @@ class DiffusionModule(L.LightningModule):
             )
         if checkpoint["frozen"] != self._frozen:
             raise ConfigError(f"resume={where}: its adapters belong to another base model than model.path")
+        reopen(checkpoint["loops"])
         before, now = checkpoint["batches_per_update"], self.trainer.accumulate_grad_batches
         if before != now:
             count_batches_anew(checkpoint["loops"], before, now)
@@ -141,10 +146,7 @@ class DiffusionModule(L.LightningModule):
 
     def reduce(self, metrics: dict[str, float], how: str) -> dict[str, float]:
         """``metrics`` reduced ("mean", "sum", "max") over all processes, in one collective."""
-        local = torch.tensor(list(metrics.values()), device=self.device, dtype=torch.float64)
-        if local.numel():
-            local = self.trainer.strategy.reduce(local, reduce_op=how)
-        return dict(zip(metrics, local.tolist(), strict=True))
+        return dict(zip(metrics, reduce(list(metrics.values()), how, self.device), strict=True))
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
         result = decode(self.policy, self.decoder, self.reward, prompts, seed=self.seed)

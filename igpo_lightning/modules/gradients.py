@@ -21,6 +21,11 @@ def loss_scale(trainer: Trainer) -> int:
     return trainer.accumulate_grad_batches if isinstance(trainer.strategy, DeepSpeedStrategy) else 1
 
 
+def keeps_masters(trainer: Trainer) -> bool:
+    """Whether the strategy trains float32 copies of its 16-bit weights, as DeepSpeed does."""
+    return isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.precision != "32-true"
+
+
 def norm_before_step(trainer: Trainer, parameters: Iterable[nn.Parameter]) -> float | None:
     """L2 norm of the whole gradient before clipping; None where :func:`norm_after_step` knows it."""
     if isinstance(trainer.strategy, DeepSpeedStrategy):

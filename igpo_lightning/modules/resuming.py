@@ -83,3 +83,16 @@ def use_options(module: LightningModule, updates: int) -> None:
         trainer.lr_scheduler_configs[0].scheduler.load_state_dict(schedule["scheduler"].state_dict())
     for group, new in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True):
         group.update({name: value for name, value in new.items() if name != "params"})
+
+
+def reopen(loops: dict[str, Any]) -> None:
+    """Make Lightning go through the end of training again, if that is where it was saved.
+
+    A checkpoint of the last update says that its epoch is done. Lightning would then return from ``fit``
+    at once, and what is done at the end of training (weights written, accuracy measured) never would be,
+    nor the further updates of a run that is to be longer. The epoch is the run.
+    """
+    progress = loops["fit_loop"]["epoch_progress"]
+    for counts in (progress["total"], progress["current"]):
+        counts["processed"] = counts["completed"] = 0
+    loops["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False

@@ -76,7 +76,9 @@ def draw_masks(shape: tuple[int, int], min_ratio: float, rng: torch.Generator) -
     stratum), which lowers the variance of the loss at no cost (MDLM, arXiv 2406.07524, appendix C.3).
     """
     rows, width = shape
-    offset = torch.rand((), generator=rng)
-    ratio = ((torch.arange(rows) + offset) / rows)[torch.randperm(rows, generator=rng)]
+    options = {"dtype": torch.float32, "device": "cpu"}
+    offset = torch.rand((), generator=rng, **options)
+    ratio = (torch.arange(rows, **options) + offset) / rows
+    ratio = ratio[torch.randperm(rows, generator=rng, dtype=torch.long, device="cpu")]
     ratio = (min_ratio + (1 - min_ratio) * (1 - ratio))[:, None]
-    return ratio, torch.rand((rows, width), generator=rng) < ratio
+    return ratio, torch.rand((rows, width), generator=rng, **options) < ratio

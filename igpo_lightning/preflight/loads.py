@@ -166,7 +166,7 @@ def phases(plan: Plan) -> tuple[Phase, ...]:
 
 def _sampling(plan: Plan, name: str, rows: int, columns: int, sampler) -> Phase:
     autocast = plan.placement.autocast
-    dtype = autocast or plan.skeleton.cast or plan.skeleton.dtype
+    dtype = autocast or plan.skeleton.hidden_dtype
     logits = rows * of_sampling(sampler).largest * plan.skeleton.config.vocab_size
     forward = trace.forward_bytes(plan.skeleton, rows, columns, autocast=autocast, padded=plan.widths.ragged)
     parts = (

@@ -5,7 +5,7 @@ what ZeRO splits. With Ψ trained and Φ frozen parameters on N processes, in bf
 et al., arXiv 1910.02054, sections 3.1 and 5, there with Φ = 0 and without the float32 gradients, which
 DeepSpeed makes for its step):
 
-    one process, DDP   weights, gradients and states in the dtype that each parameter was loaded in
+    one process, DDP   weights, gradients and states of what is trained in float32, the rest as loaded
     ZeRO-1             2(Φ + Ψ) weights, 2Ψ gradients; (4 + 8 + 4)Ψ / N masters, states, float32 gradients
     ZeRO-2             2(Φ + Ψ) + 2Ψ / N + 16Ψ / N
     ZeRO-3             2(Φ + Ψ) / N + 2Ψ / N + 16Ψ / N, and the largest layer with its gradient
@@ -101,15 +101,15 @@ def states(
         ),
     ]
     if placement.deepspeed:
-        mine = nn.Parameter(torch.empty(elements // placement.world, device="meta"))
+        mine = nn.Parameter(torch.empty(elements // placement.world, dtype=torch.float32, device="meta"))
         shared, split = optimizer_bytes([mine], make_optimizer), 1
         masters = 2 * _FLOAT * mine.numel()  # of weights, and of gradients at the step
         parts.append(Part("float32 masters", masters, placement.offload_optimizer))
     else:
         shared, split = optimizer_bytes(trained, make_optimizer), placement.shard(1)
     parts.append(Part("optimiser states", shared // split, placement.offload_optimizer))
-    if keeps_copy:
-        parts.append(Part("KL reference", sum(map(_original_bytes(skeleton), model.parameters()))))
+    if keeps_copy:  # in the dtype of the policy, and not split
+        parts.append(Part("KL reference", sum(map(_bytes, model.parameters()))))
     itemsize = max((p.element_size() for p in trained), default=0)
     if placement.buckets:
         buckets = min(placement.buckets * itemsize, (2 if placement.deepspeed else 1) * gradients)
@@ -145,12 +145,6 @@ def _stepped(optimizer: torch.optim.Optimizer) -> int:
         if isinstance(value, torch.Tensor)
     }
     return sum(map(_bytes, tensors.values()))
-
-
-def _original_bytes(skeleton: Skeleton) -> Callable[[torch.Tensor], int]:
-    """A reference is copied before any strategy converts the weights, and is not split."""
-    itemsize = torch.empty((), dtype=skeleton.dtype).element_size()
-    return lambda parameter: parameter.numel() * itemsize
 
 
 def _gathered(model: nn.Module, trained: bool) -> int:

@@ -19,17 +19,9 @@ from lightning.pytorch.strategies import (
 )
 
 from ..checks import ConfigError
+from ..precision import precision_of
 
 _ASSUMED_DEVICES = 8  # where "all" is asked for and none is here: as in arXiv 2509.10396, section 4.1
-# Lightning's names → (lower precision, whether it is for arithmetic only).
-_PRECISIONS: dict[str, tuple[torch.dtype | None, bool]] = {
-    **dict.fromkeys(("32", "32-true"), (None, False)),
-    **dict.fromkeys(("16", "16-mixed"), (torch.float16, True)),
-    **dict.fromkeys(("bf16", "bf16-mixed"), (torch.bfloat16, True)),
-    **dict.fromkeys(("16-true", "transformer-engine-float16"), (torch.float16, False)),
-    **dict.fromkeys(("bf16-true", "transformer-engine"), (torch.bfloat16, False)),
-    **dict.fromkeys(("64", "64-true"), (torch.float64, False)),
-}
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,7 @@ def place(hardware: Mapping[str, Any]) -> Placement:
     devices, assumed = _devices(hardware["devices"], accelerator)
     nodes = int(hardware.get("num_nodes", 1))
     strategy = _strategy(hardware["strategy"])
-    precision = str(hardware["precision"])
-    cast, autocast = _precision(precision, isinstance(strategy, DeepSpeedStrategy))
+    cast, autocast = _precision(hardware, isinstance(strategy, DeepSpeedStrategy))
     common = {"accelerator": accelerator, "devices": devices, "nodes": nodes, "assumed": assumed}
     common |= {"cast": cast, "autocast": autocast}
     if isinstance(strategy, DeepSpeedStrategy):
@@ -124,12 +115,12 @@ def _strategy(value: Any) -> Strategy | None:
     return instantiate(value, _convert_="all")
 
 
-def _precision(name: str, deepspeed: bool) -> tuple[torch.dtype | None, torch.dtype | None]:
+def _precision(hardware: Mapping[str, Any], deepspeed: bool) -> tuple[torch.dtype | None, torch.dtype | None]:
     """(cast, autocast). DeepSpeed converts the weights whether the name says mixed or true."""
-    if name not in _PRECISIONS:
-        raise ConfigError(f"hardware.precision={name}: expected one of {', '.join(_PRECISIONS)}")
-    lower, mixed = _PRECISIONS[name]
-    return (None, lower) if mixed and not deepspeed else (lower, None)
+    precision = precision_of(hardware)
+    if precision.dtype == torch.float32:
+        return None, None
+    return (None, precision.dtype) if precision.mixed and not deepspeed else (precision.dtype, None)
 
 
 def _deepspeed(zero: Mapping[str, Any]) -> dict[str, Any]:

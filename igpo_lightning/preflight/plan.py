@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..checks import ConfigError
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
+from ..precision import check_precision
 from .placement import Placement, place
 from .tokens import ASSUMPTION, assumed_tokenizer
 
@@ -102,12 +103,13 @@ def plan_stage(cfg: DictConfig) -> Plan:
     Raises:
         ConfigError: A setting is wrong, or the model, the data or the tokenizer does not fit it.
     """
-    placement = place(OmegaConf.to_container(cfg.hardware, resolve=True))
+    hardware = OmegaConf.to_container(cfg.hardware, resolve=True)
+    warnings = list(filter(None, [check_precision(hardware, trains=True)]))
+    placement = place(hardware)
     for callback in (cfg.callbacks or {}).values():
         if callback is not None and "_target_" in callback:
             instantiate(callback)
     datamodule = instantiate(cfg.algo.datamodule)
-    warnings: list[str] = []
     skeleton, tokenizer = _model(cfg, datamodule.source, placement, warnings)
     policy = skeleton.policy(tokenizer)
     module = instantiate(cfg.algo.module, policy=policy)

@@ -102,7 +102,7 @@ class _Bench:
         self.skeleton, self.autocast = skeleton, placement.autocast
         self.device = device_of(placement)
         self.watch = Stopwatch(self.device)
-        self.dtype = placement.autocast or skeleton.cast or skeleton.dtype
+        self.dtype = placement.autocast or skeleton.hidden_dtype
 
     def blocks(self, columns: int, wanted: int, grad: bool) -> Pass:
         """Seconds of a row through all blocks; nothing of the head yet."""
@@ -146,7 +146,7 @@ class _Bench:
 
     def _head(self) -> tuple[nn.Linear, torch.Tensor]:
         width = self.skeleton.config.hidden_size
-        options = {"dtype": self.skeleton.cast or self.skeleton.dtype, "device": self.device}
+        options = {"dtype": self.skeleton.hidden_dtype, "device": self.device}
         head = nn.Linear(width, _VOCABULARY, bias=False, **options)
         return head.requires_grad_(not self.skeleton.lora), torch.ones(_POSITIONS, width, **options)
 

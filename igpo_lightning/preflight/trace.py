@@ -112,15 +112,15 @@ def scoring_bytes(
 
     Forward and backward, as :func:`igpo_lightning.models.head.chunked_scores` does it.
     """
-    config, dtype = skeleton.config, skeleton.cast or skeleton.dtype
+    config, dtype = skeleton.config, skeleton.hidden_dtype
     with torch.device("meta"):
         head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, dtype=dtype)
     head.requires_grad_(trained)
     with _faked(head):
         if trained:
             head.weight.grad = torch.zeros_like(head.weight)
-        hidden = torch.empty(positions, config.hidden_size, dtype=dtype, requires_grad=True)
-        ids = torch.zeros(positions, targets, dtype=torch.long)
+        hidden = torch.empty(positions, config.hidden_size, dtype=dtype, device="cpu", requires_grad=True)
+        ids = torch.zeros(positions, targets, dtype=torch.long, device="cpu")
         with LiveBytes() as live, _lower(autocast):
             chunked_scores(head, hidden, ids).logps.sum().backward()
     return live.peak
@@ -164,7 +164,7 @@ def _training_peak(network: nn.Module, given: _Input, autocast: torch.dtype | No
 
 
 def _hidden(network: nn.Module, given: _Input, autocast: torch.dtype | None) -> Tensor:
-    tokens = torch.zeros(given.rows, given.columns, dtype=torch.long)
+    tokens = torch.zeros(given.rows, given.columns, dtype=torch.long, device="cpu")
     mask = torch.ones_like(tokens, dtype=torch.bool) if given.padded else None
     with _lower(autocast):
         return network.model(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
@@ -191,5 +191,5 @@ def _faked(network: nn.Module) -> Iterator[None]:
 
 
 def _fake_like(old: Tensor) -> Tensor:
-    fake = torch.empty(old.shape, dtype=old.dtype)
+    fake = torch.empty(old.shape, dtype=old.dtype, device="cpu")
     return nn.Parameter(fake, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else fake

@@ -58,7 +58,9 @@ class CountingPolicy(nn.Module):
         self.mask_id, self.eos_id, self.pad_id, self.stop_ids = _MASK, _EOS, _EOS, (_EOS,)
         self.vocabulary, self.dtype = vocabulary, dtype
         self.calls = Calls()
-        self.anchor = nn.Parameter(torch.zeros(()))  # so that it has a device
+        self.anchor = nn.Parameter(
+            torch.zeros((), dtype=torch.float32, device="cpu")
+        )  # so that it has a device
 
     def forward(
         self,
@@ -80,7 +82,7 @@ class CountingPolicy(nn.Module):
 def of_sampling(sampler, policy: CountingPolicy | None = None) -> Calls:
     """One completion, if it fills its whole canvas; rows that are sampled together share their calls."""
     policy = policy or CountingPolicy()
-    canvas = torch.full((1, 1 + sampler.length), _MASK, device=policy.anchor.device)
+    canvas = torch.full((1, 1 + sampler.length), _MASK, dtype=torch.long, device=policy.anchor.device)
     canvas[:, 0] = _TOKEN
     sampler(policy, canvas, None, [0])
     return policy.calls
@@ -96,20 +98,23 @@ def of_estimate(logprobs, prompts: int, group_size: int, width: int) -> Calls:
 def _window(prompts: int, group_size: int, width: int) -> RolloutBatch:
     """A rollout of nothing, of the right shape."""
     shape = (prompts, group_size, width)
-    flags = torch.ones(shape, dtype=torch.bool)
+    whole, real, yes = (
+        {"dtype": dtype, "device": "cpu"} for dtype in (torch.long, torch.float32, torch.bool)
+    )
+    flags = torch.ones(shape, **yes)
     return RolloutBatch(
-        prompt_ids=torch.full((prompts, 1), _TOKEN),
-        prompt_mask=torch.ones(prompts, 1, dtype=torch.bool),
-        completions=torch.full(shape, _TOKEN),
+        prompt_ids=torch.full((prompts, 1), _TOKEN, **whole),
+        prompt_mask=torch.ones(prompts, 1, **yes),
+        completions=torch.full(shape, _TOKEN, **whole),
         hint_mask=~flags,
-        rewards=torch.zeros(shape[:2]),
+        rewards=torch.zeros(shape[:2], **real),
         correct=flags[..., 0],
-        advantages=torch.zeros(shape[:2]),
+        advantages=torch.zeros(shape[:2], **real),
         loss_mask=flags,
-        old_logps=torch.zeros(1, *shape),
+        old_logps=torch.zeros(1, *shape, **real),
         ref_logps=None,
         keep=flags[None],
-        seeds=torch.arange(prompts),
+        seeds=torch.arange(prompts, **whole),
     )
 
 

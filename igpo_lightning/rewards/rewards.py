@@ -82,12 +82,12 @@ class RewardSum:
             raise ValueError(f"{len(completions)} completions but {len(answers)} answers")
         parts = {}
         for name, term in self.terms.items():
-            values = torch.as_tensor(term(completions, answers), dtype=torch.float32)
+            values = torch.as_tensor(term(completions, answers), dtype=torch.float32, device="cpu")
             if values.shape != (len(completions),):
                 shape = tuple(values.shape)
                 raise ValueError(f"reward term '{name}': shape {shape} for {len(completions)} completions")
             parts[name] = values
-        total = torch.zeros(len(completions))
+        total = torch.zeros(len(completions), dtype=torch.float32, device="cpu")
         for name, values in parts.items():
             total += self.terms[name].weight * values
         return Scores(total=total, correct=parts[self.correctness] > 0, parts=parts)

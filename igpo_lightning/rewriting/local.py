@@ -204,7 +204,9 @@ class GumbelNoise:
         import torch
 
         waits = [
-            torch.empty(scores.shape[1], device=scores.device).exponential_(generator=generator)
+            torch.empty(scores.shape[1], dtype=torch.float32, device=scores.device).exponential_(
+                generator=generator
+            )
             for generator in self._generators
         ]
         return scores.float() / self.temperature - torch.stack(waits).clamp_min(_TINY).log()

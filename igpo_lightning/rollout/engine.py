@@ -85,6 +85,7 @@ class RolloutEngine:
         )
         first = samples.sample(range(len(prompts)), *samples.blank(len(prompts)), "sample")
         groups, report = self.intervention(first, samples)
+        seeds = [derive(self.seed, "plan", window, p.problem.id) for p in prompts]
         views = (0, *groups.completions.shape)  # no view is estimated yet
         batch = RolloutBatch(
             prompt_ids=samples.tensors.ids,
@@ -95,10 +96,10 @@ class RolloutEngine:
             correct=groups.correct,
             advantages=self.advantage(groups.rewards),
             loss_mask=up_to_stop(groups.completions, policy.stop_ids),
-            old_logps=torch.empty(views),
+            old_logps=torch.empty(views, dtype=torch.float32, device=samples.device),
             ref_logps=None,
-            keep=torch.empty(views, dtype=torch.bool),
-            seeds=torch.tensor([derive(self.seed, "plan", window, p.problem.id) for p in prompts]),
+            keep=torch.empty(views, dtype=torch.bool, device=samples.device),
+            seeds=torch.tensor(seeds, dtype=torch.long, device="cpu"),
             window=window,
         )
         self._add_logprobs(policy, batch)

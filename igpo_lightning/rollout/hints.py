@@ -43,9 +43,9 @@ class ChunkPlacer:
         fraction("algo.inpaint.ratio", ratio)
         rng = python_rng(seed, "chunks")
         chunks = self.cut(min(len(trace), width), rng)
-        canvas = torch.full((width,), mask_id)
+        canvas = torch.full((width,), mask_id, dtype=torch.long, device="cpu")
         for start, stop in rng.sample(chunks, int(ratio * len(chunks))):
-            canvas[start:stop] = torch.tensor(trace[start:stop])
+            canvas[start:stop] = torch.tensor(trace[start:stop], dtype=torch.long, device="cpu")
         return canvas, canvas != mask_id
 
     def cut(self, length: int, rng) -> list[tuple[int, int]]:

@@ -107,7 +107,7 @@ def window_metrics(
         "triggered": len(report.triggered),
         "resampled": report.sampled,
         "resampled_correct": report.correct,
-        "hint_tokens": groups.hint_mask.sum() / groups.hint_mask.any(-1).sum().clamp(min=1),
+        "hint_tokens": groups.hint_mask.sum().float() / groups.hint_mask.any(-1).sum().clamp(min=1),
         "length": batch.loss_mask.sum(-1).float().mean(),
         "completions": groups.cost.completions,
         "generated_tokens": groups.cost.tokens,

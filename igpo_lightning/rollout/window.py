@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..lockstep import agree_any
+from ..distributed import agree_any
 from ..models import Policy
 from ..sampling.canvas import attention_of, collate, completion_texts
 from ..sampling.fill import fill
@@ -61,7 +61,8 @@ class WindowSampler:
 
     def blank(self, count: int) -> tuple[Tensor, Tensor]:
         """An empty canvas [count, G, C] and its empty hint mask."""
-        canvas = torch.full((count, self.group_size, self.width), self.mask_id)
+        shape = (count, self.group_size, self.width)
+        canvas = torch.full(shape, self.mask_id, dtype=torch.long, device="cpu")
         return canvas, torch.zeros_like(canvas, dtype=torch.bool)
 
     def sample(self, which: Sequence[int], canvas: Tensor, hint_mask: Tensor, purpose: str) -> Groups:

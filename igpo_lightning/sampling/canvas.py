@@ -23,10 +23,10 @@ class PromptTensors:
 def collate(prompts: Sequence[Prompt], pad_id: int, device: torch.device | str = "cpu") -> PromptTensors:
     """Left-pad prompts, so that every completion starts in the same column."""
     width = max(len(prompt.ids) for prompt in prompts)
-    ids = torch.full((len(prompts), width), pad_id)
-    mask = torch.zeros(len(prompts), width, dtype=torch.bool)
+    ids = torch.full((len(prompts), width), pad_id, dtype=torch.long, device="cpu")
+    mask = torch.zeros(len(prompts), width, dtype=torch.bool, device="cpu")
     for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
+        ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids, dtype=torch.long, device="cpu")
         mask[row, width - len(prompt.ids) :] = True
     return PromptTensors(ids.to(device), mask.to(device))
 
@@ -40,7 +40,7 @@ def attention_of(prompt_mask: Tensor, width: int) -> Tensor | None:
 
 def up_to_stop(completions: Tensor, stop_ids: Sequence[int]) -> Tensor:
     """[..., C] bool: True up to and including the first stop token; all True where there is none."""
-    is_stop = torch.isin(completions, torch.tensor(stop_ids, device=completions.device))
+    is_stop = torch.isin(completions, torch.tensor(stop_ids, dtype=torch.long, device=completions.device))
     return (is_stop.cumsum(-1) - is_stop.long()) == 0
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..lockstep import agree_any, agree_max
+from ..distributed import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
 
@@ -41,7 +41,7 @@ def fill(
         rows = slice(chunk * size, (chunk + 1) * size)
         part, mask = canvas[rows], None if attention is None else attention[rows]
         if not len(part):  # nothing left here: a finished canvas joins the others' model calls
-            idle = torch.full((1, canvas.shape[1]), policy.eos_id, device=device)
+            idle = torch.full((1, canvas.shape[1]), policy.eos_id, dtype=torch.long, device=device)
             sampler(policy, idle, None, [0], keep_going=anyone)
             continue
         samples = sampler(policy, part, mask, list(seeds[rows]), keep_going=anyone)

@@ -88,8 +88,8 @@ class _Fill:
     def __init__(self, sampler, policy, canvas, attention, uniforms, keep_going):
         self.sampler, self.policy, self.canvas, self.attention = sampler, policy, canvas, attention
         self.uniforms, self.keep_going = uniforms, keep_going
-        self.stop_ids = torch.tensor(policy.stop_ids, device=canvas.device)
-        self.alive = torch.arange(len(canvas), device=canvas.device)
+        self.stop_ids = torch.tensor(policy.stop_ids, dtype=torch.long, device=canvas.device)
+        self.alive = torch.arange(len(canvas), dtype=torch.long, device=canvas.device)
         self.forwards = self.row_forwards = 0
 
     def block(self, index: int, left: int) -> None:
@@ -98,7 +98,7 @@ class _Fill:
         steps = sampler.steps // sampler.blocks
         columns = slice(left, left + sampler.block_length)
         total = self._masked(self.alive, columns).sum(-1)  # [rows alive] masked positions to fill
-        quota = torch.full((len(self.canvas),), 0, device=self.canvas.device)
+        quota = torch.zeros(len(self.canvas), dtype=torch.long, device=self.canvas.device)
         quota[self.alive] = total
         for step in range(steps):
             masked = self._masked(self.alive, columns)
@@ -129,9 +129,9 @@ class _Fill:
         drawn = self._draw(logits, self.uniforms[rows, step][masked])
         chance = logits.log_softmax(-1).gather(-1, drawn[:, None])[:, 0]
 
-        confidence = torch.full(masked.shape, -torch.inf, device=canvas.device).masked_scatter_(
-            masked, chance
-        )
+        confidence = torch.full(
+            masked.shape, -torch.inf, dtype=chance.dtype, device=canvas.device
+        ).masked_scatter_(masked, chance)
         tokens = canvas[:, columns].masked_scatter(masked, drawn)
         rank = confidence.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
         chosen = masked & (rank < count[:, None])
@@ -169,6 +169,7 @@ def _uniforms(sampler: LowConfidenceSampler, seeds: Tensor | list[int], device: 
         return torch.zeros(
             len(seeds), sampler.steps, sampler.block_length, dtype=torch.float64, device=device
         )
+    options = {"dtype": torch.float64, "device": "cpu"}
     shape = (sampler.steps, sampler.block_length)
-    rows = [torch.rand(shape, dtype=torch.float64, generator=torch_rng(int(s))) for s in seeds]
+    rows = [torch.rand(shape, generator=torch_rng(int(s)), **options) for s in seeds]
     return torch.stack(rows).to(device)

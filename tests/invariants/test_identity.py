@@ -9,6 +9,7 @@ from fakes import LORA, encoded, engine, inpaint, rollout_fit, sft_fit, tiny_pol
 
 from igpo_lightning.algos.logprobs import RandomMasking
 from igpo_lightning.evaluation.heldout import HeldOutAccuracy
+from igpo_lightning.finishing import Finish
 
 
 def test_a_completion_depends_on_its_problem_only():
@@ -55,7 +56,7 @@ def test_training_leaves_the_global_generators_alone(tmp_path, fit):
     before = global_state()
     module, data = fit(tiny_policy())
     heldout = HeldOutAccuracy()
-    trainer(tmp_path, callbacks=[heldout]).fit(module, datamodule=data)
+    trainer(tmp_path, callbacks=[heldout, Finish(heldout.measure_after)]).fit(module, datamodule=data)
     assert heldout.before.n == heldout.after.n == 4
     assert global_state() == before
 

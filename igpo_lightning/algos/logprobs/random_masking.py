@@ -66,7 +66,7 @@ class RandomMasking(_Masked):
 
     def canvases(self, width: int, seed: int, view: int, g: int) -> list[tuple[Tensor, Tensor]]:
         rng = torch_rng(seed, "mask", view, g)
-        masked = torch.rand(width, generator=rng) < torch.rand(1, generator=rng)
+        masked = _uniform(width, rng) < _uniform(1, rng)
         return [(masked, masked), (~masked, ~masked)] if self.coupled else [(masked, masked)]
 
 
@@ -86,11 +86,15 @@ class BlockMasking(_Masked):
 
     def canvases(self, width: int, seed: int, view: int, g: int) -> list[tuple[Tensor, Tensor]]:
         rng = torch_rng(seed, "mask", view, g)
-        column = torch.arange(width)
-        first = torch.rand(width, generator=rng) < torch.rand(1, generator=rng)
+        column = torch.arange(width, dtype=torch.long, device="cpu")
+        first = _uniform(width, rng) < _uniform(1, rng)
         calls = []
         for left in range(0, width, self.block_length):
             block = (column >= left) & (column < left + self.block_length)
             after = column >= left + self.block_length
             calls += [(block | after, block & first), ((block & ~first) | after, block & ~first)]
         return calls
+
+
+def _uniform(count: int, rng: torch.Generator) -> Tensor:
+    return torch.rand(count, generator=rng, dtype=torch.float32, device="cpu")

@@ -69,7 +69,7 @@ class ClippedSurrogate:
         kept = mask.sum().clamp(min=1)
         metrics = {
             "ratio_max": ratio.detach().expand_as(mask).masked_fill(~mask, 1.0).amax(),
-            "clip_fraction": (outside.expand_as(mask) & mask).sum() / kept,
+            "clip_fraction": (outside.expand_as(mask) & mask).sum().float() / kept,
             "kept_tokens": mask.sum().float() / mask.shape[:2].numel(),
         }
         if self.kl > 0:

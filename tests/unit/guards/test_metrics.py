@@ -1,10 +1,12 @@
+import warnings
 from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import engine, rollout_fit, tiny_policy, trainer
+from fakes import LORA, engine, rollout_fit, tiny_policy, trainer
+from sabotage import Drifts, DropoutOn, SamplingWithoutAutocast
 
-from igpo_lightning.algos.logprobs import MeanField
+from igpo_lightning.algos.logprobs import MeanField, RandomMasking
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import ExplodingMetric, LogProbDrift
 from igpo_lightning.guards.metrics import Bounds
@@ -19,7 +21,7 @@ class Play:
     def update(self, window, **metrics):
         """The verdict on an update of ``window``."""
         run = SimpleNamespace(global_step=self.step, precision="32-true")
-        module = SimpleNamespace(device="cpu", all_gather=lambda v: v, update_metrics=lambda: metrics)
+        module = SimpleNamespace(device="cpu", update_metrics=lambda: metrics)
         if window != self.guard.window:
             self.guard.window = window
             self.guard.inspect_window(run, module, None)
@@ -76,14 +78,13 @@ def test_ratios_of_a_windows_first_update_do_not_count():
     assert play.guard.past["clip_fraction"] == pytest.approx([0.9] * 4)
 
 
-def test_the_worst_process_counts_and_nan_is_left_to_another_guard():
+def test_the_worst_process_counts_and_nan_is_left_to_another_guard(monkeypatch):
     guard = ExplodingMetric({"kl": {"limit": 10.0}}, updates=1)
     guard.window = 1
-    module = SimpleNamespace(
-        device="cpu",
-        all_gather=lambda values: torch.stack([values, values * 100]),
-        update_metrics=lambda: {"kl": 1.0},
+    monkeypatch.setattr(
+        "igpo_lightning.guards.base.gather", lambda values, device: torch.stack([values, values * 100])
     )
+    module = SimpleNamespace(device="cpu", update_metrics=lambda: {"kl": 1.0})
     run = SimpleNamespace(global_step=3)
     guard.streaks = {"kl": [1, 0]}
     assert "train/kl is 100" in guard.inspect_update(run, module, None)
@@ -111,26 +112,59 @@ def test_a_learning_rate_that_is_too_high(tmp_path):
 class Shifted(MeanField):
     """Sees other log-probs than the policy has."""
 
+    def __init__(self, by):
+        self.by = by
+
     def __call__(self, *args, **options):
         estimate = super().__call__(*args, **options)
-        estimate.logps.add_(0.1)
+        estimate.logps.add_(self.by)
         return estimate
 
 
-@pytest.mark.parametrize("precision, heard", [("32-true", True), ("bf16-mixed", False)])
-def test_drift_between_sampling_and_training(tmp_path, precision, heard, recwarn):
+@pytest.mark.parametrize("precision, by, heard", [
+    ("32-true", 0.1, True), ("32-true", 0.002, True), ("32-true", 5e-4, False),
+    ("bf16-mixed", 0.1, True), ("bf16-mixed", 0.006, True), ("bf16-mixed", 0.002, False),
+])  # fmt: skip
+def test_drift_between_sampling_and_training(tmp_path, precision, by, heard, recwarn):
     module, data = rollout_fit(tiny_policy(), per_step=2)
-    data.engine.logprobs = Shifted()
+    data.engine.logprobs = Shifted(by)
     guard = LogProbDrift(repeat_every=1)
     run = trainer(tmp_path, callbacks=[guard], precision=precision)
     run.fit(module, datamodule=data)
-    assert run.callback_metrics["rollout/drift_max"] == pytest.approx(0.1, abs=1e-5)
+    assert run.callback_metrics["rollout/drift_max"] == pytest.approx(by, abs=1e-5)
     said = [str(w.message) for w in recwarn if "logprob_drift" in str(w.message)]
     assert guard.alarms == len(said) == (2 if heard else 0)  # once a window, at its first update
     assert (
         not heard
-        or "rollout 1, update 1: before the window's first update, log-probs differ by up to 0.1" in said[0]
+        or f"rollout 1, update 1: before the window's first update, log-probs differ by up to {by:.3g}"
+        in said[0]
     )
+
+
+def drifts(folder, policy, *callbacks, **fit):
+    """(drift of each window, alarms) under bfloat16."""
+    module, data = rollout_fit(policy, windows=3, per_step=2, **fit)
+    guard, seen = LogProbDrift(repeat_every=1), Drifts()
+    run = trainer(folder, callbacks=[guard, seen, *callbacks], precision="bf16-mixed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run.fit(module, datamodule=data)
+    return seen.values, guard.alarms
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_healthy_runs_in_bfloat16_have_no_drift_at_all(tmp_path, lora, seed):
+    sampling = engine(seed=seed, logprobs=RandomMasking() if seed else MeanField())
+    assert drifts(tmp_path, tiny_policy(seed=seed, lora=lora), sampling=sampling) == ([0.0] * 3, 0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("fault", [DropoutOn(0.01), DropoutOn(0.1), SamplingWithoutAutocast()], ids=repr)
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_what_is_not_the_same_in_sampling_and_training_is_heard_in_bfloat16(tmp_path, lora, fault, seed):
+    found, alarms = drifts(tmp_path, tiny_policy(seed=seed, lora=lora, layers=2), fault)
+    assert alarms == 3 and min(found) > LogProbDrift().tolerance_16bit
 
 
 @pytest.mark.parametrize("updates_per_pass", [1, 2])

@@ -8,7 +8,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import ConstantReward, IdenticalCompletions
 from igpo_lightning.guards.windows import identical_groups
 
-MODULE = SimpleNamespace(all_gather=lambda values: values)
+MODULE = SimpleNamespace(device="cpu")
 
 
 def window(completions, loss_mask=None, hinted=None, rewards=None, correct=None):
@@ -74,10 +74,13 @@ def test_the_whole_window_counts_and_not_one_micro_batch():
     assert guard.inspect_window(run_of(window=MIXED), MODULE, SAME) is None
 
 
-def test_all_processes_count():
-    other = SimpleNamespace(all_gather=lambda values: torch.stack([values, torch.tensor([1.0, 4.0])]))
-    assert IdenticalCompletions(windows=1).inspect_window(run_of(), other, SAME) is None
-    assert "5 of 8" in IdenticalCompletions(windows=1, share=0.6).inspect_window(run_of(), other, SAME)
+def test_all_processes_count(monkeypatch):
+    monkeypatch.setattr(
+        "igpo_lightning.guards.base.gather",
+        lambda values, device: torch.stack([values, torch.tensor([1.0, 4.0])]),
+    )
+    assert IdenticalCompletions(windows=1).inspect_window(run_of(), MODULE, SAME) is None
+    assert "5 of 8" in IdenticalCompletions(windows=1, share=0.6).inspect_window(run_of(), MODULE, SAME)
 
 
 def rewarded(rewards, correct=None):
@@ -95,15 +98,17 @@ def test_a_constant_reward(rewards, correct, advice):
     assert advice in guard.inspect_window(run_of(), MODULE, batch)
 
 
-def test_rewards_that_differ_between_completions_windows_or_processes():
+def test_rewards_that_differ_between_completions_windows_or_processes(monkeypatch):
     guard, zeros, ones = ConstantReward(windows=2), rewarded([0.0, 0.0]), rewarded([1.0, 1.0])
     for batch in (zeros, rewarded([0.0, 1.0]), zeros, ones, zeros):
         assert guard.inspect_window(run_of(), MODULE, batch) is None
-    other = SimpleNamespace(all_gather=lambda values: torch.stack([values, torch.ones(2)]))
-    for _ in range(4):
-        assert guard.inspect_window(run_of(), other, zeros) is None
     for _ in range(4):
         assert guard.inspect_window(run_of(), MODULE, rewarded([torch.nan, 0.0])) is None
+    monkeypatch.setattr(
+        "igpo_lightning.guards.base.gather", lambda values, device: torch.stack([values, torch.ones(2)])
+    )
+    for _ in range(4):
+        assert guard.inspect_window(run_of(), MODULE, zeros) is None
 
 
 class DeadSampler:

@@ -80,7 +80,7 @@ def test_what_is_kept_for_the_backward_pass_does_not_grow_with_the_vocabulary():
 
 
 def test_processes_agree_on_the_number_of_chunks_of_a_sharded_head(monkeypatch):
-    from igpo_lightning import lockstep as module
+    from igpo_lightning import distributed as module
 
     out, asked = head(), []
     out.weight.ds_id = 0  # what DeepSpeed ZeRO-3 marks a parameter with

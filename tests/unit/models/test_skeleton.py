@@ -9,6 +9,7 @@ from fakes import LORA, tiny_policy
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import create_policy, load_policy
+from igpo_lightning.models.casting import trained_in_float32
 from igpo_lightning.models.skeleton import skeleton_of_new, skeleton_of_saved
 
 
@@ -22,6 +23,7 @@ def test_a_saved_model(tmp_path, lora, dtype):
     tiny_policy().save(tmp_path)
     skeleton, tokenizer = skeleton_of_saved(str(tmp_path), dtype=dtype, lora=lora)
     policy, real = skeleton.policy(tokenizer), load_policy(str(tmp_path), dtype=dtype, lora=lora)
+    trained_in_float32(real)  # as a run does before it starts
     assert shapes(policy) == shapes(real)
     assert {p.device.type for p in policy.parameters()} == {"meta"}
     assert (policy.mask_id, policy.stop_ids) == (real.mask_id, real.stop_ids)

@@ -1,5 +1,6 @@
 """What stays in memory: exactly the bytes of real tensors, and what ZeRO makes of them."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -93,10 +94,11 @@ def test_ddp_has_a_second_copy_of_the_gradients():
     assert found["communication buffers"] == found["gradients"]
 
 
-def test_a_copied_reference_is_as_large_as_the_weights_were_when_loaded():
-    shape = skeleton().converted(torch.bfloat16)
+@pytest.mark.parametrize("cast, itemsize", [(torch.bfloat16, 2), (None, 4)])
+def test_a_copied_reference_is_in_the_dtype_of_the_policy(cast, itemsize):
+    shape = replace(skeleton(), dtype=torch.bfloat16, cast=cast)  # what is trained is put into float32
     weights = sum(p.numel() for p in shape.model().parameters())
-    assert sizes(shape, keeps_copy=True)["KL reference"] == 4 * weights
+    assert sizes(shape, keeps_copy=True)["KL reference"] == itemsize * weights
 
 
 def test_an_optimiser_that_looks_at_numbers_is_counted_like_adam():
