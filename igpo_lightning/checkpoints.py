@@ -8,6 +8,7 @@ import re
 import shutil
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, Strategy
 
 from .checks import ConfigError, positive_int
-from .distributed import agree_any, barrier
+from .distributed import agree_max, barrier
 from .files import sync
-from .stopping import Stopped, listen, stop_requested
+from .stopping import Stopped, forget, listen, stop_requested
 
 PARTIAL = ".partial"  # what is still being written
 BEST = "best.ckpt"
@@ -36,7 +37,7 @@ class Checkpoints(Checkpoint):
     very rows that the uninterrupted one does. (Lightning's ``ModelCheckpoint`` saves within a batch,
     before its metrics reach the loggers.) A checkpoint appears under its name only when it is complete.
 
-    On SIGTERM it saves and ends the run.
+    On SIGTERM or Ctrl-C it saves and ends the run.
 
     Args:
         folder: Where they go, as ``update-00000100.ckpt``; a file, or a folder if the strategy shards.
@@ -59,7 +60,6 @@ class Checkpoints(Checkpoint):
             trainer.strategy.checkpoint_io = DirectIO()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        listen()
         self._saved = trainer.global_step  # a resumed run need not save what it has just read
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -68,19 +68,24 @@ class Checkpoints(Checkpoint):
             self._best_value, self._improved = float(value), True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._improved:  # by the validation of the very last update
-            self._save(trainer, BEST)
+        self._keep(trainer, due=True)
+        forget()
 
     def between_updates(self, trainer: Trainer) -> None:
         """Called by the DataModule before it fetches an update's first batch."""
-        stop = agree_any(stop_requested(), trainer.strategy.root_device)
+        listen()
+        self._keep(trainer, due=trainer.global_step % self.every == 0)
+
+    def _keep(self, trainer: Trainer, due: bool) -> None:
+        """Save what has to be saved between two updates, and end here if that was asked for."""
+        stop = agree_max(stop_requested(), trainer.strategy.root_device)
         if self._improved:
             self._improved = False
             self._save(trainer, BEST)
-        if stop or trainer.global_step % self.every == 0:
+        if stop or due:
             self.save(trainer)
         if stop:
-            raise Stopped(f"stopped after update {trainer.global_step}")
+            raise Stopped(f"stopped after update {trainer.global_step}", by=stop)
 
     def save(self, trainer: Trainer) -> Path:
         """Save now, unless that was done at this update, and delete the oldest; all processes must call."""
@@ -111,7 +116,7 @@ class Checkpoints(Checkpoint):
                 + "make room, and repeat the command with resume=auto"
             ) from error
         if trainer.is_global_zero:
-            _finish(partial, final, trainer.world_size)
+            _finish(partial, final, trainer.world_size, dict(trainer.lightning_module.hparams))
         barrier(trainer.strategy.root_device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -224,6 +229,13 @@ def checked(path: Path, key: str = "resume") -> Path:
     return path
 
 
+def settings_of(path: Path) -> dict[str, Any]:
+    """The config of the run that wrote a checkpoint; empty if it does not say."""
+    if path.is_dir():
+        return json.loads((path / _MANIFEST).read_text()).get("settings", {})
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
+
+
 def _folder_damage(path: Path) -> str | None:
     try:
         sizes = json.loads((path / _MANIFEST).read_text())["files"]
@@ -235,14 +247,15 @@ def _folder_damage(path: Path) -> str | None:
     return None
 
 
-def _finish(partial: Path, final: Path, processes: int) -> None:
+def _finish(partial: Path, final: Path, processes: int, settings: Mapping[str, Any] | None = None) -> None:
     """Give a checkpoint that so many processes have written its name, in one step."""
     if partial.is_dir():
         files = [path for path in partial.rglob("*") if path.is_file()]
         for path in files:
             sync(path)
         sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
-        (partial / _MANIFEST).write_text(json.dumps({"processes": processes, "files": sizes}, indent=1))
+        manifest = {"processes": processes, "files": sizes, "settings": settings or {}}
+        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
         sync(partial / _MANIFEST)
         _remove(final)  # os.replace takes the place of a file only
     os.replace(partial, final)

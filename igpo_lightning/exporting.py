@@ -16,7 +16,8 @@ from .checks import ConfigError, existing_path
 from .console import quieten
 from .models import Policy
 from .modules.resuming import check_tensors
-from .training import CHECKPOINTS, MODEL, build_policy
+from .resumption import CHECKPOINTS
+from .training import MODEL, build_policy
 
 _PREFIX = "policy."  # of the module's tensors
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def write_atomic(path: Path, chunks: str | Iterable[str]) -> None:
@@ -39,3 +44,44 @@ def cut_torn_line(path: Path) -> None:
     if whole < len(text):
         with path.open("r+b") as file:
             file.truncate(whole)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which then takes the place of ``folder``: that is whole or absent at any time.
+
+    What stood there before is kept until the new content is on the disk.
+    """
+    partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for path in partial.rglob("*"):
+            sync(path)
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def disk_trouble(error: BaseException | None) -> str | None:
+    """What a disk that takes no more (full, over quota, read-only) has to do with ``error``; None if nothing.
+
+    Libraries wrap the system's error, or say it only in their text.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return f"{error.strerror}" + (f" ({error.filename})" if error.filename else "")
+        for number in _DISK:
+            if os.strerror(number) in str(error):
+                return os.strerror(number)
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,7 +1,8 @@
-"""SIGTERM means: finish this update, save, and end well."""
+"""Ctrl-C and SIGTERM mean: finish this update, save, and end well. A second one means at once."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,44 +12,62 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-_requested = threading.Event()
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_state = {"asked": 0, "training": False}  # the signal that came; whether there is something to save
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and has saved what it needs to go on."""
+    """The run was asked to stop, and has saved what it needs to go on.
+
+    Attributes:
+        by: The signal that asked.
+    """
+
+    def __init__(self, message: str, by: int = signal.SIGTERM):
+        super().__init__(message)
+        self.by = by
 
 
-def stop_requested() -> bool:
-    """Whether this process has got a SIGTERM within :func:`stop_on_sigterm`."""
-    return _requested.is_set()
+def stop_requested() -> int:
+    """The signal that has asked this process to stop within :func:`stop_on_signals`, 0 if none has."""
+    return _state["asked"]
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[None]:
-    """Within this context SIGTERM asks to stop between two updates; a second one ends the process at once.
+def stop_on_signals() -> Iterator[None]:
+    """Within this context SIGINT and SIGTERM ask to stop between two updates.
 
-    Outside the main thread, where signals can't be handled, nothing changes.
+    While there is nothing to save (before :func:`listen`, after :func:`forget`) SIGINT ends the process
+    as it does elsewhere. Outside the main thread, where signals can't be handled, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _requested.clear()
-    former = signal.getsignal(signal.SIGTERM)
-    listen()
+    former = {number: signal.getsignal(number) for number in _SIGNALS}
+    _state.update(asked=0, training=False)
+    _handle()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
-        _requested.clear()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        _state.update(asked=0, training=False)
 
 
 def listen() -> None:
-    """Take SIGTERM for ourselves; to be said again once Lightning has put its own handler in place.
+    """From now on there are updates to finish and to save.
 
-    Lightning's stops within an update, saves nothing, and calls a collective from the signal handler.
+    It takes the signals once more: Lightning, meanwhile, has taken SIGTERM, and would stop within an
+    update, save nothing, and call a collective from the signal handler.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _ask)
+    if threading.current_thread() is threading.main_thread() and not _state["asked"]:
+        _state["training"] = True
+        _handle()
+
+
+def forget() -> None:
+    """All updates are done: nothing is left that would have to be waited for."""
+    _state["training"] = False
 
 
 @contextmanager
@@ -63,6 +82,17 @@ def interruptible(trainer: Trainer) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def _handle() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, _ask)
+
+
 def _ask(number: int, frame: object) -> None:
-    _requested.set()
+    if number == signal.SIGINT and not _state["training"]:
+        raise KeyboardInterrupt
+    _state["asked"] = number
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if number == signal.SIGINT and os.environ.get("LOCAL_RANK", "0") == "0":
+        # Not print: what the signal interrupts may be in the middle of a print itself.
+        os.write(2, b"\nstopping after this update, which is saved; once more to stop at once\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import secrets
+import signal
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -20,8 +20,8 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from . import lineage, provenance
-from .checkpoints import check_strategy, checked, newest
+from . import lineage
+from .checkpoints import check_strategy
 from .checks import ConfigError
 from .config import find_conf
 from .console import quieten
@@ -29,14 +29,16 @@ from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
 from .finishing import Finish, SaveModel
 from .models import Policy
+from .modules.resuming import fingerprint
 from .precision import check_precision
 from .preflight.plan import plan_stage
-from .reporting import write_report
-from .reporting.summary import FILE as SUMMARY
+from .reporting import wandb_logger, write_report
 from .reporting.summary import Accuracy, Stage, Summary
-from .stopping import Stopped, interruptible, stop_on_sigterm
+from .resumption import WEIGHTS, Resumption, is_finished, resumption_of
+from .run_folder import BEGUN, run_folder
+from .stage_record import StageRecord
+from .stopping import Stopped, interruptible, stop_on_signals
 
-CHECKPOINTS = "checkpoints"  # folder within a stage's own
 MODEL = "model"  # folder of a stage's trained weights, within the stage's own folder
 
 
@@ -48,7 +50,6 @@ def run(cfg: DictConfig) -> float | None:
     """
     folder = Path(cfg.output_dir)
     quieten()
-    _check_folder(cfg, folder)
     if cfg.dry_run:
         return _dry_run(cfg)
     if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -58,14 +59,18 @@ def run(cfg: DictConfig) -> float | None:
     if (note := check_precision(cfg.hardware, trains=True)) and _is_first_process():
         print(f"warning: {note}")
     try:
-        with ended(), stop_on_sigterm():
+        with ended(), stop_on_signals(), run_folder(folder, _is_first_process()):
+            _check_folder(cfg, folder)
             return _run_stages(cfg, folder)
     except KeyboardInterrupt:
-        print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
+        if (folder / BEGUN).exists() and _is_first_process():
+            print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
         raise
     except Stopped as stopped:
         if _is_first_process():
             print(f"\n{stopped}; to go on, repeat the command with output_dir={folder} resume=auto")
+            if stopped.by == signal.SIGINT:
+                raise KeyboardInterrupt from None
         raise SystemExit(0) from None  # not a return: to a sweep this job is not done
 
 
@@ -74,7 +79,8 @@ def _dry_run(cfg: DictConfig) -> None:
     from .preflight import describe, discard_hydra_files  # not needed by a run
 
     try:
-        checkpoint_of(cfg)
+        _check_folder(cfg, Path(cfg.output_dir))
+        resumption_of(cfg)
         stages = [cfg]
         if cfg.algo.warm_start and cfg.model.path is None:
             stages.insert(0, _warm_start_config(cfg))
@@ -86,7 +92,9 @@ def _dry_run(cfg: DictConfig) -> None:
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     started = time.perf_counter()
-    checkpoint = checkpoint_of(cfg)  # first: a bad one is refused before anything is trained
+    resumption = resumption_of(cfg)  # first: a bad one is refused before anything is trained
+    if is_finished(cfg):
+        return _say_finished(folder)
     stages = []
     if cfg.algo.warm_start and cfg.model.path is None:
         plan_stage(cfg)  # what is wrong with the second stage should not show after the first
@@ -94,7 +102,7 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
         stages.append(_run_once(first))
         with open_dict(cfg):
             cfg.model.path = str(Path(first.output_dir) / MODEL)
-    stages.append(run_stage(cfg, checkpoint, before=stages[-1].accuracy_after if stages else None))
+    stages.append(run_stage(cfg, resumption, before=stages[-1].accuracy_after if stages else None))
     if _is_first_process():
         relative = [_relative(stage, folder) for stage in stages]
         Summary(tuple(relative), time.perf_counter() - started, _title(cfg)).save(folder)
@@ -106,31 +114,30 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def run_stage(
-    cfg: DictConfig, checkpoint: str | None, before: Accuracy | None = None, last: bool = True
+    cfg: DictConfig, resumption: Resumption, before: Accuracy | None = None, last: bool = True
 ) -> Stage:
     """Fit one module and save its weights to ``<output_dir>/model``.
 
     Args:
-        cfg: The run's config.
-        checkpoint: Where to go on from, as :func:`checkpoint_of` gives it.
+        cfg: The stage's config.
+        resumption: Where to go on from, as :func:`resumption_of` gives it.
         before: Validation accuracy of the weights it starts from; measured if None.
         last: Whether no further stage follows: then what it ends with is tested.
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     module, datamodule, trainer = build(cfg)
+    _record_settings(cfg, module, resumption)
     heldout = HeldOutAccuracy(before, last)
     at_the_end = [SaveModel(folder / MODEL, lambda model: _record_split(model, cfg, datamodule))]
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
         at_the_end.append(heldout.measure_after)
+    trainer.callbacks.insert(0, StageRecord(cfg, resumption, heldout))
     trainer.callbacks.append(Finish(*at_the_end))
-    if trainer.is_global_zero:  # not before: a run that could not be built leaves no trace
-        folder.mkdir(parents=True, exist_ok=True)
-        provenance.write(folder, cfg)
-    if checkpoint is not None:
-        check_strategy(Path(checkpoint), trainer.strategy)
+    if resumption.checkpoint is not None:
+        check_strategy(Path(resumption.checkpoint), trainer.strategy)
     with interruptible(trainer):
-        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resumption.checkpoint, weights_only=True)
     if cfg.algo.trainer.get("max_time") and trainer.global_step < datamodule.updates and _is_first_process():
         done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"
         print(f"ended by algo.trainer.max_time={cfg.algo.trainer.max_time} after {done}")
@@ -147,12 +154,32 @@ def run_stage(
     )
 
 
+def _record_settings(cfg: DictConfig, module: L.LightningModule, resumption: Resumption) -> None:
+    """Put the config where loggers and checkpoints find it, and compare the weights with a former run's."""
+    policy = module.policy
+    # With adapters, the module compares the frozen weights itself. New weights belong to their seed.
+    compared = cfg.model.path is not None and not policy.has_adapters
+    weights = fingerprint(policy.named_parameters(), trained=True) if compared else None
+    if compared:
+        resumption.check_weights(weights)
+    module.save_hyperparameters({**OmegaConf.to_container(cfg, resolve=True), WEIGHTS: weights})
+
+
+def _say_finished(folder: Path) -> float | None:
+    """A finished run has nothing left to do; returns its validation accuracy."""
+    after = Summary.load(folder).stages[-1].accuracy_after
+    if _is_first_process():
+        said = f", validation accuracy {after.value:.3f}" if after else ""
+        print(f"{folder}: this run is finished{said}; nothing is left to do")
+    return after.value if after else None
+
+
 def _run_once(cfg: DictConfig) -> Stage:
     """A stage that others build on: run it, unless a resumed job has it already."""
     folder = Path(cfg.output_dir)
-    if cfg.resume and (folder / SUMMARY).is_file():
+    if is_finished(cfg):
         return replace(Summary.load(folder).stages[0], folder=str(folder))
-    stage = run_stage(cfg, checkpoint_of(cfg), last=False)
+    stage = run_stage(cfg, resumption_of(cfg), last=False)
     if _is_first_process():
         Summary((replace(stage, folder="."),), stage.seconds, _title(cfg)).save(folder)
     return stage
@@ -160,7 +187,7 @@ def _run_once(cfg: DictConfig) -> Stage:
 
 def _check_folder(cfg: DictConfig, folder: Path) -> None:
     """Refuse to write over another run."""
-    if cfg.resume is None and (folder / "provenance.json").exists() and _is_first_process():
+    if cfg.resume is None and (folder / BEGUN).exists() and _is_first_process():
         raise ConfigError(
             f"output_dir={folder}: it holds a run already; "
             "go on with it by resume=auto, or name another folder"
@@ -173,7 +200,7 @@ def _title(cfg: DictConfig) -> str:
 
 def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
     """The three objects of a stage, ready to fit."""
-    _name_wandb_run(cfg)
+    wandb_logger.identify(cfg)
     datamodule = instantiate(cfg.algo.datamodule)
     lineage.check(
         cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
@@ -213,29 +240,6 @@ def build_policy(cfg: DictConfig, source: Any) -> Policy:
     return instantiate(cfg.model.create)(instantiate(cfg.data.tokenizer)(source), lora=lora)
 
 
-def _name_wandb_run(cfg: DictConfig) -> None:
-    """Give a W&B run an id, which its config.yaml keeps; a resumed run takes it from there."""
-    if OmegaConf.select(cfg, "logger.wandb") is None or cfg.logger.wandb.id is not None:
-        return
-    former = Path(cfg.output_dir) / "config.yaml"
-    kept = (
-        OmegaConf.select(OmegaConf.load(former), "logger.wandb.id")
-        if cfg.resume and former.is_file()
-        else None
-    )
-    cfg.logger.wandb.id = kept or secrets.token_hex(4)
-
-
-def checkpoint_of(cfg: DictConfig) -> str | None:
-    """The checkpoint that ``resume`` names; "auto" is the newest good one of ``output_dir``, or none."""
-    if cfg.resume is None:
-        return None
-    if cfg.resume == "auto":
-        found = newest(Path(cfg.output_dir) / CHECKPOINTS)
-        return found and str(found)
-    return str(checked(Path(cfg.resume)))
-
-
 def _warm_start_config(cfg: DictConfig) -> DictConfig:
     """This run's config with the warm start's ``algo``, a model to be made, and a folder of its own."""
     with (
@@ -245,6 +249,7 @@ def _warm_start_config(cfg: DictConfig) -> DictConfig:
     ):
         plain = hydra.compose("train", [f"algo={cfg.algo.warm_start}", *cfg.warm_start])
     first = copy.deepcopy(cfg)
+    wandb_logger.for_warm_start(first, cfg.algo.warm_start)
     with open_dict(first):
         first.algo = plain.algo
         first.model.lora = None

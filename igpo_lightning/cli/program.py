@@ -23,6 +23,7 @@ from hydra.errors import CompactHydraException, HydraException, InstantiationExc
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from igpo_lightning import run_folder
 from igpo_lightning.cli.arguments import read_arguments, version
 from igpo_lightning.cli.help import help_text
 from igpo_lightning.cli.line import check_line
@@ -102,6 +103,7 @@ class Job:
                 raise
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs of the sweep go on
                 raise _RefusedJob(f"error: {refused}") from None
+            run_folder.discard()
             refuse(refused)
 
     def _call(self, cfg: DictConfig) -> Any:
@@ -140,6 +142,8 @@ def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str])
         sys.argv[1:] = [*(flag for flag in flags if flag not in ("-m", "--multirun")), *line.first]
         return None
     sys.argv[1:] = [*flags, *line.overrides]
+    if not is_sweep:
+        sys.argv += run_folder.before_hydra(line.cfg, line.overrides)
     if not is_sweep or "sweep_dir" not in line.cfg or arguments.cfg or arguments.info:
         return None
     return Sweep.plan(line.cfg, line.overrides, line.swept)

@@ -112,7 +112,7 @@ def model_identity(path: str, revision: str | None = None) -> dict[str, Any]:
     Raises:
         ConfigError: There are no safetensors files.
     """
-    base, adapters = chain(path, revision)
+    base, adapters = chain(path)
     weights = _digest(_local(base, revision if base == path else None))
     return {"sha256": weights, "adapters_sha256": [_digest(Path(folder)) for folder in adapters]}
 

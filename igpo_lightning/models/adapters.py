@@ -13,28 +13,37 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..checks import ConfigError
+from .adapter_files import CONFIG, read_adapter, read_adapter_config
+from .family import Family
+from .weight_files import INDEX, WHOLE
 
 TRAINED = "default"  # peft writes the adapter of this name into the folder itself
 
 
-def chain(path: str, revision: str | None = None) -> tuple[str, list[str]]:
+def chain(path: str) -> tuple[str, list[str]]:
     """The whole model at the bottom of ``path``, and the adapter folders on top of it, lowest first.
 
     Raises:
-        ConfigError: An adapter does not say what it belongs to, or the adapters go round in a circle.
+        ConfigError: An adapter is of a kind that is not supported, does not say what it belongs to, lies
+            beside a whole model, or the adapters go round in a circle.
     """
     folders: list[str] = []
-    while (Path(path) / "adapter_config.json").is_file():
+    while (Path(path) / CONFIG).is_file():
         if path in folders:
             raise ConfigError(f"model.path: the adapter in {path!r} is its own base model")
         folders.insert(0, path)
-        base = PeftConfig.from_pretrained(path, revision=revision).base_model_name_or_path
+        if whole := [name for name in (WHOLE, INDEX) if (Path(path) / name).is_file()]:
+            raise ConfigError(
+                f"model.path: {path!r} holds two sets of weights, an adapter and a whole model ({whole[0]}): "
+                "which one is meant can't be told; move one of them away"
+            )
+        base = read_adapter_config(path).base_model_name_or_path
         if not base:
             raise ConfigError(
                 f"model.path: the adapter in {path!r} does not say which base model it belongs to"
@@ -43,15 +52,32 @@ def chain(path: str, revision: str | None = None) -> tuple[str, list[str]]:
     return path, folders
 
 
-def apply_frozen(model: PreTrainedModel, folders: Sequence[str]) -> nn.Module:
-    """``model`` with earlier adapters: added to float32 weights, else beside the weights and frozen."""
+def apply_frozen(model: PreTrainedModel, folders: Sequence[str], family: Family | None = None) -> nn.Module:
+    """``model`` with earlier adapters: added to float32 weights, else beside the weights and frozen.
+
+    Args:
+        family: The published layout of the model, whose names the adapters may have.
+
+    Raises:
+        ConfigError: An adapter does not fit the model.
+    """
     names = [f"frozen_{i}" for i in range(len(folders))]
     exact = model.dtype == torch.float32 and not getattr(model, "is_quantized", False)
-    adapted = PeftModel.from_pretrained(model, folders[0], adapter_name=names[0], use_safetensors=True)
-    for name, folder in zip(names[1:], folders[1:], strict=True):
-        adapted.load_adapter(folder, adapter_name=name, use_safetensors=True)
+    adapted = model
+    for name, folder in zip(names, folders, strict=True):
+        saved = read_adapter(folder, model, family)
+        adapted = inject(adapted, saved.config, name)
+        saved.load(adapted, name)
     _activate(adapted, names)
     return adapted.merge_and_unload(adapter_names=names) if exact else adapted
+
+
+def inject(model: nn.Module, config: LoraConfig, name: str) -> PeftModel:
+    """``model`` with the layers of one more adapter, whose weights are yet to be loaded."""
+    if not isinstance(model, PeftModel):
+        return get_peft_model(model, config, adapter_name=name)
+    model.add_adapter(name, config)
+    return model
 
 
 def add_lora(
@@ -73,8 +99,8 @@ def add_lora(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), task_type="CAUSAL_LM"
     )
     if not isinstance(model, PeftModel):
-        return get_peft_model(model, config, adapter_name=TRAINED)
-    model.add_adapter(TRAINED, config)
+        return inject(model, config, TRAINED)
+    model = inject(model, config, TRAINED)
     model.set_adapter(TRAINED)
     _activate(model, [*frozen(model), TRAINED])
     return model

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -25,9 +26,10 @@ from ..checks import ConfigError, model_source
 from .dream import DREAM
 from .llada import LLADA
 from .policy import Policy
-from .published import Published, read_config, read_published
+from .published import VOCABULARIES, Published, read_config, read_published
 from .quantization import quantization_options
 from .tokens import add_mask_token, make_room
+from .weight_files import check_loaded, check_model_files
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2")
 FAMILIES = {family.model_type: family for family in (LLADA, DREAM)}
@@ -116,7 +118,7 @@ def load_policy(
     Raises:
         ConfigError: No such model, not a supported architecture, or its tensors do not fit its config.
     """
-    base, adapters = _base_of(path, revision)
+    base, adapters = _base_of(path)
     revision = revision if base == path else None
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     options = {
@@ -126,20 +128,22 @@ def load_policy(
     }
     try:
         config, published = network_config(base, revision, mask_id)
-        tokenizer = _tokenizer(path, config, published, revision)
+        tokenizer = _tokenizer(_with_tokenizer(base, adapters), config, published, revision)
         add_mask_token(tokenizer, mask_token)
+        check_model_files(base)
         model, info = _network(base, config, published, revision, options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"model.path: cannot load {path!r}: {_first_line(error)}") from error
+        of = f", the base model of the adapter in {adapters[0]!r}" if adapters else ""
+        raise ConfigError(f"model.path: cannot load {base!r}{of}: {_first_line(error)}") from error
     if mask_token or adapters:
         make_room(model, tokenizer)
-    _check_loaded(path, info, tokenizer, model)
+    check_loaded(path, info, tokenizer, model)
     if adapters:
         from .adapters import apply_frozen
 
-        model = apply_frozen(model, adapters)
+        model = apply_frozen(model, adapters, published.family if published else None)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return _finish(model, tokenizer, lora, seed, published, path)
@@ -172,14 +176,22 @@ def network_config(
     return config, read_published(family, base, raw, revision)
 
 
-def _base_of(path: str, revision: str | None) -> tuple[str, list[str]]:
+def _base_of(path: str) -> tuple[str, list[str]]:
     """The whole model's path, and the adapter folders on top of it."""
     if not (Path(path) / "adapter_config.json").is_file():
         return model_source("model.path", path), []
     from .adapters import chain
 
-    base, adapters = chain(path, revision)
+    base, adapters = chain(path)
     return model_source(f"{adapters[0]}/adapter_config.json: base_model_name_or_path", base), adapters
+
+
+def _with_tokenizer(base: str, adapters: Sequence[str]) -> str:
+    """The uppermost of an adapter's folders that has a tokenizer; others train adapters without a copy."""
+    for folder in reversed(adapters):
+        if any((Path(folder) / name).is_file() for name in VOCABULARIES):
+            return folder
+    return base
 
 
 def _usable_attention(name: str) -> str:
@@ -223,7 +235,7 @@ def _network(
         use_safetensors=True,
         output_loading_info=True,
         key_mapping=dict(published.family.to_stock) or None if published else None,
-        ignore_mismatched_sizes=True,  # _check_loaded names them
+        ignore_mismatched_sizes=True,  # check_loaded names them
         **options,
     )
 
@@ -255,21 +267,6 @@ def _finish(
             model = add_lora(model, **lora)
     source = None if path is None else str(Path(path).absolute()) if Path(path).is_dir() else path
     return Policy(model, tokenizer, published=published, source=source)
-
-
-def _check_loaded(path: str, info: Mapping[str, Any], tokenizer: Any, model: PreTrainedModel) -> None:
-    wrong = [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]
-    if wrong:
-        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in wrong)
-        raise ConfigError(
-            f"model.path: the weights in {path!r} do not fit its config.json: {len(names)} tensors are "
-            f"missing or of another shape, e.g. {names[0]}; is this a checkpoint of another model?"
-        )
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise ConfigError(
-            f"model.path: the tokenizer in {path!r} has {len(tokenizer)} tokens but the model embeds only "
-            f"{model.get_input_embeddings().num_embeddings}"
-        )
 
 
 @contextmanager

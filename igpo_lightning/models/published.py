@@ -18,11 +18,12 @@ from .family import Family
 
 CONFIG = "config.json"
 _TOKENIZER_CONFIG = "tokenizer_config.json"
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # Files beside the weights that belong to a model.
 _COMPANIONS = (
     "generation_config.json",
     _TOKENIZER_CONFIG,
-    *("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt"),
+    *(*VOCABULARIES, "merges.txt"),
     *("added_tokens.json", "special_tokens_map.json", "chat_template.jinja"),
 )
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from ..distributed import rank
+from ..files import whole_folder
 from .policy import Policy
 
 
@@ -40,12 +41,14 @@ def full_state_dict(policy: Policy) -> dict[str, Tensor]:
 
 
 def save_policy(policy: Policy, folder: str | Path) -> None:
-    """:meth:`Policy.save` from however many processes hold the weights; all of them must call it."""
-    if not _is_split(policy):
-        if rank() == 0:
-            policy.save(folder)
-    elif state := full_state_dict(policy):
-        policy.save(folder, state_dict=state)
+    """:meth:`Policy.save` from however many processes hold the weights; all of them must call it.
+
+    ``folder`` is replaced whole, once all is written: a full disk costs nothing that is there.
+    """
+    state = full_state_dict(policy) if _is_split(policy) else None
+    if rank() == 0:
+        with whole_folder(Path(folder)) as partial:
+            policy.save(partial, state_dict=state)
 
 
 def _is_split(policy: Policy) -> bool:

@@ -14,11 +14,13 @@ from transformers.utils import is_flash_attn_2_available
 
 from ..checks import ConfigError
 from .casting import trained_in_float32
-from .loading import _base_of, _first_line, _tokenizer, network_config
+from .family import Family
+from .loading import _base_of, _first_line, _tokenizer, _with_tokenizer, network_config
 from .policy import Policy
 from .published import Published
 from .quantization import KINDS
 from .tokens import add_mask_token
+from .weight_files import check_model_files
 
 # Bytes of a quantised weight with its share of the scales (arXiv 2305.14314, section 3: 0.127 bits a
 # weight after double quantisation; one float32 a row for int8, which is nothing).
@@ -116,7 +118,7 @@ class Skeleton:
 
         exact = self.dtype == torch.float32 and not self.quantize  # earlier adapters are added to the weights
         if self.frozen and not exact:
-            model = _with_frozen(model, self.frozen)
+            model = _with_frozen(model, self.frozen, self.published and self.published.family)
         return add_lora(model, **self.lora) if self.lora else model
 
     def bytes_of(self, name: str, parameter: nn.Parameter) -> float:
@@ -151,7 +153,8 @@ def skeleton_of_saved(
         raise ConfigError(f"model.load.quantize={quantize}: expected null or, with model.lora, {KINDS}")
     if attn_implementation == "flash_attention_2" and not is_flash_attn_2_available():
         attn_implementation = "sdpa"  # keeps as much; here it need not run
-    base, adapters = _base_of(path, revision)
+    base, adapters = _base_of(path)
+    check_model_files(base, needed=False)
     revision = revision if base == path else None
     try:
         config, published = network_config(base, revision, mask_id)
@@ -160,7 +163,7 @@ def skeleton_of_saved(
             raise
         raise ConfigError(f"model.path: cannot load {path!r}: {_first_line(error)}") from error
     try:
-        tokenizer = _tokenizer(path, config, published, revision)
+        tokenizer = _tokenizer(_with_tokenizer(base, adapters), config, published, revision)
         add_mask_token(tokenizer, mask_token)
     except (OSError, ValueError, TypeError, RuntimeError):
         tokenizer = None
@@ -187,16 +190,14 @@ def skeleton_of_new(
     return Skeleton(config=network.config, dtype=network.dtype, lora=lora)
 
 
-def _with_frozen(model: nn.Module, folders: tuple[str, ...]) -> nn.Module:
+def _with_frozen(model: nn.Module, folders: tuple[str, ...], family: Family | None) -> nn.Module:
     """``model`` with adapters of the shapes of saved ones."""
-    from peft import PeftConfig, PeftModel, get_peft_model
+    from .adapter_files import read_adapter
+    from .adapters import inject
 
+    network = model
     for i, folder in enumerate(folders):
-        config, name = PeftConfig.from_pretrained(folder), f"frozen_{i}"
-        if isinstance(model, PeftModel):
-            model.add_adapter(name, config)
-        else:
-            model = get_peft_model(model, config, adapter_name=name)
+        model = inject(model, read_adapter(folder, network, family).config, f"frozen_{i}")
     return model.requires_grad_(False)
 
 

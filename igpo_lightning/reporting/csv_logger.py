@@ -24,6 +24,9 @@ class CSVLogger(LightningCSVLogger):
         super().__init__(*args, **kwargs)
         self._append = bool(append)
 
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them already."""
+
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:

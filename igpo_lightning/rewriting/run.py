@@ -52,6 +52,7 @@ def run(cfg: DictConfig) -> float | None:
     try:
         recall(traces, journal)
         tally = Tally.of(traces, attempts, Prices(**cfg.prices))
+        answers = tally.answers
         rewriter = Rewriter(
             writer,
             rules,
@@ -78,7 +79,8 @@ def run(cfg: DictConfig) -> float | None:
     finally:
         journal.close()
         judge.verifier.close()
-    return _farewell(folder, tally, stop, rewriter.error)
+    failed = None if stop.signal is not None else _all_failed(traces, tally, answers)
+    return _farewell(folder, tally, stop, rewriter.error or failed)
 
 
 def select(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
@@ -155,6 +157,14 @@ def _greet(progress: Progress, tally: Tally, journal: Journal, dropped: Mapping[
         progress.say(
             f"going on: {tally.done:,} of {tally.total:,} traces are done, by {tally.answers:,} answers"
         )
+
+
+def _all_failed(traces: Sequence[Trace], tally: Tally, answers: int) -> ConfigError | None:
+    """Why this start got nothing for all that it asked; there were ``answers`` before it."""
+    if not tally.failed or tally.answers > answers:
+        return None
+    last = next(trace.failure for trace in reversed(traces) if trace.failure)
+    return ConfigError(f"all {tally.failed} requests got no answer, the last one: {last}")
 
 
 def _farewell(folder: Path, tally: Tally, stop: Stop, error: ConfigError | None) -> float | None:

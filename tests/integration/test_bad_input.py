@@ -26,6 +26,7 @@ def refusal(tmp_path, monkeypatch, capsys):
         assert stop.value.code == 2
         lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1
+        assert not (tmp_path / "run").exists()  # it leaves nothing
         return lines[0].removeprefix("error: ")
 
     return refused

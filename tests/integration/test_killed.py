@@ -70,9 +70,12 @@ def test_twenty_kills(tmp_path):
     assert outcome(chain) == outcome(tmp_path / "whole")
 
 
-def test_sigterm_saves_and_ends_well(tmp_path):
-    done = run(tmp_path / "run", "SIGTERM", "rollout ends", 2)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("number, status", [("SIGTERM", 0), ("SIGINT", 130)])
+def test_asked_to_stop_it_saves_and_ends_well(tmp_path, number, status):
+    done = run(tmp_path / "run", number, "rollout ends", 2)
+    assert done.returncode == status, done.stderr
     assert "stopped after update 3; to go on, repeat the command with output_dir=" in done.stdout
+    assert "Traceback" not in done.stderr
     assert numbered(tmp_path / "run" / "checkpoints")[0].name == "update-00000003.ckpt"
     assert not (tmp_path / "run" / "summary.json").exists()
+    assert not (tmp_path / "run" / "run.lock").exists()

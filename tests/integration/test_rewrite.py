@@ -170,6 +170,19 @@ def test_a_foreign_file_is_not_written_over(program, tmp_path):
     assert (tmp_path / "out" / "concise.jsonl").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_start_whose_requests_all_failed_has_failed(program, tmp_path, before):
+    once = ("rewriter.max_retries=0", "max_failures=20")
+    if before:
+        with serving(boxed) as endpoint:
+            assert program(endpoint.url, *once, f"limit={before}")[0] == 0
+    with serving(lambda call: Response("overloaded", 503)) as endpoint:
+        status, _, err = program(endpoint.url, *once, f"limit={before + 3}")
+    assert status == 2 and "all 3 requests got no answer, the last one:" in err and "overloaded" in err
+    assert f"{before} of {before + 3} traces are done; to go on, repeat the command" in err
+    assert len(rows(tmp_path / "out", "concise")) == before
+
+
 def test_an_endpoint_that_is_down_ends_it_with_one_line_and_the_results_so_far(program, tmp_path):
     def dying(call):
         return boxed(call) if int(call.question.split()[-1]) < 8 else Response("gone", 503)

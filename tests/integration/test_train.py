@@ -57,7 +57,7 @@ def test_one_command_from_nothing_to_a_report(tmp_path):
         assert (folder / name).stat().st_size > 0, name
     for stage in (folder, folder / "sft"):
         assert (stage / "metrics" / "metrics.csv").is_file()
-        assert numbered(stage / "checkpoints")[0].name == "update-00000003.ckpt"  # before the last update
+        assert numbered(stage / "checkpoints")[0].name == "update-00000004.ckpt"
         assert (stage / "model" / "model.safetensors").is_file() and (stage / "config.yaml").is_file()
     stages = json.loads((folder / "summary.json").read_text())["stages"]
     assert [s["name"] for s in stages] == ["sft", "igpo"]

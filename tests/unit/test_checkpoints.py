@@ -21,7 +21,7 @@ from igpo_lightning.checks import ConfigError
 
 
 def fit(folder, policy=None, windows=3, ckpt_path=None, **options):
-    """A run of two updates a window, with a checkpoint before each but the first."""
+    """A run of two updates a window, with a checkpoint after each."""
     module, data = rollout_fit(policy or tiny_policy(), windows=windows)
     keep = Checkpoints(folder / "checkpoints", **{"every": 1, "keep": 3, **options})
     run = trainer(folder, callbacks=[keep], enable_checkpointing=True)
@@ -40,10 +40,10 @@ def names(folder):
 
 
 def test_the_newest_are_kept(tmp_path):
-    fit(tmp_path, keep=2, every=2, windows=4)  # 8 updates: saved after 2, 4 and 6
-    assert names(tmp_path / "checkpoints") == ["update-00000004.ckpt", "update-00000006.ckpt"]
+    fit(tmp_path, keep=2, every=2, windows=4)  # 8 updates: saved after 2, 4, 6 and 8
+    assert names(tmp_path / "checkpoints") == ["update-00000006.ckpt", "update-00000008.ckpt"]
     content = torch.load(newest(tmp_path / "checkpoints"), weights_only=True)
-    assert content["global_step"] == 6
+    assert content["global_step"] == 8
 
 
 def test_the_best_is_kept(tmp_path, monkeypatch):
@@ -55,8 +55,9 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
     original = Checkpoints.on_validation_end
     monkeypatch.setattr(Checkpoints, "on_validation_end", validated)
     fit(tmp_path, best="val/accuracy", every=100)
-    assert names(tmp_path / "checkpoints") == ["best.ckpt"]
+    assert names(tmp_path / "checkpoints") == ["best.ckpt", "update-00000006.ckpt"]  # and the end
     assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 4
+    (tmp_path / "checkpoints" / "update-00000006.ckpt").unlink()
     assert newest(tmp_path / "checkpoints") is None  # a best one is not what a run goes on from
 
 
@@ -78,7 +79,7 @@ def test_a_named_one_must_be_good(saved, tmp_path):
     good = numbered(saved)[0]
     assert checked(good) == good
     os.truncate(good, 1000)
-    with pytest.raises(ConfigError, match=r"update-00000005.ckpt: truncated .*resume=auto takes the newest"):
+    with pytest.raises(ConfigError, match=r"update-00000006.ckpt: truncated .*resume=auto takes the newest"):
         checked(good)
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.ckpt")
     with pytest.raises(ConfigError, match="not a checkpoint of a training run"):
@@ -111,7 +112,7 @@ def test_a_full_disk_leaves_the_former_one(tmp_path, monkeypatch, error):
 
 def test_what_is_half_written_is_nobodys_checkpoint(saved):
     (saved / "update-00000009.ckpt.partial").write_bytes(b"the beginning")
-    assert newest(saved).name == "update-00000005.ckpt"
+    assert newest(saved).name == "update-00000006.ckpt"
 
 
 def test_adapters_only(tmp_path):
@@ -137,7 +138,8 @@ def folder_checkpoint(path, processes=2, **files):
 def test_a_sharded_one_is_a_folder_whose_files_are_all_there(tmp_path):
     path = folder_checkpoint(tmp_path / "update-00000001.ckpt", a=b"12", b=b"345")
     assert damage(path) is None and newest(tmp_path) == path
-    assert json.loads((path / "complete.json").read_text()) == {"processes": 2, "files": {"a": 2, "b": 3}}
+    manifest = json.loads((path / "complete.json").read_text())
+    assert manifest == {"processes": 2, "files": {"a": 2, "b": 3}, "settings": {}}
     (path / "b").write_bytes(b"34")
     assert damage(path) == "damaged (b is missing or not of 3 bytes)"
     (path / "complete.json").unlink()

@@ -1,0 +1,95 @@
+"""The folder of a run: one run at a time, nothing of one that was refused, one line if the disk is full."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.files import disk_trouble
+from igpo_lightning.locks import locked
+
+BEGUN = "provenance.json"  # of a stage's folder: it has been trained in
+_HYDRAS = (".hydra", "*.log")  # what it writes before a run is looked at
+_HYDRAS_OWN = "${hydra:runtime.output_dir}"
+_new: list[Path] = []  # folders that were not there before Hydra was started, innermost first
+
+
+@contextmanager
+def run_folder(folder: Path, first: bool) -> Iterator[None]:
+    """Within this context ``folder`` is this run's.
+
+    Args:
+        first: Whether this is the first of the run's processes, which does this for all of them.
+
+    Raises:
+        ConfigError: Another run is at work there, or nothing more could be written.
+    """
+    before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    begun = _has_begun(folder)
+    try:
+        with ExitStack() as stack:
+            if first:
+                stack.enter_context(locked(folder))
+            yield
+    except BaseException as error:
+        refused = isinstance(error, (ConfigError, KeyboardInterrupt)) or disk_trouble(error)
+        if first and refused and not begun and not _has_begun(folder):
+            for path in folder.iterdir():
+                if path.name not in before:
+                    _remove(path)
+        if not isinstance(error, ConfigError) and (trouble := disk_trouble(error)):
+            raise ConfigError(
+                f"output_dir={folder}: could not be written to: {trouble}; make room, and repeat the command "
+                f"with output_dir={folder} resume=auto"
+            ) from error
+        raise
+
+
+def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
+    """Look at where Hydra is going to write, so that :func:`discard` can remove it again.
+
+    Args:
+        cfg: The composed config of a single run, with its ``hydra`` node.
+        typed: The overrides of the command line.
+
+    Returns:
+        Overrides that fix this folder, whose name may hold the time of day, or take ``output_dir`` for it.
+    """
+    overrides, place = [], str(OmegaConf.select(cfg, "hydra.run.dir"))
+    is_training = "sweep_dir" in cfg and not cfg.get("dry_run")
+    if is_training and not any(text.startswith("hydra.run.dir=") for text in typed):
+        chosen = OmegaConf.to_container(cfg, resolve=False)["output_dir"]
+        place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
+        escaped = place.replace("\\", "\\\\").replace("'", "\\'")
+        overrides = [f"hydra.run.dir='{escaped}'"]
+    folder = Path(place).absolute()
+    _new[:] = [path for path in (folder, *folder.parents) if not path.exists()]
+    return overrides
+
+
+def discard() -> None:
+    """Remove the folders that Hydra made for a run that was then refused, unless there is more in them."""
+    for folder in filter(Path.is_dir, _new):
+        hydras = {path for pattern in _HYDRAS for path in folder.glob(pattern)}
+        if set(folder.iterdir()) - hydras:
+            return
+        for path in hydras:
+            _remove(path)
+        folder.rmdir()
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether this or any other run has been trained in ``folder``, its warm start included."""
+    return any(folder.glob(BEGUN)) or any(folder.glob(f"*/{BEGUN}"))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
