@@ -6,6 +6,7 @@ their size. Every step is bounded: numbers too large or too small to handle are 
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -67,11 +68,11 @@ def _exact_step(kind: str, parts: list[Fraction], sign: int) -> Fraction | None:
         return Fraction(a.__floor__() if kind == "floor" else a.__ceil__())
     if kind == "factorial":
         return Fraction(mpmath.libmp.ifac(int(a))) if a.denominator == 1 and 0 <= a <= 1000 else None
-    b = parts[1]
     if kind == "add":
-        return a + b
+        return sum(parts)
     if kind == "mul":
-        return a * b
+        return math.prod(parts) if sum(map(_bits, parts)) <= 2 * _MOST_BITS else None
+    b = parts[1]
     if kind == "div":
         return a / b
     if kind == "binom":
@@ -150,8 +151,8 @@ def _binom(mp, sign: int, n, k):
 
 
 _STEPS: dict[str, Callable] = {
-    "add": lambda mp, sign, a, b: a + b,
-    "mul": lambda mp, sign, a, b: a * b,
+    "add": lambda mp, sign, *parts: mp.fsum(parts),
+    "mul": lambda mp, sign, *parts: mp.fprod(parts),
     "div": lambda mp, sign, a, b: a / b,
     "neg": lambda mp, sign, a: -a,
     "pm": lambda mp, sign, a: a if sign > 0 else -a,
