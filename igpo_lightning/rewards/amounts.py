@@ -93,7 +93,7 @@ def _cuts(tokens: Tokens) -> Iterator[int]:
         first -= 1
     for cut in range(first, len(tokens)):
         token = tokens[cut]
-        starts = token.kind == "word" or token.text in SYMBOLS or token.text in ("/", "(", "[", "-", "\\frac", "\\cdot")
+        starts = token.kind == "word" or token.text in SYMBOLS or token.text in ("/", "(", "[", "{", "-", "\\frac", "\\cdot")
         if starts or (token.kind == "name" and (token.spaced or token.upright)):
             yield cut
 
@@ -192,6 +192,8 @@ def _based(tokens: Tokens) -> Amount | None:
 
 
 def _tree(tokens: Tokens) -> Tree | None:
+    if len(tokens) == 1 and tokens[0].kind == "word" and not tokens[0].text.isupper():
+        return None  # a word alone is no product of letters
     try:
         return parse(tokens) if tokens else None
     except NotUnderstood:

@@ -49,7 +49,7 @@ _FILLER = re.compile(
     re.I,
 )
 _END = re.compile(
-    r"[.!?]+[*_\"']*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
+    r"(?<!\\)[.!?]+[*_\"']*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
     r"|,?\s+(?:or\s+)?(?:about|approximately|roughly)\b|,?\s+(?:since|because|as|so|which|where|that\s+is|i\.e\.|hence|therefore|thus|but|not)\b"
     r"|\s+[({](?:since|because|as|not)\b|\s*\\\]|\s+---?\s|\s*\u2014",
     re.I,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.expressions import Tree, names
 from igpo_lightning.rewards.readings import Node, Relation, Words
-from igpo_lightning.rewards.values import Undefined, close, evaluate, everywhere, same
+from igpo_lightning.rewards.values import Undefined, aligned, close, evaluate, everywhere, same
 
 Readings = Sequence[Node]
 Agree = Callable[[Readings, Readings], bool]
 
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\neq": "\\neq", "=": "="}
-_FUNCTION_NAMES = frozenset("fghpquvPFGHQE")
+_APPLIED = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?\(\\?[A-Za-z]+(?:,[A-Za-z]+)*\)")  # f(x)
 _LOOSE = 0.05
 
 
@@ -45,23 +46,21 @@ def name_of(side: Readings) -> str | None:
     for node in side:
         if isinstance(node, Words):
             return " ".join(node.words)
-        if isinstance(node, Amount) and node.unit is None and (name := _name(node.tree)) is not None:
+        if isinstance(node, Amount) and node.unit is None and (name := _name(node)) is not None:
             return name
     return None
 
 
-def _name(tree: Tree) -> str | None:
+def _name(amount: Amount) -> str | None:
+    tree = amount.tree
     if tree[0] == "name":
         return tree[1]
-    if tree[0] != "mul" or any(factor[0] not in ("name", "number") for factor in tree[1:]):
+    if tree[0] != "mul" or any(factor[0] != "name" for factor in tree[1:]):
         return None
-    letters = [str(factor[1]) for factor in tree[1:]]
-    if all(letter.isalpha() and letter.isupper() for letter in letters):
-        return "".join(letters)  # a segment AB
-    head, *rest = letters
-    if len(rest) == 1 and (head in _FUNCTION_NAMES or rest[0].startswith("\\angle")):
-        return f"{head}({rest[0]})"
-    return None
+    if _APPLIED.fullmatch(amount.text):
+        return amount.text
+    letters = "".join(factor[1] for factor in tree[1:])
+    return letters if letters.isalpha() and letters.isupper() else None  # a segment AB
 
 
 def same_relations(stated: Relation, gold: Relation, agree: Agree) -> bool:
@@ -135,6 +134,7 @@ def _equivalent(stated: tuple[str, Tree], gold: tuple[str, Tree]) -> bool:
     dv/dt = −bv/m + f/m, but x² = 2x is not x = 2.
     """
     (here, left), (there, right) = stated, gold
+    left, right = aligned(left, right)
     variables = sorted(names(left) & names(right)) if names(left) == names(right) else []
     if not variables:
         return False

@@ -337,6 +337,9 @@ class _Parser:
                 key += self.take().text
         else:
             key = text
+        if self.peek() == "(" and self.kind(1) == "number" and self.peek(2) == ")":
+            self.at += 3  # a value of a function, I(0), is a name of its own
+            return ("name", f"{key}({self.tokens[self.at - 2].text})")
         bare = key
         while self.peek() in ("_", "'") or (self.peek() == "^" and self.prime()):
             mark = self.take().text

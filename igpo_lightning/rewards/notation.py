@@ -32,7 +32,7 @@ _SIGNS = {
     "∠": r"\angle ", "△": r"\triangle ", "∂": r"\partial ", "∫": r"\int ", "∑": r"\sum ", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "⇒": r"\Rightarrow ", "、": ",",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}",
-    "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
+    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
     "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
 }  # fmt: skip
 _TABLE = str.maketrans({

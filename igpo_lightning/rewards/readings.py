@@ -141,11 +141,12 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
             yield Remainder(inner, modulus)
     elif (ratio := _ratio(tokens)) is not None:
         yield ratio
-    elif not is_amount:
-        if (quantity := _mixed(tokens)) is not None:
+    else:
+        if not is_amount and (quantity := _mixed(tokens)) is not None:
             yield quantity
-        words = _words(tokens)
-        if words:
+        if not is_amount and (matrix := _multiple(tokens, depth)) is not None:
+            yield matrix
+        if words := _words(tokens):
             yield Words(words)
 
 
@@ -212,6 +213,19 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
     found = tuple(tuple(_read(item, depth + 1)) for item in items)
     if all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
         yield Items(shape, found)
+
+
+def _multiple(tokens: Tokens, depth: int) -> Items | None:
+    """A number times a matrix, as the matrix."""
+    at = next((at for at, token in enumerate(tokens) if token.text == "\\open"), 0)
+    factor = _tree(tokens[:at])
+    if factor is None or layout.enclosed(tokens[at:]) is None:
+        return None
+    matrix = next(_bracket(("\\open", "\\shut"), tokens[at:], depth), None)
+    if not isinstance(matrix, Items) or not all(isinstance(cell[0], Amount) for cell in matrix.items):
+        return None
+    cells = tuple((Amount(("mul", factor, cell[0].tree)),) for cell in matrix.items)
+    return Items("matrix", cells, matrix.width)
 
 
 def _modulus(tokens: Tokens) -> tuple[Tokens, Tree] | None:

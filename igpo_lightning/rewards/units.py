@@ -12,7 +12,7 @@ from fractions import Fraction
 
 _SPELLINGS = """
 nm nanometer nanometre | um micrometer micrometre micron | mm millimeter millimetre
-cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer
+cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer p.m PM
 in inch inches | ft foot feet | yd yard yds | mi mile | ly lightyear | pc parsec | au
 mg milligram | g gram gm gms | kg kilogram kilo kgs | lb pound lbs | oz ounce | ton tonne | amu
 ml milliliter millilitre mL cc | l liter litre L | gal gallon | qt quart | pt pint | cup | tbsp | tsp
@@ -20,7 +20,7 @@ ms millisecond | us microsecond | ns nanosecond | s sec second secs | min minute
 day | week wk wks | month mo | yr year yrs y | decade | century centuries | fortnight | Gyr | Myr
 cent ¢ | dollar usd USD buck | euro | pounds sterling gbp | yen | rupee | peso
 degree deg | rad radian | arcsec arcsecond | arcmin arcminute | rev revolution | r
-am a.m AM | pm_ p.m PM | celsius C | fahrenheit F | K kelvin
+am a.m AM | celsius C | fahrenheit F | K kelvin
 Hz hertz | kHz kilohertz | MHz | GHz | N newton | kN | J joule | kJ kilojoule | eV electronvolt | keV | MeV
 erg | cal calorie | kcal kilocalorie | W watt | kW kilowatt | MW | kWh | V volt | mV | A amp ampere | mA
 C coulomb | F farad | ohm Omega | T tesla | Pa pascal | kPa | MPa | atm atmosphere | bar | M molar | mol mole

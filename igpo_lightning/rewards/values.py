@@ -184,12 +184,31 @@ def _call(mp, name: str, argument, base=None):
 
 def same(left: Tree, right: Tree, sign: int = 1) -> bool:
     """True if both have one value wherever both are defined; ± is ``sign`` on both sides."""
+    left, right = aligned(left, right)
     if left == right:
         return True
     here, there = exact(left, sign), exact(right, sign)
     if here is not None and there is not None:
         return here == there
     return everywhere([left, right], lambda a, b: close(a, b), sign)
+
+
+def aligned(left: Tree, right: Tree) -> tuple[Tree, Tree]:
+    """Both with one name for a derivative: v' on one side is dv/dt, or dv/dx, of the other."""
+    here, there = names(left), names(right)
+    open_ = {name for name in here ^ there if name.startswith("D") and name.endswith(" ?")}
+    renamed = {}
+    for name in open_:
+        full = {other for other in here | there if other.startswith(name[:-1]) and other != name}
+        if len(full) == 1:
+            renamed[name] = full.pop()
+    return (_renamed(left, renamed), _renamed(right, renamed)) if renamed else (left, right)
+
+
+def _renamed(tree: Tree, names_: Mapping[str, str]) -> Tree:
+    if tree[0] == "name":
+        return ("name", names_.get(tree[1], tree[1]))
+    return tuple(_renamed(part, names_) if isinstance(part, tuple) else part for part in tree)
 
 
 def everywhere(trees: list[Tree], holds: Callable[..., bool], sign: int = 1) -> bool:
