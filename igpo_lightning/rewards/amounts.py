@@ -9,6 +9,7 @@ from fractions import Fraction
 from igpo_lightning.rewards.expressions import NotUnderstood, Tree, names, parse
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.units import SYMBOLS, Unit, read_unit, scale_of, unit_name
+from igpo_lightning.rewards.values import exact
 from igpo_lightning.rewards.words import NUMBER_WORDS, SCALES, spelled
 
 Tokens = Sequence[Token]
@@ -53,11 +54,11 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
     for cut in _cuts(rest):
         suffix = rest[cut:]
         prefix = rest[:cut]
-        loose = suffix[0].kind == "name" and not suffix[0].upright and suffix[0].text not in SYMBOLS
+        loose = not any(t.upright or t.kind == "word" or t.text in SYMBOLS for t in suffix)
         while suffix and suffix[0].kind == "word" and suffix[0].text.lower() in SCALES:
             suffix = suffix[1:]
         tree = _scaled(prefix, rest[cut : len(rest) - len(suffix)])
-        if tree is None or (loose and names(tree)):
+        if tree is None or (loose and not _is_numeral(tree)):
             continue
         unit = read_unit([token.text for token in suffix]) if suffix else currency
         if unit is not None or (not suffix and cut < len(rest)):
@@ -119,6 +120,15 @@ def _scaled(prefix: Tokens, scales: Tokens) -> Tree | None:
     for scale in scales:
         tree = tree and ("mul", tree, ("number", Fraction(SCALES[scale.text.lower()])))
     return tree
+
+
+def _is_numeral(tree: Tree) -> bool:
+    """True for a number, or one times a power of ten."""
+    return exact(tree) is not None and all(part[0] in ("number", "pow", "neg") for part in _factors(tree))
+
+
+def _factors(tree: Tree) -> tuple[Tree, ...]:
+    return tree[1:] if tree[0] == "mul" else (tree,)
 
 
 def _currency(tokens: Tokens) -> tuple[Unit | None, Tokens]:
@@ -186,7 +196,7 @@ def _based(tokens: Tokens) -> Amount | None:
         return None
     digits = "".join(texts[:-2])
     base = _BASES.get(texts[-1].lower()) or (int(texts[-1]) if texts[-1].isdigit() and len(texts[-1]) < 3 else None)
-    if base is None or not digits.isalnum() or not digits[0].isdigit() or len(digits) > 200:
+    if base is None or not 2 <= base <= 36 or not digits.isalnum() or not digits[0].isdigit() or len(digits) > 200:
         return None
     return Amount(("number", Fraction(int(digits)) if digits.isdigit() else Fraction(-1)), None, digits, base)
 

@@ -66,7 +66,7 @@ _PROSE = re.compile(
 )
 _HAS_MATHS = re.compile(r"[\d$\\=]")
 _MOST_WORDS = 6
-_BOLD = re.compile(r"\*\*(?P<answer>[^*\n]{1,200})\*\*[^*\d\n]{0,40}\Z")
+_BOLD = re.compile(r"\*\*(?P<answer>(?:(?!\*\*)[^\n]){1,800})\*\*[^*\d\n]{0,40}\Z")
 _DISPLAY = re.compile(
     r"(?:\\\[(?P<answer>(?:(?!\\[\[\]]).)+)\\\]|\$\$(?P<dollars>[^$]+)\$\$)\s*[.]?\s*\Z", re.S
 )

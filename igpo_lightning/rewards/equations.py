@@ -45,7 +45,7 @@ def name_of(side: Readings) -> str | None:
     """The name that a side of an equation is, else None: x, x_1, f(x), AB, \\angle ABC, or words."""
     for node in side:
         if isinstance(node, Words):
-            return " ".join(node.words)
+            return f'"{" ".join(node.words)}"'
         if isinstance(node, Amount) and node.unit is None and (name := _name(node)) is not None:
             return name
     return None
@@ -82,7 +82,10 @@ def _same_names(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
     """True if one names nothing that the other does not; "the area" may stand for a letter."""
     if not here or not there or set(here) & set(there):
         return True
-    return any(" " in name or len(name) > 3 for name in (*here, *there)) and not any("\\" in n for n in here + there)
+    if any(name.startswith('"') for name in (*here, *there)):
+        return True
+    plotted = [names_ == ("y",) for names_ in (here, there)]
+    return any(plotted) and all(name == "y" or name.endswith("(x)") for name in (*here, *there))
 
 
 def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:

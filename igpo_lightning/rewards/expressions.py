@@ -247,6 +247,8 @@ class _Parser:
             over, under = self.raw(), self.raw()
         except NotUnderstood:
             return None
+        if over in (["d"], ["\\partial"]) and under[:1] == over:
+            raise NotUnderstood("d/dx")
         key = derivative_name(over, under)
         return None if key is None else ("name", key)
 

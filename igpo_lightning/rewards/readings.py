@@ -93,6 +93,8 @@ Node = Amount | Words | Items | Option | Relation | Union | Ratio | Remainder
 def readings(text: str) -> tuple[Node, ...]:
     """All readings of ``text``, which :func:`notation.plain` has made; none if it is not understood."""
     tokens = tokenize(text)
+    if tokens and layout.option(tokens) and tokens[1:2] and tokens[1].text == ")":  # B) 7
+        tokens = [tokens[0], tokens[1]._replace(text=":"), *tokens[2:]]
     if not tokens or not layout.balanced(tokens):
         return ()
     grouped = layout.group_thousands(tokens)
@@ -114,7 +116,8 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
     whole = list(amounts(tokens))
     yield from whole
     if (chosen := layout.option(tokens)) is not None:
-        rest = tuple(_read(chosen[1], depth + 1))
+        hedged = bool(layout.separate(chosen[1]).joiners) or (chosen[1] and chosen[1][0].text in ",;")
+        rest = () if hedged else tuple(_read(chosen[1], depth + 1))
         if rest or not chosen[1]:
             yield Option(chosen[0], rest)
     split = layout.separate(tokens)
@@ -204,6 +207,9 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
         cells = tuple(tuple(_read(cell, depth + 1)) for line in lines for cell in line)
         if cells and all(cells) and len({len(line) for line in lines}) == 1 and len(cells) <= _MOST_ITEMS:
             yield Items("matrix", cells, len(lines[0]))
+        return
+    if opening == "\\{" and len(told := layout.split_at(inner, {"|", ":"})[0]) == 2:
+        yield from _read(told[1], depth + 1)  # {x | x > 3}
         return
     items = layout.separate(inner).items
     if opening == "(" and closing == ")" and len(items) == 1:
