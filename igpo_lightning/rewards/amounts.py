@@ -194,11 +194,14 @@ def _based(tokens: Tokens) -> Amount | None:
         texts[1] = "_"
     if len(texts) < 3 or texts[-2] != "_":
         return None
+    sign, texts = ("-", texts[1:]) if texts[0] == "-" else ("", texts)
     digits = "".join(texts[:-2])
     base = _BASES.get(texts[-1].lower()) or (int(texts[-1]) if texts[-1].isdigit() and len(texts[-1]) < 3 else None)
-    if base is None or not 2 <= base <= 36 or not digits.isalnum() or not digits[0].isdigit() or len(digits) > 200:
+    if base is None or not 2 <= base <= 36 or not digits.isalnum() or len(digits) > 200:
         return None
-    return Amount(("number", Fraction(int(digits)) if digits.isdigit() else Fraction(-1)), None, digits, base)
+    if not any(character.isdigit() for character in digits) or any(int(d, 36) >= base for d in digits):
+        return None
+    return Amount(("number", Fraction(0)), None, sign + digits.upper(), base)
 
 
 def _tree(tokens: Tokens) -> Tree | None:

@@ -188,7 +188,7 @@ def _amounts(stated: Amount, gold: Amount) -> bool:
     if has(stated.tree, "pm") or has(gold.tree, "pm"):
         return _items(stated, gold)
     if stated.base or gold.base:
-        return stated.text == gold.text and not (stated.base and gold.base and stated.base != gold.base)
+        return stated.text.upper() == gold.text.upper() and not (stated.base and gold.base and stated.base != gold.base)
     if gold.loose or (stated.loose and names(gold.tree)):
         return False  # a letter in the gold answer is what the question is about
     if stated.unit and gold.unit and not stated.unit.agrees(gold.unit):

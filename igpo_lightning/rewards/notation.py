@@ -70,7 +70,7 @@ _TEXTS = frozenset(
 )
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _DEGREE = re.compile(r"(?:\{\s*\}\s*)?\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))")
-_LAYOUT = re.compile(r"\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
+_LAYOUT = re.compile(r"\\phantom\s*[^\s{\\]|\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
 _MATRIX = re.compile(r"\\begin\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}(?:\s*\{[lcr|\s]*\})?")
 _END = re.compile(r"\\end\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}")
 _VULGAR = re.compile("(?<=[0-9])(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")

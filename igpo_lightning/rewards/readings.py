@@ -277,11 +277,11 @@ def _after_label(tokens: Tokens) -> Tokens | None:
 
 def _words(tokens: Tokens) -> tuple[str, ...]:
     """Words of a text, or of letters side by side; empty if something else stands among them."""
-    if not all(token.kind in ("word", "name") or token.text in "-.'\"()" for token in tokens):
+    if not all(token.kind in ("word", "name", "number") or token.text in "-.'\"()" for token in tokens):
         return ()
     if not any(token.kind == "word" for token in tokens):
         return ()
-    words = [token.text.lower().strip(".'") for token in tokens if token.kind in ("word", "name")]
+    words = [token.text.lower().strip(".'") for token in tokens if token.kind != "sign"]
     while len(words) > 1 and words[0] in ("a", "an", "the"):
         words.pop(0)
     return tuple(words)
