@@ -45,7 +45,7 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
     if (based := _based(tokens)) is not None:
         yield based
         return
-    currency, rest = _currency(tokens)
+    currency, rest = _currency(_once(tokens))
     text = "".join(token.text for token in rest)
     if (tree := _tree(rest)) is not None:
         yield Amount(tree, currency, text)
@@ -65,6 +65,15 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
             digits = "".join(token.text for token in prefix) if len(prefix) + len(suffix) == len(rest) else ""
             yield Amount(tree, _merged(unit, currency), digits, loose=loose)
             return
+
+
+def _once(tokens: Tokens) -> Tokens:
+    """5 (five) as 5."""
+    opening = next((at for at, token in enumerate(tokens) if token.text == "("), 0)
+    if not opening or tokens[-1].text != ")":
+        return tokens
+    value, tree = spelled(_plain_words(tokens[opening + 1 : -1])), _tree(tokens[:opening])
+    return tokens[:opening] if value is not None and tree is not None and exact(tree) == value else tokens
 
 
 def combined(pieces: Sequence[object]) -> Amount | None:

@@ -85,9 +85,10 @@ def _items(stated: Node, gold: Node) -> bool:
 
 
 def _same_items(stated: Items, gold: Items) -> bool:
+    stated, gold = _lined(stated, gold), _lined(gold, stated)
+    loose = {"list", "set"}
     if len(stated.items) != len(gold.items):
         return False
-    loose = {"list", "set"}
     if stated.shape in loose and gold.shape in loose:
         if _all_words(stated.items) and _all_words(gold.items):  # names may be an order
             return all(map(agree, stated.items, gold.items))
@@ -97,6 +98,15 @@ def _same_items(stated: Items, gold: Items) -> bool:
     if stated.shape == gold.shape and stated.width == gold.width or vector or shapes == {"list", "()"}:
         return all(map(agree, stated.items, gold.items))
     return False
+
+
+def _lined(items: Items, other: Items) -> Items:
+    """[[1, 2], [3, 4]] as a matrix, where the other is one."""
+    lines = [item[0] for item in items.items if isinstance(item[0], Items)]
+    if other.shape != "matrix" or items.shape not in ("[]", "()") or len(lines) != len(items.items) or not lines:
+        return items
+    cells = tuple(cell for line in lines for cell in line.items)
+    return Items("matrix", cells, len(lines[0].items))
 
 
 def _vector(items: Items) -> bool:

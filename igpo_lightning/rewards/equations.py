@@ -9,7 +9,7 @@ from fractions import Fraction
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.expressions import Tree, names
 from igpo_lightning.rewards.readings import Node, Relation, Words
-from igpo_lightning.rewards.values import Undefined, aligned, close, evaluate, everywhere, same
+from igpo_lightning.rewards.values import aligned, close, everywhere, same
 
 Readings = Sequence[Node]
 Agree = Callable[[Readings, Readings], bool]
@@ -99,11 +99,7 @@ def _near(left: Readings, right: Readings) -> bool:
     for here in left:
         for there in right:
             if isinstance(here, Amount) and isinstance(there, Amount):
-                try:
-                    a, b = evaluate(here.tree, {}), evaluate(there.tree, {})
-                except (Undefined, KeyError):
-                    continue
-                if abs(a - b) <= _LOOSE * max(abs(a), abs(b)):
+                if everywhere([here.tree, there.tree], lambda a, b: abs(a - b) <= _LOOSE * max(abs(a), abs(b))):
                     return True
     return False
 

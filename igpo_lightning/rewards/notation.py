@@ -70,7 +70,7 @@ _TEXTS = frozenset(
 )
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _DEGREE = re.compile(r"(?:\{\s*\}\s*)?\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))")
-_LAYOUT = re.compile(r"\\phantom\s*[^\s{\\]|\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
+_LAYOUT = re.compile(r"(?<=\\\\)\s*\[[0-9.]{1,6}\s?[a-z]{2}\]|\\phantom\s*[^\s{\\]|\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
 _MATRIX = re.compile(r"\\begin\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}(?:\s*\{[lcr|\s]*\})?")
 _END = re.compile(r"\\end\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}")
 _VULGAR = re.compile("(?<=[0-9])(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
@@ -78,6 +78,7 @@ _GROUPED = re.compile(
     r"(?<![0-9.,])[0-9]{1,3}(?:(?:,\\!\s*|\{,\}\s*|\\,|,\\,|\\\s|\\!|'|~)[0-9]{3})+(?![0-9])"
 )
 _SPACED = re.compile(r"(?<![0-9.,^_] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9/]|[.,][0-9])")
+_CROSS = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)")
 _DOTTED = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9.])")
 _PYTHON = re.compile(r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])")
 _LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
@@ -103,7 +104,7 @@ def plain(answer: str) -> str:
     elif "'" in text:
         text = _GROUPED.sub(_digits, text)
     text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", " ")
-    text = " ".join(text.split())
+    text = _CROSS.sub(r" \\times ", " ".join(text.split()))
     text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
     return _bare(text)
 

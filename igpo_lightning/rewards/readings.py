@@ -7,7 +7,7 @@ understood has no reading at all; it equals only what is written in the same way
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
@@ -15,12 +15,17 @@ from igpo_lightning.rewards.expressions import NotUnderstood, Tree, parse
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.notation import plain
 from igpo_lightning.rewards.tokens import Token, tokenize
+from igpo_lightning.rewards.units import OTHER_MEANING
 
 _MOST_ITEMS = 60
 _DEPTH = 8
 _LABELS = frozenset(["answer", "answers", "approximately", "about", "roughly", "around", "exactly", "only", "just",
                      "approx", "nearly", "almost", "total", "final", "the", "a", "an", "is", "of"])  # fmt: skip
-_INEQUALITIES = frozenset(["<", ">", "\\le", "\\ge", "\\neq"])
+_SENTENCE_WORDS = 10
+_CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} | frozenset(
+    "at least most more less fewer than under over below above up twice double triple thrice by about between "
+    "increase decrease change until before after option choice step part chapter day number no".split(" ")
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ def readings(text: str) -> tuple[Node, ...]:
         return ()
     grouped = layout.group_thousands(tokens)
     found = list(_read(grouped, 0))
+    if all(isinstance(node, Words) for node in found):
+        found += _sentence(grouped)
     if len(grouped) != len(tokens):  # 1,234 may be a pair
         found += _read(tokens, 0)
     return tuple(found)
@@ -153,6 +160,14 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
             yield Words(words)
 
 
+def _sentence(tokens: Tokens) -> Iterator[Node]:
+    """Natalia sold 72 clips: words without a meaning of their own, and then an amount."""
+    at = next((at for at, token in enumerate(tokens) if token.kind != "word"), 0)
+    said = [token.text.lower() for token in tokens[:at]]
+    if 1 < at <= _SENTENCE_WORDS and not _CHANGING & set(said):
+        yield from (replace(amount, loose=True) for amount in amounts(tokens[at:]))
+
+
 def _list(split: layout.Split, depth: int) -> Iterator[Node]:
     if not 0 < len(split.items) <= _MOST_ITEMS:
         return
@@ -180,7 +195,7 @@ def _mixed(tokens: Tokens) -> Amount | None:
 
 
 def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
-    if not sides[0] and set(signs) == {"\\approx"} and len(sides) == 2:
+    if not sides[0] and signs in (["\\approx"], ["="]):
         yield from _read(sides[1], depth + 1)
         return
     last, modulus = _modulus(sides[-1]) or (sides[-1], None)

@@ -89,7 +89,7 @@ def _command(text: str, start: int, end: int, spaced: bool) -> Token:
 def _upright(content: str, begin: int, start: int, end: int) -> list[Token]:
     """Words of a text command; a lone letter or function in it is a name."""
     bare = content.strip()
-    if bare in FUNCTIONS:
+    if bare in FUNCTIONS and bare not in UNITS:
         return [Token("function", f"\\{bare}", start, end, True, True)]
     if bare in ("e", "i"):
         return [Token("name", bare, start, end, False, True)]
