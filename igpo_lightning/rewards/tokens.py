@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.vocabulary import listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
 MAX_TOKENS = 600
@@ -32,17 +33,17 @@ class Token(NamedTuple):
     upright: bool = False
 
 
-FUNCTIONS = frozenset(
+FUNCTIONS = listed(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arcsinh "
-    "arccosh arctanh ln log lg exp sqrt asin acos atan abs".split()
+    "arccosh arctanh ln log lg exp sqrt asin acos atan abs"
 )
 _CONSTANTS = {"pi": "\\pi", "infty": "\\infty", "inf": "\\infty", "oo": "\\infty", "infinity": "\\infty",
               "theta": "\\theta", "alpha": "\\alpha", "beta": "\\beta", "gamma": "\\gamma", "omega": "\\omega",
               "lambda": "\\lambda", "sigma": "\\sigma", "phi": "\\phi", "tau": "\\tau"}  # fmt: skip
-_LETTERS = frozenset(
+_LETTERS = listed(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
     "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "
-    "nabla".split()
+    "nabla"
 )
 _TOKEN = re.compile(
     r"(?P<space>\s+)|\\text\s*\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[A-Za-z]+|.))"

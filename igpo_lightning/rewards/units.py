@@ -143,7 +143,9 @@ class _UnitReader:
         return bool(self.powers or self.words)
 
     def unit(self) -> Unit:
-        powers = {name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")}
+        powers = {
+            name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")
+        }
         if "degree" in powers and powers.keys() & {"celsius", "F", "K"}:
             del powers["degree"]
         return Unit(tuple(sorted(powers.items())), tuple(sorted(set(self.words))))
@@ -153,7 +155,7 @@ class _UnitReader:
             self.sign, self.last = -1, None
             self.grouped = self.pieces[self.at : self.at + 1] == ["("]
         elif piece.lower() == "and":
-            return 0 < self.at - 1 and self.at < len(self.pieces)
+            return 1 < self.at < len(self.pieces)
         elif piece in _SIGNS:
             self.last = self.last if piece in "{}" else None
             if piece == ")" and self.grouped:

@@ -83,7 +83,9 @@ def test_slips_are_wrong(gold, correctness, name):
     pairs = sorted({(answer, kind, wrong) for answer in gold(name) for kind, wrong in mutations(answer)})
     right = correctness([rf"\boxed{{{wrong}}}" for _, _, wrong in pairs], [answer for answer, _, _ in pairs])
     passed = [pair for pair, verdict in zip(pairs, right, strict=True) if verdict]
-    print(f"{name}: {len(passed)} of {len(pairs)} slips passed; {dict(Counter(kind for _, kind, _ in pairs))}")
+    print(
+        f"{name}: {len(passed)} of {len(pairs)} slips passed; {dict(Counter(kind for _, kind, _ in pairs))}"
+    )
     assert passed == []
 
 

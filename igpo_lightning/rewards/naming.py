@@ -1,0 +1,59 @@
+"""What the names in a formula are called: letters, indices, derivatives, words of capitals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from igpo_lightning.rewards.tokens import Token
+from igpo_lightning.rewards.trees import Tree
+from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.words import NUMBER_WORDS
+
+_CONSTANTS = {"e": "e", "i": "i", "\\pi": "pi", "\\infty": "infinity"}
+
+
+def named(text: str) -> Tree:
+    if text in _CONSTANTS:
+        return ("constant", _CONSTANTS[text])
+    return ("name", time_derivative(text))
+
+
+def letters_of(token: Token) -> str | list[str] | None:
+    """A word that may be names side by side: capitals as one name (SRMC), few letters one by one."""
+    if token.text.isupper() and token.text.isalpha():
+        return [token.text]
+    short = len(token.text) <= 4 and not token.upright and token.text.isalpha()
+    return token.text if short and token.text not in UNITS and token.text not in NUMBER_WORDS else None
+
+
+def flat(pieces: Sequence[str]) -> str:
+    """A subscript without braces and text commands: E_{1} and E_1 are one name."""
+    return "".join(piece for piece in pieces if piece not in ("{", "}", " "))
+
+
+def derivative_name(over: Sequence[str], under: Sequence[str]) -> str | None:
+    """One name for a derivative, from the texts above and below its bar; None if it is none."""
+    if not over or not under or over[0] not in ("d", "\\partial") or under[0] != over[0]:
+        return None
+    above, below = list(over[1:]), list(under[1:])
+    order = "1"
+    if above[:1] == ["^"]:
+        order = above[2] if above[1:2] == ["{"] and above[3:4] == ["}"] else "".join(above[1:2])
+        above = above[4:] if above[1:2] == ["{"] else above[2:]
+        power = "".join(piece for piece in below[1:] if piece not in "{}")
+        if power != f"^{order}":
+            return None
+        below = below[:1]
+    if not above or not order.isdigit() or len(below) != 1 or not below[0].lstrip("\\").isalpha():
+        return None
+    if any(piece in ("+", "-", "/", "(", "^") for piece in above):
+        return None
+    return f"D{order} {flat(above)} {below[0]}"
+
+
+def time_derivative(key: str) -> str:
+    """x', and x with a dot, are one name: the first derivative by what is understood."""
+    if key.startswith(("\\dot(", "\\ddot(")) and key.endswith(")"):
+        return f"D{key.count('d', 0, 3)} {key[key.index('(') + 1 : -1]} ?"
+    primes = len(key) - len(key.rstrip("'"))
+    return f"D{primes} {key.rstrip(chr(39))} ?" if primes else key
