@@ -100,12 +100,14 @@ def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:
 def _near(left: Readings, right: Readings) -> bool:
     for here in left:
         for there in right:
-            if isinstance(here, Amount) and isinstance(there, Amount):
-                if everywhere(
-                    [here.tree, there.tree], lambda a, b: abs(a - b) <= _LOOSE * max(abs(a), abs(b))
-                ):
-                    return True
+            numbers = isinstance(here, Amount) and isinstance(there, Amount)
+            if numbers and everywhere([here.tree, there.tree], _nearly):
+                return True
     return False
+
+
+def _nearly(a, b) -> bool:
+    return abs(a - b) <= _LOOSE * max(abs(a), abs(b))
 
 
 def _same_chain(stated: Relation, gold: Relation, agree: Agree) -> bool:

@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from igpo_lightning.rewards.cursor import Cursor, NotUnderstood
-from igpo_lightning.rewards.naming import derivative_name, flat, letters_of, named, time_derivative
+from igpo_lightning.rewards.cursor import NotUnderstood
+from igpo_lightning.rewards.naming import ACCENTS, FIGURES, NameReader, letters_of, named
 from igpo_lightning.rewards.numbers import decimal, repeating
 from igpo_lightning.rewards.tokens import FUNCTIONS, Token
 from igpo_lightning.rewards.trees import Tree, product, proper
-from igpo_lightning.rewards.vocabulary import listed
 
 _DEPTH = 40
 _CLOSE = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil", "|": "|",
           "\\{": "\\}"}  # fmt: skip
-_ACCENTS = listed(
-    "\\dot \\ddot \\bar \\hat \\vec \\tilde \\overline \\widehat \\overrightarrow \\mathbb \\widetilde "
-    "\\overleftrightarrow \\dddot \\breve \\check"
-)
 _TIMES = frozenset(["*", "\\cdot", "\\times"])
-_FIGURES = frozenset(["\\angle", "\\triangle"])
 
 
 def parse(tokens: Sequence[Token]) -> Tree:
@@ -40,7 +34,7 @@ def parse(tokens: Sequence[Token]) -> Tree:
     return tree
 
 
-class _Parser(Cursor):
+class _Parser(NameReader):
     """Reads by descent; the weakest operator is at the top."""
 
     def __init__(self, tokens: list[Token]) -> None:
@@ -85,7 +79,7 @@ class _Parser(Cursor):
         if over[0] == "number" and under[0] == "number":
             return under
         factors = [under]
-        while self.kind() == "name" and self.peek() not in _FIGURES:
+        while self.kind() == "name" and self.peek() not in FIGURES:
             factors.append(self.power())
         return product(factors)
 
@@ -109,7 +103,7 @@ class _Parser(Cursor):
             return letters_of(self.tokens[self.at]) is not None
         if text == "|":
             return self.bars == 0
-        return text in ("(", "{", "[", "\\frac", "\\binom", "\\lfloor", "\\lceil", *_ACCENTS, *_FIGURES)
+        return text in ("(", "{", "[", "\\frac", "\\binom", "\\lfloor", "\\lceil", *ACCENTS, *FIGURES)
 
     def power(self) -> Tree:
         base = self.postfix(self.atom())
@@ -145,7 +139,7 @@ class _Parser(Cursor):
             return self.fraction()
         if text == "\\binom":
             return ("binom", self.argument(), self.argument())
-        if token.kind == "name" or text in _ACCENTS or text in _FIGURES:
+        if token.kind == "name" or text in ACCENTS or text in FIGURES:
             return self.name(token)
         raise NotUnderstood(text)
 
@@ -181,37 +175,20 @@ class _Parser(Cursor):
                 return ("add", ("number", value), part)
             self.at = start
         elif self.kind() == "number":  # 2 1/2
-            part = (
-                "div",
-                *(("number", decimal(self.tokens[self.at + k].text)) for k in (0, 2) if self.more(k)),
-            )
-            if not whole or len(part) != 3 or self.kind(2) != "number" or not proper(part):
+            over = self.take()
+            self.expect("/")
+            part = ("div", ("number", decimal(over.text)), ("number", decimal(self.take().text)))
+            if not whole or self.tokens[self.at - 1].kind != "number" or not proper(part):
                 raise NotUnderstood(token.text)
-            self.at += 3
             return ("add", ("number", value), part)
         return ("number", value)
 
-    def more(self, ahead: int) -> bool:
-        return self.at + ahead < len(self.tokens) and self.tokens[self.at + ahead].kind == "number"
-
     def fraction(self) -> Tree:
         start = self.at
-        derivative = self.derivative()
-        if derivative is not None:
+        if (derivative := self.derivative()) is not None:
             return derivative
         self.at = start
         return ("div", self.argument(), self.argument())
-
-    def derivative(self) -> Tree | None:
-        """``\\frac{d v}{d t}`` and its like, as one name."""
-        try:
-            over, under = self.raw(), self.raw()
-        except NotUnderstood:
-            return None
-        if over in (["d"], ["\\partial"]) and under[:1] == over:
-            raise NotUnderstood("d/dx")
-        key = derivative_name(over, under)
-        return None if key is None else ("name", key)
 
     def argument(self, whole_number: bool = False, sign: bool = False) -> Tree:
         """One TeX argument: a group, or a single token; \\frac12 takes one digit each."""
@@ -273,42 +250,3 @@ class _Parser(Cursor):
         if len(letters) == 1:
             return self.name(token._replace(text=letters[0]))
         return product([named(letter) for letter in letters])
-
-    # ------------------------------------------------------------ names
-
-    def name(self, token: Token) -> Tree:
-        text = token.text
-        if text == "d" and (found := self.inline_derivative()):
-            return found
-        if text in _ACCENTS:
-            key = f"{text}({flat(self.raw()) if self.peek() == '{' else self.take().text})"
-        elif text in _FIGURES:
-            key = text
-            while (self.kind() == "name" and self.peek().isupper()) or self.kind() == "word":
-                key += self.take().text
-        else:
-            key = text
-        if self.peek() == "(" and self.kind(1) == "number" and self.peek(2) == ")":
-            self.at += 3  # a value of a function, I(0), is a name of its own
-            return ("name", f"{key}({self.tokens[self.at - 2].text})")
-        bare = key
-        while self.peek() in ("_", "'") or (self.peek() == "^" and self.prime()):
-            mark = self.take().text
-            if mark == "_":
-                key += f"_{flat(self.raw()) if self.peek() == '{' else self.take().text}"
-            elif mark == "'":
-                key += "'"
-            else:
-                key += flat(self.raw()) if self.peek() == "{" else self.take().text
-        return named(key) if key == bare else ("name", time_derivative(key))
-
-    def prime(self) -> bool:
-        return self.peek(1) == "'" or (self.peek(1) == "{" and self.peek(2) == "'")
-
-    def inline_derivative(self) -> Tree | None:
-        """``dv/dt``."""
-        if self.kind() == "name" and self.peek(1) == "/" and self.peek(2) == "d" and self.kind(3) == "name":
-            over, under = self.peek(), self.peek(3)
-            self.at += 4
-            return ("name", f"D1 {over} {under}")
-        return None

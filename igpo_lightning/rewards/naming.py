@@ -4,12 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from igpo_lightning.rewards.cursor import Cursor, NotUnderstood
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.trees import Tree
 from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.vocabulary import listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
 _CONSTANTS = {"e": "e", "i": "i", "\\pi": "pi", "\\infty": "infinity"}
+ACCENTS = listed(
+    "\\dot \\ddot \\bar \\hat \\vec \\tilde \\overline \\widehat \\overrightarrow \\mathbb \\widetilde "
+    "\\overleftrightarrow \\dddot \\breve \\check"
+)
+FIGURES = frozenset(["\\angle", "\\triangle"])
+
+
+class NameReader(Cursor):
+    """Reads names with their accents, indices and primes, and derivatives as names."""
+
+    def name(self, token: Token) -> Tree:
+        """The name that begins with ``token``, or the constant that it is."""
+        text = token.text
+        if text == "d" and (found := self.inline_derivative()):
+            return found
+        if text in ACCENTS:
+            key = f"{text}({flat(self.raw()) if self.peek() == '{' else self.take().text})"
+        elif text in FIGURES:
+            key = text
+            while (self.kind() == "name" and self.peek().isupper()) or self.kind() == "word":
+                key += self.take().text
+        else:
+            key = text
+        if key not in _CONSTANTS and self.peek() == "(" and self.kind(1) == "number" and self.peek(2) == ")":
+            self.at += 3  # a value of a function, I(0), is a name of its own
+            return ("name", f"{key}({self.tokens[self.at - 2].text})")
+        bare = key
+        while self.peek() in ("_", "'") or (self.peek() == "^" and self.prime()):
+            mark = self.take().text
+            if mark == "_":
+                key += f"_{flat(self.raw()) if self.peek() == '{' else self.take().text}"
+            elif mark == "'":
+                key += "'"
+            else:
+                key += flat(self.raw()) if self.peek() == "{" else self.take().text
+        return named(key) if key == bare else ("name", time_derivative(key))
+
+    def prime(self) -> bool:
+        """True if an exponent of primes comes next."""
+        return self.peek(1) == "'" or (self.peek(1) == "{" and self.peek(2) == "'")
+
+    def inline_derivative(self) -> Tree | None:
+        """``dv/dt``."""
+        if self.kind() == "name" and self.peek(1) == "/" and self.peek(2) == "d" and self.kind(3) == "name":
+            over, under = self.peek(), self.peek(3)
+            self.at += 4
+            return ("name", f"D1 {over} {under}")
+        return None
+
+    def derivative(self) -> Tree | None:
+        """``\\frac{d v}{d t}`` and its like, as one name."""
+        try:
+            over, under = self.raw(), self.raw()
+        except NotUnderstood:
+            return None
+        if over in (["d"], ["\\partial"]) and under[:1] == over:
+            raise NotUnderstood("d/dx")
+        key = derivative_name(over, under)
+        return None if key is None else ("name", key)
 
 
 def named(text: str) -> Tree:

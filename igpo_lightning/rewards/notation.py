@@ -37,8 +37,8 @@ _SIGNS = {
     "∠": r"\angle ", "△": r"\triangle ", "∂": r"\partial ", "∫": r"\int ", "∑": r"\sum ", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "⇒": r"\Rightarrow ", "、": ",",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}",
-    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
-    "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
+    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ",
+    "∨": r"\vee ", "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
 }  # fmt: skip
 _TABLE = str.maketrans({
     **{letter: rf"\{name} " for letter, name in _GREEK.items()}, **_SIGNS,
@@ -51,16 +51,18 @@ _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[~{}$]", re.DOTALL)
 _SAME = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "frac"), r"\frac"),
     **dict.fromkeys(("dbinom", "tbinom"), r"\binom"), "geq": r"\ge", "geqslant": r"\ge", "leq": r"\le",
-    "leqslant": r"\le", "ne": r"\neq", "not=": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
+    "leqslant": r"\le", "ne": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
     "vert": "|", "mid": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
     "rparen": ")", "ast": "*", "div": "/", "slash": "/", "colon": ":", "varnothing": r"\emptyset",
     "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx",
-    "degrees": r"\degree", "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots", "textdegree": r"\degree",
-    "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro", "texteuro": r"\euro", "and": r"\text{ and }",
-    "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta", "bigcup": r"\cup",
-    "angstrom": r"\AA", "mathring": r"\AA", "textendash": "-", "lang": r"\langle", "rang": r"\rangle", "minus": "-",
-    "backslash": r"\setminus", "smallsetminus": r"\setminus", "ang": r"\angle", "measuredangle": r"\angle",
-    "arcdegree": r"\degree", "dot=": "=", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
+    "degrees": r"\degree", "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots",
+    "textdegree": r"\degree", "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro",
+    "texteuro": r"\euro", "and": r"\text{ and }", "varepsilon": r"\epsilon", "varphi": r"\phi",
+    "vartheta": r"\theta", "bigcup": r"\cup",
+    "angstrom": r"\AA", "textendash": "-", "lang": r"\langle",
+    "rang": r"\rangle", "minus": "-", "backslash": r"\setminus", "smallsetminus": r"\setminus",
+    "ang": r"\angle", "measuredangle": r"\angle",
+    "arcdegree": r"\degree", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
     **{name: rf"\{name}" for name in ("prod", "int", "sum")},
 }  # fmt: skip
 _NOTHING = listed(
@@ -71,7 +73,8 @@ _NOTHING = listed(
 )  # a brace after one of them stays as a group
 _SPACES = listed(", ; : > ! space quad qquad enspace thinspace medspace nobreakspace") | {" "}
 _TEXTS = listed(
-    "text textbf textrm textnormal textit textsf texttt mbox hbox textup textmd emph mathrm operatorname mathop"
+    "text textbf textrm textnormal textit textsf texttt mbox hbox textup textmd emph mathrm "
+    "operatorname mathop"
 )
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _DEGREE = re.compile(r"(?:\{\s*\}\s*)?\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))")
@@ -106,7 +109,7 @@ def plain(answer: str) -> str:
     if "\\" in text or "{" in text or "~" in text or "$" in text:
         text = _GROUPED.sub(_digits, text)
         text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
-        text = _dollars(text)
+        text = _dollars(text.replace("\\not=", "\\neq "))
         text = _COMMAND.sub(_command, text)
         text = _TEXT.sub(_text, text)
         text = _DEGREE.sub(r"\\degree ", text)

@@ -22,12 +22,14 @@ from igpo_lightning.rewards.vocabulary import listed
 
 _MOST_ITEMS = 60
 _DEPTH = 8
-_LABELS = frozenset(["answer", "answers", "approximately", "about", "roughly", "around", "exactly", "only", "just",
-                     "approx", "nearly", "almost", "total", "final", "the", "a", "an", "is", "of"])  # fmt: skip
+_LABELS = listed(
+    "answer answers approximately about roughly around exactly only just approx nearly almost total "
+    "final the a an is of"
+)
 _SENTENCE_WORDS = 10
 _CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} | listed(
-    "at least most more less fewer than under over below above up twice double triple thrice by about between "
-    "increase decrease change until before after option choice step part chapter day number no"
+    "at least most more less fewer than under over below above up twice double triple thrice by about "
+    "between increase decrease change until before after option choice step part chapter day number no"
 )
 
 

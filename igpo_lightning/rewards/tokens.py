@@ -37,9 +37,10 @@ FUNCTIONS = listed(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arcsinh "
     "arccosh arctanh ln log lg exp sqrt asin acos atan abs"
 )
-_CONSTANTS = {"pi": "\\pi", "infty": "\\infty", "inf": "\\infty", "oo": "\\infty", "infinity": "\\infty",
-              "theta": "\\theta", "alpha": "\\alpha", "beta": "\\beta", "gamma": "\\gamma", "omega": "\\omega",
-              "lambda": "\\lambda", "sigma": "\\sigma", "phi": "\\phi", "tau": "\\tau"}  # fmt: skip
+_CONSTANTS = {
+    **dict.fromkeys(("infty", "inf", "oo", "infinity"), "\\infty"),
+    **{name: f"\\{name}" for name in listed("pi theta alpha beta gamma omega lambda sigma phi tau")},
+}
 _LETTERS = listed(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
     "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "

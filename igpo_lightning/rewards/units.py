@@ -48,7 +48,8 @@ UNITS = _table()
 """Spelling to the unit's own name."""
 
 SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\pounds": "pounds", "\\yen": "yen",
-           "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm", "\\mu": "micro"}  # fmt: skip
+           "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
+           "\\mu": "micro"}  # fmt: skip
 
 _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     **dict.fromkeys(("dollar", "euro"), ("money", Fraction(100))), "cent": ("money", Fraction(1)),
@@ -67,8 +68,8 @@ _LINKS = frozenset(["of", "a", "an", "the", "each", "every", "and"])
 _SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
 _WORDS = """
 or if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
-minus times divided over with without either both neither nor to from through between mod modulo remainder base
-squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
+minus times divided over with without either both neither nor to from through between mod modulo remainder
+base squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
 half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
 tenth tenths hundredth hundredths thousandth thousandths th st nd rd
 """

@@ -25,8 +25,9 @@ MAX_READ_CHARS = 2000
 _SYMBOLIC = re.compile(r"\\(?:sum|prod|int|lim)(?![A-Za-z])")
 _COMMAND = re.compile(r"\\[A-Za-z]+|\\.")
 _NAMES = """
-sum prod int lim to infty frac sqrt pi cdot times sin cos tan cot sec csc ln log exp binom alpha beta gamma theta le
-ge
+sum prod int lim to infty frac sqrt pi cdot times sin cos tan cot sec csc ln log exp binom alpha beta
+gamma theta
+le ge
 """
 _KNOWN = frozenset(f"\\{name}" for name in _NAMES.split())
 _FOREIGN = re.compile(r"[^A-Za-z0-9\\{}()\[\]+\-*/^_=.,!|\s]")
