@@ -171,7 +171,9 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
         return
     shape = "set" if opening == "\\{" else opening + closing
     found = tuple(tuple(_read(item, depth + 1)) for item in items)
-    if all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
+    if len(found) == 1 and found[0] and isinstance(found[0][0], Items) and found[0][0].shape == "matrix":
+        yield found[0][0]  # brackets around an array
+    elif all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
         yield Items(shape, found)
 
 

@@ -77,6 +77,9 @@ OTHER_MEANING = frozenset(_WORDS.split()) | NUMBER_WORDS - {"a", "an", "and", "q
 """Words that change what a number says, and so are no part of a unit."""
 
 
+_TEMPERATURES = frozenset({(("celsius", 1),), (("F", 1),)})
+
+
 @dataclass(frozen=True)
 class Unit:
     """What a number counts.
@@ -92,10 +95,11 @@ class Unit:
     def agrees(self, other: Unit) -> bool:
         """True if both may stand after one number: neither says what the other denies.
 
-        A missing unit agrees with every one. Of words, one side may say more than the other.
+        A missing unit agrees with every one, and 40° with a gold answer of 40°F. Of words, one side may
+        say more than the other.
         """
         if self.powers and other.powers and self.powers != other.powers:
-            return False
+            return self.powers == (("degree", 1),) and other.powers in _TEMPERATURES
         mine, theirs = set(self.words), set(other.words)
         if (self.powers and not other.powers and theirs) or (other.powers and not self.powers and mine):
             return not (self.powers and other.powers) and bool(mine & theirs)
