@@ -86,8 +86,9 @@ def _same_names(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
     """True if one names nothing that the other does not; "the area" may stand for a letter."""
     if not here or not there or set(here) & set(there):
         return True
-    if any(name.startswith('"') for name in (*here, *there)):
-        return True
+    worded = [any(name.startswith('"') for name in names_) for names_ in (here, there)]
+    if any(worded):
+        return not all(worded)
     plotted = [names_ == ("y",) for names_ in (here, there)]
     return any(plotted) and all(name == "y" or name.endswith("(x)") for name in (*here, *there))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from igpo_lightning.rewards.cursor import NotUnderstood
-from igpo_lightning.rewards.naming import ACCENTS, FIGURES, NameReader, letters_of, named
+from igpo_lightning.rewards.naming import ACCENTS, FIGURES, NameReader, letters_of
 from igpo_lightning.rewards.numbers import decimal, repeating
 from igpo_lightning.rewards.tokens import FUNCTIONS, Token
 from igpo_lightning.rewards.trees import Tree, product, proper
@@ -254,4 +254,6 @@ class _Parser(NameReader):
             raise NotUnderstood(token.text)
         if len(letters) == 1:
             return self.name(token._replace(text=letters[0]))
-        return product([named(letter) for letter in letters])
+        apart = [token._replace(kind="name", text=letter) for letter in letters]
+        self.tokens[self.at - 1 : self.at] = apart
+        return self.name(apart[0])

@@ -64,12 +64,12 @@ _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     "degree": ("angle", Fraction(60)), "arcmin": ("angle", Fraction(1)),
 }  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-_LINKS = frozenset(["of", "a", "an", "the", "each", "every", "and"])
+_LINKS = frozenset(["of", "a", "an", "the", "and"])
 _SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
 _WORDS = """
 or if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
-minus times divided over with without either both neither nor to from through between mod modulo remainder
-base squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
+minus divided over with without either both neither nor to from through between mod modulo remainder
+base squared cubed factorial choose is are was equals equal undefined infinity infinite
 half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
 tenth tenths hundredth hundredths thousandth thousandths th st nd rd
 """
@@ -165,9 +165,15 @@ class _UnitReader:
             self.last = self.last if piece in "{}" else None
             if piece == ")" and self.grouped:
                 self.grouped, self.sign = False, 1
+        elif piece == "in" and self._before_word():
+            self.last = None  # "in total" is no inch
         else:
             return piece.lower() in _LINKS
         return True
+
+    def _before_word(self) -> bool:
+        after = self.pieces[self.at] if self.at < len(self.pieces) else ""
+        return after[:1].isalpha() and unit_name(after) is None and after.lower() not in _POWERS
 
     def _raised(self, piece: str) -> bool:
         """Exponents, and "square" before or "squared" after a unit."""
