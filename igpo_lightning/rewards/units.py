@@ -49,7 +49,7 @@ UNITS = _table()
 
 SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\pounds": "pounds", "\\yen": "yen",
            "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
-           "\\mu": "micro"}  # fmt: skip
+           "\\mu": "micro", "\\percent": "percent"}  # fmt: skip
 
 _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     **dict.fromkeys(("dollar", "euro"), ("money", Fraction(100))), "cent": ("money", Fraction(1)),
@@ -99,11 +99,18 @@ class Unit:
         say more than the other.
         """
         if self.powers and other.powers and self.powers != other.powers:
-            return self.powers == (("degree", 1),) and other.powers in _TEMPERATURES
+            vague = self.powers == (("degree", 1),) and other.powers in _TEMPERATURES
+            return vague or _generic(self, other) or _generic(other, self)
         mine, theirs = set(self.words), set(other.words)
         if (self.powers and not other.powers and theirs) or (other.powers and not self.powers and mine):
             return not (self.powers and other.powers) and bool(mine & theirs)
         return not mine or not theirs or mine <= theirs or theirs <= mine
+
+
+def _generic(unit: Unit, other: Unit) -> bool:
+    """True for square units beside any square of one unit."""
+    powers = [power for name, power in unit.powers if name == "unit"]
+    return powers == [power for _, power in other.powers] and len(unit.powers) == 1
 
 
 def unit_name(word: str) -> str | None:
@@ -149,7 +156,7 @@ class _UnitReader:
 
     def unit(self) -> Unit:
         powers = {
-            name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")
+            name: power for name, power in self.powers.items() if power and (name, power) != ("unit", 1)
         }
         if "degree" in powers and powers.keys() & {"celsius", "F", "K"}:
             del powers["degree"]
