@@ -18,6 +18,7 @@ from igpo_lightning.data.responses import lay_out
 from igpo_lightning.data.tokenizers import SEP
 from igpo_lightning.data.traces import AnswerNotFound, FinalAnswer, Span, answer_spans, mask_answer
 from igpo_lightning.rewards.answers import statements
+from igpo_lightning.rewards.boxes import boxes
 from igpo_lightning.types import Problem, Prompt
 
 OnBad = Literal["error", "drop"]
@@ -177,7 +178,7 @@ class Encoder:
         options = (self.max_prompt, self.max_response, self.on, self.hints, self.targets)
         return digest(
             [
-                code_of(Encoder, PromptTokens, PromptFormat, lay_out, answer_spans, statements),
+                code_of(Encoder, PromptTokens, PromptFormat, lay_out, answer_spans, statements, boxes),
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
                 [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, self.prompt.response],
                 list(options),

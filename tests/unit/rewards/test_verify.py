@@ -1,18 +1,14 @@
-import os
 import pickle
-import signal
-import threading
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewards import Verifier
-from igpo_lightning.rewards.verify import normalise, numeral
+from igpo_lightning.rewards.numbers import numeral
 
-TOWER = "9^{9^{9^{9}}}"
+SUM = r"\sum_{k=1}^{10} k"
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +45,6 @@ def test_numeral(text, value):
     assert numeral(text) == value
 
 
-def test_normalise():
-    assert normalise(r"\$ 1{,}000\,000 \text{ cm}.") == r"1,000000 \text{ cm}"
-    assert normalise(r"\left( 3, \dfrac{\pi}{2} \right)") == r"( 3, \frac{\pi}{2} )"
-    assert normalise(r"a\ b & c \\ 3 \\, 4") == r"a b & c \\ 3 \\, 4"
-
-
 @pytest.mark.parametrize(
     ("candidate", "gold"),
     [
@@ -78,7 +68,7 @@ def test_equal(verifier, candidate, gold):
         ("5", "-5"), ("2,3", "23"), ("1, 234", "1234"), ("1 2", "12"), ("0.25", r"25\%"), ("0.333", "1/3"),
         ("[1,2]", "(1,2)"), ("abc", "cab"), ("even", "odd"), ("", "5"), ("5", ""), ("$", "5"), ("1/0", "0"),
         (r"\frac{1}{0}", r"\frac{2}{0}"), ("9" * 300, "9" * 299), ("}{", "5"), ("\x00", "5"), ("5\n6", "5"),
-        ("72 clips", "72"), ("\ud800", "5"),
+         ("\ud800", "5"),
     ],
 )  # fmt: skip
 def test_not_equal(verifier, candidate, gold):
@@ -87,83 +77,19 @@ def test_not_equal(verifier, candidate, gold):
 
 def test_numerals_need_no_worker_and_take_microseconds():
     verifier = Verifier()
-    start = time.perf_counter()
+    start = time.process_time()
     for i in range(512):
         assert verifier.equal(f"{i}.0", str(i)) and not verifier.equal(str(i), str(i + 1))
-    assert time.perf_counter() - start < 0.5
-    assert verifier._worker is None
-
-
-def test_a_tower_is_wrong_in_bounded_time_and_the_next_call_works(verifier):
-    assert verifier.equal("x+x", "2x")  # the worker is up
-    process = verifier._worker._process
-    assert not verifier.equal(TOWER, "387420489x")
-    assert process.returncode == -signal.SIGPROF  # by its processor time, however busy the machine is
-    assert verifier.equal("y+y", "2y")
-
-
-def test_a_dead_worker_is_replaced(verifier):
-    assert verifier.equal("z+z", "2z")
-    process = verifier._worker._process
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert verifier.equal("w+w", "2w")
-
-
-def test_a_worker_that_hangs_is_killed_and_replaced():
-    verifier = Verifier(timeout=0.2)
-    assert verifier.equal("k+k", "2k")
-    process = verifier._worker._process
-    os.kill(process.pid, signal.SIGSTOP)  # no alarm of its own can help it now
-    start = time.perf_counter()
-    assert not verifier.equal("m+m", "2m")
-    assert 1.9 < time.perf_counter() - start < 4.0
-    assert process.returncode is not None
-    assert verifier.equal("n+n", "2n")
-
-
-def test_the_worker_does_not_import_torch(verifier):
-    assert verifier.equal("p+p", "2p")
-    maps = Path(f"/proc/{verifier._worker._process.pid}/maps")
-    if not maps.exists():
-        pytest.skip("needs /proc")
-    assert "libtorch" not in maps.read_text()
-
-
-def test_threads_share_one_worker_and_the_alarm_is_left_alone(verifier):
-    before = signal.getsignal(signal.SIGALRM)
-    verdicts = {}
-
-    def ask(i):
-        verdicts[i] = (verifier.equal(f"{i}x+x", f"{i + 1}x"), verifier.equal(f"{i}x+x", f"{i}x"))
-
-    threads = [threading.Thread(target=ask, args=(i,)) for i in range(2, 8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert verdicts == {i: (True, False) for i in range(2, 8)}
-    assert signal.getsignal(signal.SIGALRM) is before
+    assert time.process_time() - start < 0.5
+    assert verifier._checker._worker is None
 
 
 def test_verdicts_are_remembered():
     verifier = Verifier()
-    assert verifier.equal("a+a", "2a")
+    assert verifier.equal(SUM, "55")
     verifier.close()
-    assert verifier.equal("a+a", "2a")
-    assert verifier._worker is None
-
-
-def test_close_and_the_garbage_collector_end_the_process():
-    verifier = Verifier()
-    assert verifier.equal("q+q", "2q")
-    process = verifier._worker._process
-    verifier.close()
-    assert process.returncode is not None
-    assert verifier.equal("r+r", "2r")
-    process = verifier._worker._process
-    verifier._worker = None
-    assert process.returncode is not None
+    assert verifier.equal(SUM, "55")
+    assert verifier._checker._worker is None
 
 
 def test_a_verifier_is_pickled_by_its_settings():
@@ -174,3 +100,41 @@ def test_a_verifier_is_pickled_by_its_settings():
 def test_bad_limits_are_refused():
     with pytest.raises(ConfigError, match="timeout"):
         Verifier(timeout=0)
+
+
+HOSTILE = [
+    "9", "1,", "1 ", "{", "(", "((1,", "$", "\\frac{", "^{", "_", "'", "\\text{a} ", "1.000.", "=", "or ",
+    "½", "²", "\\begin{pmatrix}", "~", "1e9", "five ", "1 ft ", "A) ", "|", "\\pm1", "x", "-", "\\sqrt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_answers_are_judged_in_bounded_time(verifier, piece):
+    long = (piece * 100_000)[:100_000]
+    start = time.process_time()
+    for text in (long, long[:5000], long[:1900]):
+        assert verifier.equal(text, "5") in (True, False)
+        assert verifier.equal("5", text) in (True, False)
+        assert not verifier.equal(text, r"\frac{1}{2}x")
+    assert time.process_time() - start < 20  # processor time, with room: milliseconds are usual
+
+
+def test_an_answer_of_five_thousand_digits(verifier):
+    long = "7" * 5000
+    assert verifier.equal(long, long) and verifier.equal(f"${long}$", long)
+    others = [long[:-1], long[:-1] + "8", f"-{long}", "5", f"{long}.5", rf"\frac{{{long}}}{{2}}"]
+    assert not any(verifier.equal(other, long) or verifier.equal(long, other) for other in others)
+
+
+def test_numbers_out_of_bounds_equal_nothing_else(verifier):
+    tower = "9^{9^{9^{9}}}"
+    assert verifier.equal(tower, tower)
+    for other in ("387420489", "10^{10^{100}}", r"\sin(10^{10^{10}})", "(10^9)!", "x"):
+        assert not verifier.equal(other, tower)
+    assert verifier._checker._worker is None
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_what_only_math_verify_knows(verifier, equal):
+    assert verifier.equal(r"\sum_{k=1}^{4} k", "10" if equal else "11") is equal
+    assert not verifier.equal(r"\sum_{k=1}^{4} \star k", "10")  # it would leave out what it does not know

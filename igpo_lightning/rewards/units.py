@@ -1,0 +1,264 @@
+"""Units of measurement: which spellings name one unit, and how a phrase of them is read.
+
+Units are compared and not converted: 100 cm is not 1 m, for the unit is part of what was asked. Words that
+are no unit ("clips", "blue marbles per week") say what was counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from igpo_lightning.rewards.words import NUMBER_WORDS
+
+_SPELLINGS = """
+nm nanometer nanometre | um micrometer micrometre micron | mm millimeter millimetre
+cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer p.m PM
+in inch inches | ft foot feet | yd yard yds | mi mile | ly lightyear | pc parsec | au
+mg milligram | g gram gm gms | kg kilogram kilo kgs | lb pound lbs | oz ounce | ton tonne | amu
+ml milliliter millilitre mL cc | l liter litre L | gal gallon | qt quart | pt pint | cup | tbsp | tsp
+ms millisecond | us microsecond | ns nanosecond | s sec second secs | min minute mins | h hr hour hrs
+day | week wk wks | month mo | yr year yrs | decade | century centuries | fortnight | Gyr | Myr
+cent ¢ | dollar usd USD buck | euro | pounds sterling gbp | yen | rupee | peso
+degree deg | rad radian | arcsec arcsecond | arcmin arcminute | rev revolution
+am a.m AM | celsius C | F fahrenheit | K kelvin
+Hz hertz | kHz kilohertz | MHz | GHz | N newton | kN | J joule | kJ kilojoule | eV electronvolt | keV | MeV
+erg | cal calorie | kcal kilocalorie | W watt | kW kilowatt | MW | kWh | V volt | mV | A amp ampere | mA
+C coulomb | F farad | ohm Omega | T tesla | Pa pascal | kPa | MPa | atm atmosphere | bar | M molar | mol mole
+mmol | dB | bit | byte | mph | kph kmh | rpm | acre | hectare ha | angstrom AA | magnitude mag
+unit | percent pct | point pts pt_ | L_sun | vac | photon | atom | pulse | bomb
+"""
+
+
+def _table() -> dict[str, str]:
+    table: dict[str, str] = {}
+    for group in _SPELLINGS.replace("\n", "|").split("|"):
+        names = group.split()
+        for name in names:
+            table.setdefault(name, names[0])
+            if len(name) > 2 and name.islower():
+                table.setdefault(f"{name}s", names[0])
+                table.setdefault(name.capitalize(), names[0])
+                table.setdefault(f"{name.capitalize()}s", names[0])
+    return table
+
+
+UNITS = _table()
+"""Spelling to the unit's own name."""
+
+SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\pounds": "pounds", "\\yen": "yen",
+           "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
+           "\\mu": "micro", "\\percent": "percent"}  # fmt: skip
+
+_FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
+    **dict.fromkeys(("dollar", "euro"), ("money", Fraction(100))), "cent": ("money", Fraction(1)),
+    "h": ("time", Fraction(3600)), "min": ("time", Fraction(60)), "s": ("time", Fraction(1)),
+    "day": ("time", Fraction(86400)), "week": ("time", Fraction(604800)),
+    "yr": ("age", Fraction(12)), "month": ("age", Fraction(1)),
+    "yd": ("feet", Fraction(36)), "ft": ("feet", Fraction(12)), "in": ("feet", Fraction(1)),
+    "lb": ("weight", Fraction(16)), "oz": ("weight", Fraction(1)),
+    "km": ("metre", Fraction(10**6)), "m": ("metre", Fraction(1000)), "cm": ("metre", Fraction(10)),
+    "mm": ("metre", Fraction(1)), "kg": ("gram", Fraction(1000)), "g": ("gram", Fraction(1)),
+    "l": ("litre", Fraction(1000)), "ml": ("litre", Fraction(1)),
+    "degree": ("angle", Fraction(60)), "arcmin": ("angle", Fraction(1)),
+}  # fmt: skip
+_POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_LINKS = frozenset(["of", "a", "an", "the", "and"])
+_SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
+_WORDS = """
+or if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
+minus divided over with without either both neither nor to from through between mod modulo remainder
+base squared cubed factorial choose is are was equals equal undefined infinity infinite
+half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
+tenth tenths hundredth hundredths thousandth thousandths th st nd rd
+"""
+OTHER_MEANING = frozenset(_WORDS.split()) | NUMBER_WORDS - {"a", "an", "and", "quarter", "quarters", "score"}
+"""Words that change what a number says, and so are no part of a unit."""
+
+
+_TEMPERATURES = frozenset({(("celsius", 1),), (("F", 1),)})
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a number counts.
+
+    Attributes:
+        powers: Known units and their powers, sorted: m/s² is (("m", 1), ("s", -2)).
+        words: Other words, in lower case and singular.
+    """
+
+    powers: tuple[tuple[str, int], ...] = ()
+    words: tuple[str, ...] = ()
+
+    def agrees(self, other: Unit) -> bool:
+        """True if both may stand after one number: neither says what the other denies.
+
+        A missing unit agrees with every one, and 40° with a gold answer of 40°F. Of words, one side may
+        say more than the other.
+        """
+        if self.powers and other.powers and self.powers != other.powers:
+            vague = self.powers == (("degree", 1),) and other.powers in _TEMPERATURES
+            return vague or _generic(self, other) or _generic(other, self)
+        mine, theirs = set(self.words), set(other.words)
+        if (self.powers and not other.powers and theirs) or (other.powers and not self.powers and mine):
+            return not (self.powers and other.powers) and bool(mine & theirs)
+        return not mine or not theirs or mine <= theirs or theirs <= mine
+
+
+def _generic(unit: Unit, other: Unit) -> bool:
+    """True for square units beside any square of one unit."""
+    powers = [power for name, power in unit.powers if name == "unit"]
+    return powers == [power for _, power in other.powers] and len(unit.powers) == 1
+
+
+def unit_name(word: str) -> str | None:
+    """The unit that ``word`` spells, or None."""
+    bare = word.rstrip(".")
+    return UNITS.get(bare) or (UNITS.get(bare.lower()) if len(bare) > 2 else None)
+
+
+def scale_of(first: str, second: str) -> Fraction | None:
+    """How many of unit ``second`` are one of unit ``first``; None if they measure different things."""
+    here, there = _FACTORS.get(first), _FACTORS.get(second)
+    return here[1] / there[1] if here and there and here[0] == there[0] else None
+
+
+def read_unit(pieces: Sequence[str]) -> Unit | None:
+    """The unit that words, signs and exponents spell, such as ``["m", "/", "s", "^", "2"]``.
+
+    None if they spell none: "or", "if" and numbers change what is said.
+    """
+    reader = _UnitReader(_without_fractions(pieces))
+    return reader.unit() if reader.read() else None
+
+
+class _UnitReader:
+    """Collects the units of a phrase from left to right."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces, self.at = pieces, 0
+        self.powers: dict[str, int] = {}
+        self.words: list[str] = []
+        self.sign, self.power = 1, 1  # of the unit that comes next
+        self.last: str | None = None  # the unit that an exponent belongs to
+        self.grouped = False  # within the parentheses below a slash
+
+    def read(self) -> bool:
+        """Take everything in; False if something is no part of a unit."""
+        while self.at < len(self.pieces):
+            piece = self.pieces[self.at]
+            self.at += 1
+            if not (self._sign(piece) or self._raised(piece) or self._unit(piece) or self._word(piece)):
+                return False
+        return bool(self.powers or self.words)
+
+    def unit(self) -> Unit:
+        powers = {
+            name: power for name, power in self.powers.items() if power and (name, power) != ("unit", 1)
+        }
+        if "degree" in powers and powers.keys() & {"celsius", "F", "K"}:
+            del powers["degree"]
+        return Unit(tuple(sorted(powers.items())), tuple(sorted(set(self.words))))
+
+    def _sign(self, piece: str) -> bool:
+        if piece == "/" or piece.lower() == "per":
+            self.sign, self.last = -1, None
+            self.grouped = self.pieces[self.at : self.at + 1] == ["("]
+        elif piece.lower() == "and":
+            return 1 < self.at < len(self.pieces)
+        elif piece in _SIGNS:
+            self.last = self.last if piece in "{}" else None
+            if piece == ")" and self.grouped:
+                self.grouped, self.sign = False, 1
+        elif piece == "in" and self._before_word():
+            self.last = None  # "in total" is no inch
+        else:
+            return piece.lower() in _LINKS
+        return True
+
+    def _before_word(self) -> bool:
+        after = self.pieces[self.at] if self.at < len(self.pieces) else ""
+        return after[:1].isalpha() and unit_name(after) is None and after.lower() not in _POWERS
+
+    def _raised(self, piece: str) -> bool:
+        """Exponents, and "square" before or "squared" after a unit."""
+        lower = piece.lower().strip(".")
+        if piece == "^":
+            exponent = _exponent(self.pieces[self.at :])
+            if exponent is None or self.last is None:
+                return False
+            self._raise(exponent[0])
+            self.at += exponent[1]
+        elif lower in ("squared", "cubed") and self.last is not None:
+            self._raise(_POWERS[lower])
+        elif lower in _POWERS and lower not in ("squared", "cubed") and self.at < len(self.pieces):
+            self.power = _POWERS[lower]
+        else:
+            return False
+        return True
+
+    def _raise(self, power: int) -> None:
+        self.powers[self.last] += (power - 1) * (1 if self.powers[self.last] > 0 else -1)
+
+    def _unit(self, piece: str) -> bool:
+        name = SYMBOLS.get(piece) or unit_name(piece)
+        if name is None:
+            return False
+        if name == "micro":
+            if self.at == len(self.pieces):
+                return False
+            after = self.pieces[self.at]
+            name, self.at = f"u{unit_name(after) or after}", self.at + 1
+        self.powers[name] = self.powers.get(name, 0) + self.sign * self.power
+        self.power, self.last = 1, name
+        self.sign = self.sign if self.grouped else 1
+        return True
+
+    def _word(self, piece: str) -> bool:
+        lower = piece.lower().strip(".")
+        if not piece[:1].isalpha() or len(piece) < 2 or lower in OTHER_MEANING:
+            return False
+        self.words.append(_singular(lower))
+        self.last, self.sign, self.power = None, 1, 1
+        return True
+
+
+def _without_fractions(pieces: Sequence[str]) -> list[str]:
+    """``\\frac{m}{s}`` as m/s."""
+    flat = list(pieces)
+    while "\\frac" in flat:
+        at = flat.index("\\frac")
+        try:
+            middle = flat.index("}", at)
+            end = flat.index("}", middle + 1)
+        except ValueError:
+            return flat
+        if flat[at + 1] != "{" or flat[middle + 1] != "{":
+            return flat
+        flat[at : end + 1] = [*flat[at + 2 : middle], "/", "(", *flat[middle + 2 : end], ")"]
+    return flat
+
+
+def _exponent(pieces: Sequence[str]) -> tuple[int, int] | None:
+    """(exponent, pieces it takes): ``2``, ``-1``, ``{ - 1 }``."""
+    body = []
+    for count, piece in enumerate(pieces, start=1):
+        if piece in ("{", "}", "(", ")", "+"):
+            if piece in ("}", ")"):
+                break
+            continue
+        body.append(piece)
+        if piece.isdigit() and (count == len(pieces) or pieces[count] not in ("}", ")")):
+            break
+    text = "".join(body)
+    return (int(text), count) if text.lstrip("-").isdigit() and len(text) <= 3 else None
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 2 else word
