@@ -1,36 +1,84 @@
-"""Where a completion states its final answer.
+"""Where a text states its final answer.
 
-Four ways of saying it are known, strongest first: ``\\boxed{x}`` (or ``\\fbox{x}``),
-``<answer>x</answer>``, ``#### x`` and "the answer is x". The *last* statement counts: models box
-intermediate results, and sampling may correct itself.
+Plain statements, of which the *last* one counts, whatever its kind, for reasoning boxes intermediate
+results and may correct itself: ``\\boxed{x}``, ``<answer>x</answer>``, ``#### x``, "the answer is x",
+"Answer: x" and a heading "Final Answer" with x below. Only where there is none: bold text in the last
+line, or displayed mathematics that ends the text.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAX_ANSWER_CHARS = 300
-"""Longer answers are cut: they are never right, and parsing them is where time is lost."""
+from igpo_lightning.rewards.boxes import boxes, unclosed
 
-_BOX_TOKEN = re.compile(r"\\f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
+MAX_ANSWER_CHARS = 20_000
+"""Longer answers are cut; what is cut equals nothing."""
+
 _TAG = re.compile(r"<answer>(?P<answer>(?:(?!</?answer>).)+)</answer>", re.DOTALL)
 _HASHES = re.compile(r"(?<!#)####[ \t]*(?P<answer>[^\s#][^\n]*)")
-_PHRASE = re.compile(
-    r"\bthe (?:final )?answer is[ \t]*:?[ \t]*(?P<answer>[^\s:][^\n]*?)(?=\.\s|\.?$)", re.I | re.M
-)
 _SPECIAL_TOKEN = re.compile(  # and the tags of prompt formats
-    r"<\|[^<>|]*\|>|</?s>|<(?:eos|bos|pad|mask)>|\[(?:EOS|PAD|MASK)\]|</?(?:answer|reasoning)>", re.I
+    r"<\|[^<>|]{0,80}\|>|</?s>|<(?:eos|bos|pad|mask)>|\[(?:EOS|PAD|MASK)\]|</?(?:answer|reasoning)>", re.I
 )
-_CLOSING = re.compile(r"(?:[\s.$]|\\[\])])*")
+_CLOSING = re.compile(r"(?:[\s.$*]|\\[\])])*")
 
-KINDS = ("box", "tag", "hashes", "phrase")
-"""Kinds of statements, strongest first."""
+_CUE = re.compile(
+    r"""
+    (?:\b(?:the|our|my|an?|so|your)\s{1,3})?
+    (?:\b(?:final|correct|required|desired|numerical|exact|overall)\s{1,3}){0,2}
+    \banswers?\b
+    (?:
+      (?:\s{1,3}(?:to|for|of)\s[^.:\n=$\\]{1,80}?)?
+      (?:\s{1,3}(?:is|are|was|were|(?:will|would|must|should)\s{1,3}be|equals?)\b|\s{0,3}=)
+      [*_\s]{0,6}:?
+    | \s{0,3}[*_]{0,3}\s{0,3}:
+    | (?<=^final\ answer)(?=[*_]{0,3}[ \t]{0,3}$) | (?<=\ final\ answer)(?=[*_]{0,3}[ \t]{0,3}$)
+    | (?<=[*\#]final\ answer)(?=[*_]{0,3}[ \t]{0,3}$)
+    | (?<=\*\*answer)(?=\*\*[ \t]{0,3}$) | (?<=\#\ answer)(?=[ \t]{0,3}$)
+    )
+    (?P<marks>[*_]{0,3})
+    """,
+    re.I | re.X | re.M,
+)
+_GAP = re.compile(r"[ \t*_:]*(?:\r?\n[ \t>*_#]*){0,3}")
+_FILLER = re.compile(
+    r"(?:(?:indeed|thus|therefore|then|simply|just|hence|clearly|also|exactly|still|now|actually)[,\s]+"
+    r"|(?:option|choice)\s+(?=\(?[A-J]\b)|[:=]\s*)+",
+    re.I,
+)
+_END = re.compile(
+    r"[.!?]+[*_\"']*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
+    r"|,?\s+(?:or\s+)?(?:about|approximately|roughly)\b|,?\s+(?:since|because|as|so|which|where|that\s+is|i\.e\.|hence|therefore|thus|but|not)\b"
+    r"|\s+[({](?:since|because|as|not)\b|\s*\\\]|\s+---?\s|\s*\u2014",
+    re.I,
+)
+_PROSE = re.compile(
+    r"(?:(?:correct|right|wrong|incorrect|not|found|obtained|given|in|to|as|that|reasonable|verified|yours"
+    r"|the\s+(?:same|number|amount|sum|total|value|product|difference|result|one)|unchanged|confirmed|consistent|based|simplified|expressed|rounded|written|calculated|clear"
+    r"|required|asked|known|determined|derived|computed|complete|valid|plausible|supposed|expected|always"
+    r"|boxed|below|above|here|there|what|how|why|when|unique|positive|negative|an?|one\s+of)\b(?!\s*\Z)"
+    r"|(?:correct|right|wrong|incorrect|found|obtained|given|reasonable|verified|yours|the\s+same|unchanged"
+    r"|confirmed|consistent|clear|known|complete|valid|plausible|below|above|here|as\s+follows)\W*\Z"
+    r"|(?:step|part|case|note|verification|check|checking|conclusion|solution|explanation|approach)\b)",
+    re.I,
+)
+_HAS_MATHS = re.compile(r"[\d$\\=]")
+_MOST_WORDS = 6
+_BOLD = re.compile(r"\*\*(?P<answer>[^*\n]{1,200})\*\*[^*\d\n]{0,40}\Z")
+_DISPLAY = re.compile(
+    r"(?:\\\[(?P<answer>(?:(?!\\[\[\]]).)+)\\\]|\$\$(?P<dollars>[^$]+)\$\$)\s*[.]?\s*\Z", re.S
+)
+_LAST_CHARS = 1500
+
+KINDS = ("box", "tag", "hashes", "phrase", "bold", "display")
+"""Kinds of statements; the last two count only where there is none of the others."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One final-answer statement: ``text[start:end]`` of the completion says ``answer``."""
+    """One final-answer statement: ``text[start:end]`` says ``answer``, words that lead to it included."""
 
     kind: str  # one of KINDS
     answer: str
@@ -39,24 +87,19 @@ class Statement:
 
 
 def extract(completion: str) -> str | None:
-    """The final answer of ``completion``, at most 300 characters; None if it states none."""
+    """The final answer of ``completion``, the one that is stated last; None if it states none."""
     found = statements(completion)
-    for kind in KINDS:
-        answers = [statement.answer for statement in found if statement.kind == kind]
-        if answers:
-            return answers[-1]
-    return None
+    return found[-1].answer if found else None
 
 
 def statements(completion: str) -> list[Statement]:
     """All final-answer statements in order; "<answer>\\boxed{72}</answer>" is one statement, the box."""
-    found = _boxes(completion)
-    for kind, pattern in (("hashes", _HASHES), ("phrase", _PHRASE), ("tag", _TAG)):
-        for match in pattern.finditer(completion):
-            statement = _line_statement(kind, match)
-            if statement and not any(s.start < statement.end and statement.start < s.end for s in found):
-                found.append(statement)
-    return sorted(found, key=lambda statement: statement.start)
+    found = [Statement("box", box.answer[:MAX_ANSWER_CHARS], box.start, box.end) for box in boxes(completion)]
+    for candidates in (_hashes(completion), _phrases(completion), _tags(completion)):
+        taken = _Taken(found)
+        found += [statement for statement in candidates if taken.free(statement)]
+        found.sort(key=lambda statement: statement.start)
+    return found or _closing(completion)
 
 
 def ends_cleanly(completion: str, statement: Statement) -> bool:
@@ -65,33 +108,103 @@ def ends_cleanly(completion: str, statement: Statement) -> bool:
     return _CLOSING.fullmatch(rest) is not None
 
 
-def _boxes(text: str) -> list[Statement]:
-    """Balanced boxes, outermost ones only, in one pass whatever the nesting."""
-    boxes: list[Statement] = []
-    open_braces: list[re.Match[str] | None] = []  # the match that opened a box, None for a plain brace
-    for token in _BOX_TOKEN.finditer(text):
-        if token[0] == "}":
-            opener = open_braces.pop() if open_braces else None
-            if opener is not None:
-                inner = text[opener.end() : token.start()].strip()
-                while boxes and boxes[-1].start > opener.start():
-                    nested = boxes.pop()
-                    if text[nested.start : nested.end] == inner:
-                        inner = nested.answer
-                if inner:
-                    boxes.append(Statement("box", inner[:MAX_ANSWER_CHARS], opener.start(), token.end()))
-        elif token[0] == "{":
-            open_braces.append(None)
-        elif token[0].endswith("{") and len(token[0]) > 2:  # not the escaped brace "\{"
-            open_braces.append(token)
-    return boxes
+class _Taken:
+    """Which stretches of a text are statements already; both sequences run from left to right."""
+
+    def __init__(self, found: list[Statement]) -> None:
+        self._found, self._at = found, 0
+
+    def free(self, statement: Statement) -> bool:
+        while self._at < len(self._found) and self._found[self._at].end <= statement.start:
+            self._at += 1
+        return self._at == len(self._found) or self._found[self._at].start >= statement.end
 
 
-def _line_statement(kind: str, match: re.Match[str]) -> Statement | None:
-    """A statement, cut at the first special token."""
-    start, stop = match.span("answer")
-    text = match.string
+def _tags(text: str) -> Iterator[Statement]:
+    for match in _TAG.finditer(text):
+        yield from _made("tag", text, match.start(), *match.span("answer"))
+
+
+def _hashes(text: str) -> Iterator[Statement]:
+    for match in _HASHES.finditer(text):
+        start, stop = match.span("answer")
+        cue = _CUE.match(text, start, stop)
+        if cue is not None:
+            start = _GAP.match(text, cue.end(), stop).end()
+        if start < stop and _is_answer(text[start:stop]):
+            yield from _made("hashes", text, match.start(), start, stop)
+
+
+def _phrases(text: str) -> Iterator[Statement]:
+    """Sentences that name the answer, and what stands on the next line where nothing follows on their own."""
+    cues = list(_CUE.finditer(text))
+    limits = [*(cue.start() for cue in cues), len(text)][1:]
+    for match, limit in zip(cues, limits, strict=True):
+        start = _GAP.match(text, match.end()).end()
+        stop = text.find("\n", start, limit)
+        stop = limit if stop < 0 else stop
+        if text.startswith(("$$", "\\["), start):  # a display may go over several lines
+            close = text.find("$$" if text[start] == "$" else "\\]", start + 2, start + _LAST_CHARS)
+            body = text[start + 2 : close] if close >= 0 else ""
+            stop = close + 2 if body else stop
+            if body.strip() and not unclosed(body):
+                yield Statement("phrase", body.strip()[:MAX_ANSWER_CHARS], match.start(), stop)
+                continue
+        special = _SPECIAL_TOKEN.search(text, start, stop)
+        stop = special.start() if special else stop
+        filler = _FILLER.match(text, start, stop)
+        start = filler.end() if filler else start
+        said = text[start : min(stop, start + MAX_ANSWER_CHARS)]
+        said = said[: _sentence_end(said)]
+        if _is_answer(said) and not unclosed(said):
+            yield from _made("phrase", text, match.start(), start, start + len(said))
+
+
+def _sentence_end(line: str) -> int:
+    """Where a sentence ends: not at the point of "4 sq. ft", and not within inline mathematics."""
+    at = 0
+    while (match := _END.search(line, at)) is not None:
+        before = line[: match.start()]
+        inside = before.count("$") % 2 == 1 or before.count("\\(") > before.count("\\)")
+        closes = match[0].lstrip().startswith((".", "!", "?")) and line[match.end() :].strip() in ("$", "")
+        if match.start() > 0 and (not inside or closes or match[0].strip() == "\\]"):
+            return match.start()
+        at = max(match.end(), at + 1)
+    return len(line)
+
+
+def _closing(text: str) -> list[Statement]:
+    """Bold text in the last line, or a display that ends the text."""
+    stop = len(text.rstrip())
+    if special := _SPECIAL_TOKEN.search(text, max(0, stop - _LAST_CHARS)):
+        stop = len(text[: special.start()].rstrip())
+    start = max(0, stop - _LAST_CHARS)
+    tail = text[start:stop]
+    line = tail.rfind("\n") + 1
+    bold = _BOLD.search(tail, line)
+    if bold and _is_answer(bold["answer"]) and not bold["answer"].rstrip().endswith(":"):
+        return list(_made("bold", text, start + bold.start(), *(start + at for at in bold.span("answer"))))
+    display = tail.rfind("\\[")
+    display = display if display >= 0 else tail.rfind("$$", 0, max(0, tail.rfind("$$")))
+    match = _DISPLAY.match(tail, display) if display >= 0 else None
+    if match and not unclosed(match[0]):
+        group = "answer" if match["answer"] is not None else "dollars"
+        return list(_made("display", text, start + match.start(), *(start + at for at in match.span(group))))
+    return []
+
+
+def _is_answer(said: str) -> bool:
+    """True unless ``said`` is prose about an answer ("correct", "found by adding 5 and 6")."""
+    plain = said.strip().lstrip("*_ ")
+    if not plain.strip("*_.:!?$ ") or _PROSE.match(plain):
+        return False
+    return bool(_HAS_MATHS.search(plain)) or len(plain.split()) <= _MOST_WORDS
+
+
+def _made(kind: str, text: str, begin: int, start: int, stop: int) -> Iterator[Statement]:
+    """A statement whose answer is ``text[start:stop]``, cut at the first special token; none if empty."""
     if special := _SPECIAL_TOKEN.search(text, start, stop):
         stop = special.start()
-    answer = text[start:stop].strip()
-    return Statement(kind, answer[:MAX_ANSWER_CHARS], match.start(), stop) if answer else None
+    answer = text[start:stop].strip().strip("*").strip()
+    if answer:
+        yield Statement(kind, answer[:MAX_ANSWER_CHARS], begin, stop)

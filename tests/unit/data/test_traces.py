@@ -44,7 +44,8 @@ def told(trace, answer):
         ("x+1 then 2x + 1, 12x+1. \\boxed{2x+1}", "2x+1", "x+1 then 2x + 1, 12x+1. ", ["2x + 1"]),
         ("\\frac{1}{\\boxed{5}} then \\boxed{7}", "7", "\\frac{1}{\\boxed{5}} then ", []),
         ("y = 4 sq. The answer is 4 \\text{ sq. ft}.", "4 \\text{ sq. ft}", "y = 4 sq. ", ["4"]),
-        ("Is it chance that the answer is 24? The answer is 24.", "24", "Is it chance that ", []),
+        ("Is it chance that the answer is 24? The answer is 24.", "24",
+         "Is it chance that the answer is 24? ", ["the answer is 24"]),
     ],
 )  # fmt: skip
 def test_what_is_cut_and_what_is_masked(trace, answer, hint, mentions):

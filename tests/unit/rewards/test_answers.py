@@ -19,7 +19,7 @@ from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
         (r"} \boxed{5}", "5"),
         (r"a \\\boxed{5}", "5"),
         (r"\boxed{}", None),
-        (r"\boxed{3} #### 4", "3"),
+        (r"\boxed{3} #### 4", "4"),
         ("6*12=72\n#### 72", "72"),
         ("#### 1\n#### 2<|endoftext|><|endoftext|>", "2"),
         ("####72", "72"),
@@ -33,7 +33,7 @@ from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
         ("<answer>x<3</answer>", "x<3"),
         ("<answer>1</answer><answer>2</answer>", "2"),
         (r"<reasoning>\boxed{1}</reasoning><answer>\boxed{2}</answer>", "2"),
-        ("<answer>The answer is 72.</answer>", "72."),
+        ("<answer>The answer is 72.</answer>", "72"),
         ("<reasoning>The answer is 7</reasoning><answer>72</answer>", "72"),
         ("#### 72</answer>", "72"),
         ("<answer></answer>", None),
@@ -47,7 +47,8 @@ def test_extract(completion, answer):
 
 
 def test_long_answers_are_cut():
-    assert extract(r"\boxed{" + "1" * 1000 + "}") == "1" * 300
+    assert extract(r"\boxed{" + "1" * 5000 + "}") == "1" * 5000
+    assert len(extract(r"\boxed{" + "1" * 50_000 + "}")) == 20_000
 
 
 def test_deep_nesting_takes_linear_time():
