@@ -1,43 +1,197 @@
-"""What math-verify overlooks: it drops units and the base of a number, and lets letters change places.
+"""One way of writing for what can be written in many: Unicode, TeX and Markdown that carry no meaning.
 
-Each is compared only where both answers say it: "5" is 5 cm, and "101" is 101 in base 2, for a question
-names its unit or base. Units of more than one word, and powers of units, are not compared.
+``plain`` maps an answer to a small dialect of LaTeX that the rest of the grader reads. It goes over the
+text a fixed number of times, and knows nothing of what the answer means.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
-_SPELLINGS = (
-    "mm millimeter millimetre | cm centimeter centimetre | m meter metre | km kilometer kilometre | "
-    "in inch inche | ft foot feet | yd yard | mi mile | mg milligram | g gram | kg kilogram | lb pound | "
-    "oz ounce | ml milliliter millilitre | l liter litre | s sec second | min minute | h hr hour | day | "
-    "week | month | yr year | cent | dollar | degree | radian | am | pm"
-)  # without the plural's s
-_UNITS = {word: names.split()[0] for names in _SPELLINGS.split("|") for word in names.split()}
-_LAST_WORD = re.compile(r"[\d})]\s*([A-Za-z][A-Za-z.]*)\Z")
-_BASED = re.compile(r"[0-9A-Fa-f.]+\s*_\s*\{?\s*([0-9]{1,2})\s*\}?")
-_FIGURE = re.compile(r"[A-Z]{3,}")  # \angle ABC is not the product of A, B and C
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ", "0123456789+-()nmijk")
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ]+")
+_LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ]+")
+_GREEK = {
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω",
+               ("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+                "upsilon phi chi psi omega").split(), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(), strict=True)),
+    "ϕ": "phi", "ϵ": "epsilon", "ϑ": "theta", "µ": "mu", "ħ": "hbar", "ℏ": "hbar", "ℓ": "ell",
+    "Å": "AA", "Ω": "Omega",
+}  # fmt: skip
+_SIGNS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": r"\times ", "✕": r"\times ", "⋅": r"\cdot ",
+    "·": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "∶": ":",
+    "∞": r"\infty ", "√": r"\sqrt ", "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] ", "≤": r"\le ", "⩽": r"\le ",
+    "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\neq ", "≈": r"\approx ", "≅": r"\approx ", "≡": r"\equiv ",
+    "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∉": r"\notin ",
+    "∅": r"\emptyset ", "∖": r"\setminus ", "°": r"\degree ", "º": r"\degree ", "′": "'", "’": "'", "‘": "'",
+    "″": "''", "“": '"', "”": '"', "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ",
+    "∠": r"\angle ", "△": r"\triangle ", "∂": r"\partial ", "∫": r"\int ", "∑": r"\sum ", "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "⇒": r"\Rightarrow ", "、": ",",
+    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}",
+    "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
+    "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
+}  # fmt: skip
+_TABLE = str.maketrans({
+    **{letter: rf"\{name} " for letter, name in _GREEK.items()}, **_SIGNS,
+    **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\ufe0e\ufe0f\u2061\u2062", ""),
+    **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u200a\u2002\u2003\u2004\u2005\u2006\u3000\t\r\n", " "),
+})  # fmt: skip
+_THIN = re.compile("(?<=[0-9])[\u00a0\u2009\u202f\u2007](?=[0-9]{3}(?![0-9]))")
+
+_COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[~{}$]", re.DOTALL)
+_SAME = {
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "frac"), r"\frac"),
+    **dict.fromkeys(("dbinom", "tbinom"), r"\binom"), "geq": r"\ge", "geqslant": r"\ge", "leq": r"\le",
+    "leqslant": r"\le", "ne": r"\neq", "not=": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
+    "vert": "|", "mid": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
+    "rparen": ")", "ast": "*", "div": "/", "slash": "/", "colon": ":", "varnothing": r"\emptyset",
+    "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx", "degrees": r"\degree",
+    "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots", "textdegree": r"\degree",
+    "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro", "texteuro": r"\euro", "and": r"\text{ and }",
+    "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta", "bigcup": r"\cup", "angstrom": r"\AA",
+    "mathring": r"\AA", "textendash": "-", "lang": r"\langle", "rang": r"\rangle", "minus": "-",
+    "backslash": r"\setminus", "smallsetminus": r"\setminus", "ang": r"\angle", "measuredangle": r"\angle",
+    "arcdegree": r"\degree", "dot=": "=", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
+    **{name: rf"\{name}" for name in ("prod", "int", "sum")},
+}  # fmt: skip
+_NOTHING = frozenset(
+    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm displaystyle textstyle "
+    "scriptstyle limits nolimits rm bf it cal boldmath normalsize large Large mathstrut strut ensuremath "
+    "mathopen mathclose mathrel mathord mathit mathbf boldsymbol bm pmb mathsf mathtt mathcal mathscr "
+    "underline boxed fbox framebox bold not* hfill centering".split()
+)  # a brace after one of them stays as a group
+_SPACES = frozenset([" ", *", ; : > ! space quad qquad enspace thinspace medspace nobreakspace".split()])
+_TEXTS = frozenset(
+    "text textbf textrm textnormal textit textsf texttt mbox hbox textup textmd emph mathrm operatorname mathop".split()
+)
+_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
+_DEGREE = re.compile(r"(?:\{\s*\}\s*)?\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))")
+_LAYOUT = re.compile(r"\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
+_MATRIX = re.compile(r"\\begin\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}(?:\s*\{[lcr|\s]*\})?")
+_END = re.compile(r"\\end\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}")
+_VULGAR = re.compile("(?<=[0-9])(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
+_GROUPED = re.compile(
+    r"(?<![0-9.,])[0-9]{1,3}(?:(?:,\\!\s*|\{,\}\s*|\\,|,\\,|\\\s|\\!|'|~)[0-9]{3})+(?![0-9])"
+)
+_SPACED = re.compile(r"(?<![0-9.,^_] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9/]|[.,][0-9])")
+_DOTTED = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9.])")
+_PYTHON = re.compile(r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(?=[a-z])")
+_CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
+_QUOTES = "\"'`"
 
 
-def contradict(text: str, other: str) -> bool:
-    """True if the two say different units, times of day, bases, or figures; the rest is not compared."""
-    pairs = ((find(text), find(other)) for find in (_unit, _base, _figures))
-    return any(here and there and here != there for here, there in pairs)
+def plain(answer: str) -> str:
+    """``answer`` in the grader's dialect; an empty text if nothing but notation is in it.
+
+    The percent sign is dropped, as in the gold answers of MATH: 25% equals 25 and not 0.25.
+    """
+    text = _markdown(answer.strip())
+    if not text.isascii():
+        text = _unicode(text)
+    if "\\" in text or "{" in text or "~" in text or "$" in text:
+        text = _GROUPED.sub(_digits, text)
+        text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
+        text = _dollars(text)
+        text = _COMMAND.sub(_command, text)
+        text = _TEXT.sub(_text, text)
+        text = _DEGREE.sub(r"\\degree ", text)
+    elif "'" in text:
+        text = _GROUPED.sub(_digits, text)
+    text = _PYTHON.sub("", text.replace("**", "^")).replace("%", " ")
+    text = " ".join(text.split())
+    text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
+    return _bare(text)
 
 
-def _unit(text: str) -> str | None:
-    match = _LAST_WORD.search(text)
-    if match is None:
-        return None
-    word = match[1].replace(".", "").lower()
-    return _UNITS.get(word) or _UNITS.get(word.removesuffix("s"))
+def _unicode(text: str) -> str:
+    text = _THIN.sub("", text)
+    text = _RAISED.sub(lambda m: "^{" + m[0].translate(_SUPERSCRIPTS) + "}", text)
+    text = _LOWERED.sub(lambda m: "_{" + m[0].translate(_SUBSCRIPTS) + "}", text)
+    text = _VULGAR.sub(" ", text).translate(_TABLE)
+    if not text.isascii():
+        vulgar = [c for c in set(text) if unicodedata.decomposition(c).startswith("<fraction>")]
+        text = text.translate(str.maketrans({character: _fraction(character) for character in vulgar}))
+        text = unicodedata.normalize("NFKC", text).translate(_TABLE)
+    return text
 
 
-def _base(text: str) -> str | None:
-    match = _BASED.fullmatch(text)
-    return match[1] if match else None
+def _fraction(character: str) -> str:
+    top, _, bottom = unicodedata.normalize("NFKC", character).partition("⁄")
+    return rf"\frac{{{top}}}{{{bottom}}}"
 
 
-def _figures(text: str) -> list[str]:
-    return _FIGURE.findall(text)
+def _markdown(text: str) -> str:
+    """Without the marks around the whole text."""
+    while len(text) > 1:
+        for mark in ("***", "**", "*", "`", '"', "__", "“"):
+            close = "”" if mark == "“" else mark
+            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(close):
+                text = text[len(mark) : -len(mark)].strip()
+                break
+        else:
+            return text
+    return text
+
+
+def _dollars(text: str) -> str:
+    """Dollars of money as ``\\dollar``; those around mathematics go."""
+    text = text.replace("\\$", "\\dollar ").replace("$$", " ")
+    if text.count("$") % 2:
+        text = _CURRENCY.sub(r"\\dollar ", text)
+    return text
+
+
+def _command(match: re.Match[str]) -> str:
+    found = match[0]
+    if found in "~$":
+        return " " if found == "~" else ""
+    if found in "{}":
+        return found
+    name = found[1:]
+    if name in _TEXTS:
+        return r"\text"
+    if name in _SAME:
+        return _SAME[name] + (" " if match.string[match.end() : match.end() + 1].isalpha() else "")
+    if name in _NOTHING:
+        return " "
+    if name in _SPACES:
+        return "" if name == "!" else " "
+    return "" if name in ("(", ")", "[", "]") else found
+
+
+def _text(match: re.Match[str]) -> str:
+    """A text command whose content is mathematics is no text: ``\\text{72}``, ``\\text{(E) } 5``."""
+    content = match[1]
+    if re.search(r"[0-9\\^=(),]", content):
+        return f" {content} "
+    words = " ".join(content.split())
+    return rf"\text{{{words}}}" if words else " "
+
+
+def _digits(match: re.Match[str]) -> str:
+    return "".join(character for character in match[0] if character.isdigit())
+
+
+def _bare(text: str) -> str:
+    """Without braces around the whole and full stops after it."""
+    while True:
+        before = text
+        text = text.strip().rstrip(".,;:").rstrip()
+        if text.startswith("{") and text.endswith("}") and _closes_last(text):
+            text = text[1:-1].strip()
+        if text == before:
+            return text
+
+
+def _closes_last(text: str) -> bool:
+    """True if the brace that opens ``text`` is closed by its last character."""
+    depth = 0
+    for match in re.finditer(r"\\.|[{}]", text):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.end() == len(text)
+    return False

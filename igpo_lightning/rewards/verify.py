@@ -20,7 +20,7 @@ from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
-from igpo_lightning.rewards.notation import contradict
+from igpo_lightning.rewards.contradiction import contradict
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing sympy on a busy disk; no answer is being timed yet

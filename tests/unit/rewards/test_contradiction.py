@@ -1,6 +1,6 @@
 import pytest
 
-from igpo_lightning.rewards.notation import contradict
+from igpo_lightning.rewards.contradiction import contradict
 
 
 @pytest.mark.parametrize(

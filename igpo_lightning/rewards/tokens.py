@@ -1,0 +1,123 @@
+"""The grader's dialect of LaTeX as tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.words import NUMBER_WORDS
+
+MAX_TOKENS = 600
+"""Longer answers are compared as texts only."""
+
+
+class Token(NamedTuple):
+    """A piece of an answer.
+
+    Attributes:
+        kind: "number", "name" (one letter, or a command), "word", "function" or "sign".
+        text: Itself; a command with its backslash, a word without its text command.
+        start: Where it begins, in characters of the dialect.
+        end: Where it ends.
+        spaced: White space stands before it.
+        upright: It stood in a text command.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    spaced: bool = False
+    upright: bool = False
+
+
+FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arcsinh "
+    "arccosh arctanh ln log lg exp sqrt asin acos atan min max gcd lcm det abs Re Im arg".split()
+)
+_CONSTANTS = {"pi": "\\pi", "infty": "\\infty", "inf": "\\infty", "oo": "\\infty", "infinity": "\\infty",
+              "theta": "\\theta", "alpha": "\\alpha", "beta": "\\beta", "gamma": "\\gamma", "omega": "\\omega",
+              "lambda": "\\lambda", "sigma": "\\sigma", "phi": "\\phi", "tau": "\\tau"}  # fmt: skip
+_LETTERS = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
+    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "
+    "nabla".split()
+)
+_TOKEN = re.compile(
+    r"(?P<space>\s+)|\\text\s*\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[A-Za-z]+|.))"
+    r"|(?P<number>(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4}(?![A-Za-z0-9.]))?)"
+    r"|(?P<letters>[A-Za-z]+)|(?P<sign>.)",
+    re.DOTALL,
+)
+_WORD = re.compile(r"[A-Za-z]+(?:[-'.][A-Za-z]+)*|[^A-Za-z\s]|\s+")
+_VOWEL = re.compile("[aeiouAEIOU]")
+
+
+def tokenize(text: str) -> list[Token] | None:
+    """Tokens of ``text``, which :func:`notation.plain` has made; None if they are too many."""
+    tokens: list[Token] = []
+    spaced = False
+    for match in _TOKEN.finditer(text):
+        if len(tokens) > MAX_TOKENS:
+            return None
+        start, end = match.span()
+        if match["space"]:
+            spaced = True
+            continue
+        if match["text"] is not None:
+            tokens += _upright(match["text"], match.start("text"), start, end)
+        elif match["number"]:
+            tokens.append(Token("number", match[0], start, end, spaced))
+        elif match["letters"]:
+            tokens += _letters(match[0], start, spaced, tokens)
+        elif match["command"]:
+            if match[0] != "\\text":
+                tokens.append(_command(match[0], start, end, spaced))
+        else:
+            tokens.append(Token("sign", match[0], start, end, spaced))
+        spaced = bool(match["text"]) and match["text"][-1:].isspace()
+    return tokens
+
+
+def _command(text: str, start: int, end: int, spaced: bool) -> Token:
+    name = text[1:]
+    kind = "function" if name in FUNCTIONS else "name" if name in _LETTERS else "sign"
+    return Token(kind, text, start, end, spaced)
+
+
+def _upright(content: str, begin: int, start: int, end: int) -> list[Token]:
+    """Words of a text command; a lone letter or function in it is a name."""
+    bare = content.strip()
+    if bare in FUNCTIONS:
+        return [Token("function", f"\\{bare}", start, end, True, True)]
+    found = []
+    for match in _WORD.finditer(content):
+        if not match[0].isspace():
+            kind = "word" if match[0][0].isalpha() else "sign"
+            at = begin + match.start()
+            found.append(Token(kind, match[0], at, at + len(match[0]), True, True))
+    return found
+
+
+def _letters(run: str, start: int, spaced: bool, before: list[Token]) -> list[Token]:
+    """A run of letters outside of text commands: a function, a word, or names side by side."""
+    end = start + len(run)
+    if run in FUNCTIONS:
+        return [Token("function", f"\\{run}", start, end, spaced)]
+    if run in _CONSTANTS or run.lower() == "infinity":
+        return [Token("name", _CONSTANTS.get(run, "\\infty"), start, end, spaced)]
+    after_number = bool(before) and (
+        before[-1].kind in ("number", "word") or before[-1].text in ("}", ")", "/")
+    )
+    if len(run) > 1 and (
+        (run in UNITS and (after_number or len(run) > 3))
+        or run.lower() in NUMBER_WORDS
+        or run in ("or", "if", "is", "of", "at", "to", "by", "no", "on", "in", "as")
+        or (len(run) > 2 and _VOWEL.search(run) and (spaced or not before or before[-1].text in ",;:("))
+        or (len(run) > 2 and run.isupper())
+    ):
+        return [Token("word", run, start, end, spaced)]
+    return [
+        Token("name", letter, start + i, start + i + 1, spaced and i == 0) for i, letter in enumerate(run)
+    ]
