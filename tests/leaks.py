@@ -73,7 +73,7 @@ def spellings(value: Fraction) -> Iterator[tuple[str, str]]:
         if value >= size and (value / size * 1000).denominator == 1:
             yield "scale words", rf"(?i)(?<![\d.]){_decimal(value / size)}[\s~-]*(?:\\text\{{\s*)?{name}"
     if _decimal(value) and value.denominator > 1:
-        yield "decimal", rf"(?<![\d.]){_decimal(value).removeprefix('0') if value < 1 else _decimal(value)}0*(?!\d)"
+        yield "decimal", rf"(?<![\d.]){re.escape(_decimal(value).lstrip('0'))}0*(?!\d)"
         yield "decimal", rf"(?<![\d.]){re.escape(_decimal(value))}0*(?!\d)"
         yield "percent", rf"(?<![\d.]){re.escape(_decimal(value * 100) or '-')}\s*(?:\\?%|percent)"
     yield from ((f"word {name}", rf"(?i)\b{name}s?\b") for name in _NAMED.get(value, ()))
@@ -98,6 +98,13 @@ def _decimal(value: Fraction) -> str:
 _CALCULATION = re.compile(r"[\d(][\d\s.,()+*/×÷x–$-]*[\d)]")
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*([\d,]+)\s*\}|(\d))\s*(?:\{\s*([\d,]+)\s*\}|(\d))")
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
+
+def _stands_alone(text: str, match: re.Match[str]) -> bool:
+    """True for a calculation that is no piece of a longer one, or of algebra."""
+    before, after = text[: match.start()], text[match.end() :]
+    joined = re.search(r"[-+*/^×÷–}.\\]\s*\Z|[A-Za-z]\Z", before) or re.match(r"\s*[-+*/^×÷\\(]|[A-Za-z]", after)
+    return not joined and re.search(r"\d[\s$()]*[-+*/×÷x–]", match[0]) is not None
 
 
 def worked_out(text: str) -> Fraction | None:
@@ -140,7 +147,7 @@ def numbers_told(hint: str, answer: str) -> list[tuple[str, str]]:
                 if bottom and Fraction(top, bottom) == value:
                     found.append(("fraction", match[0]))
         for match in _CALCULATION.finditer(hint):
-            if re.search(r"\d[\s$()]*[-+*/×÷x–]", match[0]) and worked_out(match[0]) in (value, -value):
+            if _stands_alone(hint, match) and worked_out(match[0]) in (value, -value):
                 found.append(("calculation", match[0]))
     return found
 

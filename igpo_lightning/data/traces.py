@@ -17,15 +17,9 @@ from transformers import PreTrainedTokenizerBase
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.mentions import Span, mentions
 from igpo_lightning.rewards.answers import statements
+from igpo_lightning.rewards.layout import parts
 from igpo_lightning.rewards.verify import Verifier
 
-try:
-    from igpo_lightning.rewards.parts import parts
-except ImportError:
-    import re
-    def parts(a):
-        x=re.sub(r'\\left|\\right|\\[bp]egin\{.matrix\}|\\(begin|end)\{.matrix\}','',a)
-        return [y.strip() for y in re.split(r',(?!\d{3})|\\\\|&|\\cup|;',x.strip('()[]{}\\ ')) if y.strip('()[]{}\\ ')]
 
 class AnswerNotFound(ConfigError):
     """A trace does not end in a statement of its answer."""

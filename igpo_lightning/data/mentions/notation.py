@@ -8,21 +8,22 @@ _SPACE = r"(?:\s|~|\\[,;:!> ]|\\(?:left|right|displaystyle|textstyle|limits|[bB]
 GAP = re.compile(rf"(?:{_SPACE}|&(?=\s*[-+]))*")
 MONEY = re.compile(rf"(?:\\?[$£€])?{_SPACE}*")
 SIGN = re.compile(r"(?P<minus>[-−–](?!-))|\+|(?P<either>\\pm(?![A-Za-z])|±)|(?P<neither>\\mp(?![A-Za-z]))")
-TIMES = re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])|\*(?!\*)|[×·⋅∙]|[xX](?=\s*\\?\$?\d)")
+TIMES = re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])|\*(?!\*)|[×·⋅∙]|(?<![A-Za-z])[xX](?=\s*\\?\$?\.?\d|\s\s?\()")
 OVER = re.compile(r"\\div(?![A-Za-z])|[/÷∕]")
-TO = re.compile(rf"(?<=\d){_SPACE}*(?:[:∶]|\b(?:to|in|out of)(?=\s))(?={_SPACE}*\d)")
-"""Between the numbers of a ratio, which is worth its quotient."""
 
 DIGITS = re.compile(r"\d+(?:\.\d+)?")
 NUMBER = re.compile(
     r"\d{1,3}(?:(?:,\\!|\{,\}|\\,|,)\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\w))?|\.\d+"
 )
+LOOSE = re.compile(  # which may also be numbers side by side
+    r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?|(?<![\d.,])\d{1,3},\d{4,}"
+)
 NO_DIGIT = re.compile(r"[^\d.eE+-]")
 BASE = re.compile(r"\s*_\s*(?:\d+|\{[^{}]*\})")
 REPEATED = re.compile(r"\.?(\d*)\\overline\s*\{(\d+)\}")
 FRACTION = r"\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
-MIXED = re.compile(rf"(?:\s|\\[,!: ])*{FRACTION}|(?:\s|\\[,!: ]|-)+(\d+)\s?/\s?(\d+)(?!\d)")
-"""The fraction of a mixed number, behind its whole number."""
+MIXED = re.compile(rf"(?:\s|\\[,!: ])*{FRACTION}|(?:(?:\s|\\[,!: ])+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
+"""The fraction of a mixed number, behind its whole number; behind a hyphen it may also be taken off."""
 
 NAME = re.compile(r"\\([A-Za-z]+)")
 WORD = re.compile(r"[A-Za-z]+")

@@ -1,4 +1,4 @@
-"""Numbers in English words."""
+"""Numbers in English words, in running text."""
 
 from __future__ import annotations
 
@@ -6,36 +6,30 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-_UNITS = {
+from igpo_lightning.rewards.words import NUMBER_WORDS, spelled
+
+_LONGEST = 16  # words of one number
+_ORDINALS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen".split()
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+        "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth".split(),
+        start=1,
     )
 }
-_TENS = {
+_ORDINALS |= {
     word: 10 * value
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
+    for value, word in enumerate("thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth".split(), 3)
 }
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_ORDINALS = {
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
-    "ninth": 9, "tenth": 10, "eleventh": 11, "twelfth": 12, "hundredth": 100, "thousandth": 1000,
-    "millionth": 10**6,
-}  # fmt: skip
-_ORDINALS |= {word + "th": value for word, value in _UNITS.items() if value > 12}
-_ORDINALS |= {word[:-1] + "ieth": value for word, value in _TENS.items()}
-_DENOMINATORS = {"half": 2, "halves": 2, "quarter": 4}
-_DENOMINATORS |= {word: value for word, value in _ORDINALS.items() if value > 2}
+_ORDINALS |= {"hundredth": 100, "thousandth": 1000, "millionth": 10**6}
 
-_NUMBER = "|".join(sorted({*_UNITS, *_TENS, *_SCALES, *_ORDINALS, *_DENOMINATORS}, key=len, reverse=True))
+_ALONE = {"dozen": Fraction(12), "quarter": Fraction(1, 4), "quarters": Fraction(1, 4)}
+
+_NUMBER = "|".join(sorted({*NUMBER_WORDS, *_ORDINALS} - {"a", "an", "and"}, key=len, reverse=True))
 _RUN = re.compile(
-    rf"\b(?:{_NUMBER})s?\b(?:(?:\s?-\s?|,?\s+)(?:and\s+)?(?:an?\s+)?(?:{_NUMBER})s?\b)*", re.IGNORECASE
+    rf"\b(?:an?\s+)?(?:{_NUMBER})\b(?:(?:\s?-\s?|,?\s+)(?:and\s+)?(?:an?\s+)?(?:{_NUMBER})\b)*", re.IGNORECASE
 )
 _WORD = re.compile(r"[A-Za-z]+")
-_LONGEST = 16  # words of one number
-
-_Word = tuple[int, int, str]
 
 
 def in_words(text: str) -> Iterator[tuple[int, int, frozenset[Fraction]]]:
@@ -44,75 +38,35 @@ def in_words(text: str) -> Iterator[tuple[int, int, frozenset[Fraction]]]:
     "twenty-first" is 21, "third" is 3 or 1/3, "three and a half" is 7/2, "two dozen" is 24.
     """
     for run in _RUN.finditer(text):
-        words = [(m.start(), m.end(), _singular(m[0].lower())) for m in _WORD.finditer(text, *run.span())]
+        words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text, *run.span())]
         first = 0
         while first < len(words):
-            count, values = _longest(words[first : first + _LONGEST])
+            count, values = _longest([name for _, _, name in words[first : first + _LONGEST]])
             if count:
                 yield words[first][0], words[first + count - 1][1], values
+                if count > 1 and (alone := spelled([words[first][2]])):  # the two of "two thirds"
+                    yield words[first][0], words[first][1], frozenset([abs(alone)])
             first += max(count, 1)
 
 
-def _singular(word: str) -> str:
-    return word[:-1] if word.endswith("s") and word != "halves" else word
+def _longest(names: Sequence[str]) -> tuple[int, frozenset[Fraction]]:
+    """(words it takes, what it may mean) of the longest number at the beginning of ``names``."""
+    for count in range(len(names), 0, -1):
+        values = {spelled(names[:count]), _ordinal(names[:count])} - {None}
+        if count == 1 and names[0] in _ORDINALS and _ORDINALS[names[0]] > 2:
+            values.add(Fraction(1, _ORDINALS[names[0]]))
+        if count == 1 and names[0] in _ALONE:
+            values.add(_ALONE[names[0]])
+        if values:
+            return count, frozenset(map(abs, values))
+    return 0, frozenset()
 
 
-def _longest(words: Sequence[_Word]) -> tuple[int, frozenset[Fraction]]:
-    """(words it takes, what it may mean) of the longest number at the beginning of ``words``."""
-    names = [name for _, _, name in words]
-    count, value = _cardinal(names)
-    rest = names[count:]
-    if not count:
-        if rest[0] in ("a", "an", "and"):
-            return 0, frozenset()
-        if rest[0] in _DENOMINATORS and rest[1:2] in (["a"], ["an"]) and rest[2:3] and rest[2] in _SCALES:
-            return 3, frozenset([Fraction(_SCALES[rest[2]], _DENOMINATORS[rest[0]])])  # half a dozen
-        return 1, _meanings(rest[0])
-    if rest and rest[0] in _DENOMINATORS:  # two thirds; or the twenty-third
-        values = {Fraction(value, _DENOMINATORS[rest[0]])}
-        if value % 10 == 0 and rest[0] in _ORDINALS:
-            values.add(Fraction(value + _ORDINALS[rest[0]]))
-        return count + 1, frozenset(values)
-    if rest and rest[0] in _ORDINALS:
-        return count + 1, frozenset([Fraction(value + _ORDINALS[rest[0]])])
-    if rest[:1] == ["and"]:  # three and a half, two and three quarters
-        article = rest[1:2] in (["a"], ["an"])
-        more, top = (1, 1) if article else _cardinal(rest[1:])
-        below = rest[1 + more : 2 + more]
-        if more and below and below[0] in _DENOMINATORS:
-            return count + more + 2, frozenset([value + Fraction(top, _DENOMINATORS[below[0]])])
-    return count, frozenset([Fraction(value)])
-
-
-def _meanings(word: str) -> frozenset[Fraction]:
-    """Of a word that is no cardinal: the third, or a third."""
-    values = {Fraction(_ORDINALS[word])} if word in _ORDINALS else set()
-    if word in _DENOMINATORS:
-        values.add(Fraction(1, _DENOMINATORS[word]))
-    return frozenset(values)
-
-
-def _cardinal(names: Sequence[str]) -> tuple[int, int]:
-    """(words it takes, value) of the longest cardinal number at the beginning of ``names``."""
-    total = group = count = 0
-    open_place = 10**15  # the next part must be smaller than this
-    for position, name in enumerate(names):
-        if name == "and":
-            if not count or open_place < 100 or not names[position + 1 : position + 2]:
-                break
-            continue
-        value = _UNITS.get(name, _TENS.get(name))
-        if value is not None:
-            if value >= open_place:
-                break
-            group, open_place = group + value, 10 if name in _TENS else 1
-        elif name in _SCALES and (count == 0 or group):
-            scale = _SCALES[name]
-            if scale == 100:
-                group, open_place = 100 * (group or 1), 100
-            else:
-                total, group, open_place = total + scale * (group or 1), 0, scale if scale > 12 else 1
-        else:
-            break
-        count = position + 1
-    return count, total + group
+def _ordinal(names: Sequence[str]) -> Fraction | None:
+    """The value of "first", "twenty-first" or "two hundred and third"."""
+    last = _ORDINALS.get(names[-1])
+    if last is None or len(names) == 1:
+        return None if last is None else Fraction(last)
+    before = spelled(names[:-1] if names[-2] != "and" else names[:-2])
+    fits = before is not None and before.denominator == 1 and before % (10 if last < 10 else 100) == 0
+    return before + last if fits else None

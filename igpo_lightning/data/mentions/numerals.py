@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from igpo_lightning.data.mentions.notation import LOOSE
 from igpo_lightning.data.mentions.number_words import in_words
 
 _LONGEST = 60  # digits of a number that is read
@@ -31,9 +32,6 @@ def numerals(text: str) -> Iterator[Numeral]:
 
 _PLAIN = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _GROUPED = re.compile(r"(?<!\d)\d{1,3}(?:(?:,\\!|\\!,|\{,\}|\\,|,)\d{3})+(?!\d)(?:\.\d+)?")
-_LOOSE = re.compile(  # which may also be numbers side by side
-    r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?"
-)
 _LISTED = re.compile(r"(?<=[({\[])\d{1,3}(?:,\d{3})+(?=[)}\]\\])")  # (107,109) is a pair, too
 _DIGITS = re.compile(r"[^\d.]")
 _SCALES = {
@@ -41,7 +39,7 @@ _SCALES = {
     "dozen": 12, "k": 1000, "K": 1000,
 }  # fmt: skip
 _SCALE = re.compile(
-    r"(?:[\s~-]|\\[ ,;:~])*(?:\\(?:text|textrm|mbox|mathrm)\s*\{\s*)?"
+    r"(?:[\s~-]|\\[ ,;:~])*(?:an?\s+)?(?:\\(?:text|textrm|mbox|mathrm)\s*\{\s*)?"
     r"(?:(?P<scale>hundred|thousand|million|billion|trillion|dozen|(?<=\d)[kK])s?\b"
     r"|(?P<hundredth>\\?%|percent\b|per\s?cent\b|cents?\b|¢|\\cent\b))",
     re.IGNORECASE,
@@ -49,7 +47,7 @@ _SCALE = re.compile(
 
 
 def _in_digits(text: str) -> Iterator[Numeral]:
-    for pattern in (_GROUPED, _LOOSE):
+    for pattern in (_GROUPED, LOOSE):
         for match in pattern.finditer(text):
             yield from _scaled(text, match.start(), match.end(), _read(match[0]))
     grouped = (match.span() for match in _GROUPED.finditer(text) if not _LISTED.match(text, match.start()))

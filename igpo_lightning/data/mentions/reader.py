@@ -103,10 +103,11 @@ class Reader:
             sign = n.SIGN.match(self.text, start)
             if terms and not sign:
                 break
-            term = self._product(sign.end() if sign else start)
+            second = n.SIGN.match(self.text, sign.end()) if sign and terms else None  # 9+-1
+            term = self._product((second or sign).end() if sign else start)
             if term is None:
                 break
-            terms.append((start, term.end, self._signed(sign, term.value)))
+            terms.append((start, term.end, self._signed(second, self._signed(sign, term.value))))
             position = term.end
         return _Read(position, self._note(terms, v.add)) if terms else None
 
@@ -131,7 +132,7 @@ class Reader:
     def _factor(self, end: int) -> _Item | None:
         """What the product that ends at ``end`` is multiplied by next."""
         at = self.skip(end)
-        over = n.OVER.match(self.text, at) or n.TO.match(self.text, end)
+        over = n.OVER.match(self.text, at)
         if operation := over or n.TIMES.match(self.text, at):
             start = self._operand(operation.end())
             sign = n.SIGN.match(self.text, start)
@@ -150,11 +151,15 @@ class Reader:
         if char == "\\":
             name = n.NAME.match(self.text, at)
             return name is not None and name[1] not in n.WRAPPERS
-        if not (char.isascii() and char.isalpha()):
-            return char != "" and char in "({√π"
-        if not any(c.isspace() for c in self.text[end:at]):
+        letter = char.isascii() and char.isalpha()
+        if not letter and (char == "" or char not in "({√π"):
+            return False
+        between = self.text[end:at]
+        if not any(c.isspace() for c in between):
             return True
-        return not (self.text[at : at + 2].isalpha() or n.LAST_WORD.search(self.text[max(0, end - 8) : end]))
+        if "\n" in between or (letter and self.text[at : at + 2].isalpha()):
+            return False
+        return n.LAST_WORD.search(self.text[max(0, end - 8) : end]) is None
 
     # ------------------------------------------------------------ powers and what they are made of
 
@@ -218,13 +223,18 @@ class Reader:
         if cycle := n.REPEATED.match(text, end):
             return _Read(cycle.end(), v.constant(_repeating(match[0] + cycle[0])))
         if match[0].isdigit() and (mixed := n.MIXED.match(text, end)):
-            top, bottom = (float(part[:300]) for part in mixed.groups() if part)
+            top, bottom = (float(part[:300]) for part in mixed.groups() if part and part != "-")
             if bottom:
-                rest = top / bottom
-                self.formulas.append(Formula(end, mixed.end(), v.constant(rest)))
-                self.formulas.append(Formula(match.start(), mixed.end(), v.constant(value * rest)))
-                return _Read(mixed.end(), v.constant(value + rest))
+                self._note_mixed(match.start(), end, mixed.end(), value, top / bottom)
+                if not mixed["hyphen"]:
+                    return _Read(mixed.end(), v.constant(value + top / bottom))
         return _Read(end, v.constant(value))
+
+    def _note_mixed(self, start: int, between: int, end: int, whole: float, rest: float) -> None:
+        """A mixed number and its fraction, which may also multiply the number before it."""
+        self.formulas.append(Formula(between, end, v.constant(rest)))
+        self.formulas.append(Formula(start, end, v.constant(whole * rest)))
+        self.formulas.append(Formula(start, end, v.constant(whole + rest)))
 
     def _group(self, at: int, closer: str) -> _Read | None:
         """A formula between brackets; None if it does not end there, and reading goes on inside."""
@@ -285,7 +295,10 @@ class Reader:
             return _Read(at + len(said), v.constant(float(said)))
         if char.isascii() and char.isalpha():
             return _Read(at + 1, v.letter(char))
-        return self._atom(at) if char and char in "\\{(√π" else None
+        read = self._atom(at) if char and char in "\\{(√π" else None
+        if read and read.value:
+            self.formulas.append(Formula(at, read.end, read.value))
+        return read
 
     def _function(self, name: str, end: int) -> _Read | None:
         """``\\sin^2 2x``: the argument goes as far as factors without a sign between them."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from igpo_lightning.data.mentions.formulas import find, value_of
+from igpo_lightning.data.mentions.formulas import find, formula_at
 from igpo_lightning.data.mentions.numerals import Numeral, numerals
 from igpo_lightning.data.mentions.targets import Targets, targets
 from igpo_lightning.data.mentions.values import same, proportional
@@ -14,7 +14,6 @@ from igpo_lightning.data.mentions.values import same, proportional
 Span = tuple[int, int]
 
 _OPTION = re.compile(r"\(\s*([A-Ja-j])\s*\)\}?(?:[\s~$:=]|\\[,;:! ]|\\q?quad(?![a-z]))*")
-_OPTION_VALUE = re.compile(r"[^,;\n$}]{1,40}")
 _LETTER = re.compile(r"\W*(?:\\text\w*\s*\{)?\W*([A-Ja-j])\W*")
 
 
@@ -85,12 +84,11 @@ def _formulas(trace: str, aims: Targets) -> Iterator[Span]:
 def _add_values(aims: Targets, trace: str, letter: str) -> None:
     """What ``trace`` says the option ``letter`` is."""
     for match in _OPTION.finditer(trace):
-        if match[1].upper() == letter.upper() and (said := _OPTION_VALUE.match(trace, match.end())):
-            value = value_of(said[0].strip().rstrip("."))
-            if value is not None and any(c.isdigit() for c in said[0]):
-                more = targets(said[0].strip().rstrip("."))
-                aims.numbers |= more.numbers
-                aims.formulas += more.formulas
+        said = formula_at(trace, match.end()) if match[1].upper() == letter.upper() else ""
+        if any(character.isdigit() for character in said):
+            more = targets(said)
+            aims.numbers |= more.numbers
+            aims.formulas += more.formulas
 
 
 def _options(trace: str, told: Sequence[Span]) -> Iterator[Span]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from igpo_lightning.data.mentions.formulas import equation_of, value_of
 from igpo_lightning.data.mentions.numerals import numerals
-from igpo_lightning.data.mentions.values import Value
+from igpo_lightning.data.mentions.values import Value, constant
 
 _LONGEST = 300  # characters of an answer that is read; a longer one is only looked for as it stands
 _LARGEST_DENOMINATOR = 10**5
@@ -20,10 +20,13 @@ _TEXT = re.compile(
 )
 _NOISE = re.compile(r"\\left(?![A-Za-z])|\\right(?![A-Za-z])|(?<!\\)\\[!,;: ]|\\?\$|~|\*\*|\\displaystyle")
 _ASSIGNED = re.compile(r"[^=<>]{0,12}(?:=|\\approx|≈|\\in(?![a-z]))\s*(?P<value>[^=<>]+)")
+_UNIT = re.compile(r"(?:\\(?:text(?:rm|bf|normal|up)?|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?\s*)+\Z")
+_EQUALS = re.compile(r"=|\\approx|≈|\\equiv")
 _BESIDE_A_NUMBER = re.compile(
     r"(?:[A-Za-z .,'\-+−]|\\?%|\\(?:circ|degree|pounds|cent|yen|euro)(?![A-Za-z])|\^\{?\s*(?:\\circ|[23])\s*\}?"
     r"|[$£€¥°²³])*"
 )
+_BRACKET = re.compile(r"(?:\\?\{|[(\[])([^()\[\]]{1,80},[^()\[\]]{1,80}?)(?:\\?\}|[)\]])")
 _BASED = re.compile(r"([0-9A-Fa-f.]+)\s*_\s*\{?\s*\d{1,2}\s*\}?")
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _INFINITE = re.compile(r"[-+]?\s*\\?infty|[-+]?\s*(?:∞|oo)")
@@ -51,15 +54,22 @@ class Targets:
 def targets(answer: str, parts: Iterable[str] = ()) -> Targets:
     """What tells ``answer``, or one of its ``parts``."""
     found = Targets()
-    said = dict.fromkeys(text for text in (answer, *parts) if not _INFINITE.fullmatch(text.strip()))
+    texts = [answer, *parts, *_listed(answer)]
+    said = dict.fromkeys(text for text in texts if not _INFINITE.fullmatch(text.strip()))
     for text in said:
         if len(text) > _LONGEST:
             found.patterns.append(re.compile(re.escape(text.strip())))
             continue
         _add(found, text)
-    if len(said) == 1 and "infty" in answer:  # no bound tells it
+    if not found.numbers and "infty" in answer:  # no bound tells it
         found.patterns.append(ALL_NUMBERS)
     return found
+
+
+def _listed(answer: str) -> list[str]:
+    """What stands between the commas of a bracket: (100,101) is one number to who reads it as one."""
+    match = _BRACKET.fullmatch(_NOISE.sub("", answer).strip())
+    return [item.strip() for item in match[1].split(",")] if match else []
 
 
 def _add(found: Targets, text: str) -> None:
@@ -77,20 +87,25 @@ def _add(found: Targets, text: str) -> None:
     if (equation := equation_of(_NOISE.sub(" ", text).strip())) is not None and "=" in text:
         found.equations.append(equation)
     found.numbers |= {abs(number) for number in numbers}
+    found.formulas += [constant(float(number)) for number in numbers]
     if not numbers or not _is_number(plain):
         found.patterns.append(literal(text))
 
 
 def _formulas(text: str, plain: str) -> Iterator[Value]:
-    for said in dict.fromkeys((text, plain, _assigned(plain))):
+    bare = _NOISE.sub(" ", _UNIT.sub("", text))
+    for said in dict.fromkeys((text, plain, _assigned(plain), bare, _assigned(bare))):
         if (value := value_of(said.strip().strip("$").rstrip("."))) is not None:
             yield value
+    sides = [value_of(side.strip()) for side in _EQUALS.split(bare)]
+    if len(sides) > 1 and all(side is not None and side[0] == side[1] for side in sides):
+        yield from sides  # 2/3 ≈ 0.67
 
 
 def _assigned(plain: str) -> str:
     """What stands behind "x =", or all of it."""
     match = _ASSIGNED.fullmatch(plain)
-    return match["value"] if match else plain
+    return match["value"].strip() if match else plain
 
 
 def _is_number(plain: str) -> bool:
