@@ -49,7 +49,7 @@ _FILLER = re.compile(
     re.I,
 )
 _END = re.compile(
-    r"[.!?]+[*_\"']*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
+    r"(?<!\\)[.!?]+[*_\"']*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
     r"|,?\s+(?:or\s+)?(?:about|approximately|roughly)\b|,?\s+(?:since|because|as|so|which|where|that\s+is|i\.e\.|hence|therefore|thus|but|not)\b"
     r"|\s+[({](?:since|because|as|not)\b|\s*\\\]|\s+---?\s|\s*\u2014",
     re.I,
@@ -66,7 +66,7 @@ _PROSE = re.compile(
 )
 _HAS_MATHS = re.compile(r"[\d$\\=]")
 _MOST_WORDS = 6
-_BOLD = re.compile(r"\*\*(?P<answer>[^*\n]{1,200})\*\*[^*\d\n]{0,40}\Z")
+_BOLD = re.compile(r"\*\*(?P<answer>(?:(?!\*\*)[^\n]){1,800})\*\*[^*\d\n]{0,40}\Z")
 _DISPLAY = re.compile(
     r"(?:\\\[(?P<answer>(?:(?!\\[\[\]]).)+)\\\]|\$\$(?P<dollars>[^$]+)\$\$)\s*[.]?\s*\Z", re.S
 )

@@ -92,39 +92,39 @@ class _Parser:
         self.depth += 1
         if self.depth > _DEPTH:
             raise NotUnderstood("nested too deeply")
-        left = self.product()
+        terms = [self.product()]
         while self.peek() in ("+", "-", "\\pm", "\\mp"):
             sign = self.take().text
-            right = self.product()
-            if sign in ("+", "-"):
-                left = ("add", left, right if sign == "+" else ("neg", right))
-            else:
-                left = ("add", left, ("pm", right) if sign == "\\pm" else ("neg", ("pm", right)))
+            term = self.product()
+            term = ("pm", term) if sign in ("\\pm", "\\mp") else term
+            terms.append(term if sign in ("+", "\\pm") else ("neg", term))
         self.depth -= 1
-        return left
+        return ("add", *terms) if len(terms) > 1 else terms[0]
 
     def product(self) -> Tree:
-        left = self.signed()
+        factors = [self.signed()]
         while True:
             if self.peek() in _TIMES:
                 self.take()
-                left = ("mul", left, self.signed())
+                factors.append(self.signed())
             elif self.peek() == "/":
                 self.take()
-                left = ("div", left, self.divisor(left))
+                left = _product(factors)
+                factors = [("div", left, self.divisor(left))]
             elif self.starts_factor():
-                left = ("mul", left, self.power())
+                factors.append(self.power())
             else:
-                return left
+                return _product(factors)
 
     def divisor(self, over: Tree) -> Tree:
         """What stands below a slash: t/RC is t/(RC), while 1/2 x is half of x."""
         under = self.signed()
         if over[0] == "number" and under[0] == "number":
             return under
+        factors = [under]
         while self.kind() == "name" and self.peek() not in _FIGURES:
-            under = ("mul", under, self.power())
-        return under
+            factors.append(self.power())
+        return _product(factors)
 
     def signed(self) -> Tree:
         if self.peek() in ("+", "-", "\\pm", "\\mp"):
@@ -147,7 +147,7 @@ class _Parser:
         if text == "|":
             return self.bars == 0
         return (
-            text in ("(", "{", "[", "\\frac", "\\binom", "\\lfloor", "\\lceil") or text in _ACCENTS | _FIGURES
+            text in ("(", "{", "[", "\\frac", "\\binom", "\\lfloor", "\\lceil", *_ACCENTS, *_FIGURES)
         )
 
     def power(self) -> Tree:
@@ -247,6 +247,8 @@ class _Parser:
             over, under = self.raw(), self.raw()
         except NotUnderstood:
             return None
+        if over in (["d"], ["\\partial"]) and under[:1] == over:
+            raise NotUnderstood("d/dx")
         key = derivative_name(over, under)
         return None if key is None else ("name", key)
 
@@ -310,10 +312,10 @@ class _Parser:
         """What a function is applied to: a bracket, or the factors up to the next operator."""
         if self.peek() in ("(", "[", "{", "|"):
             return self.group(self.take().text)
-        tree = self.signed()
+        factors = [self.signed()]
         while self.starts_factor() and self.kind() != "function":
-            tree = ("mul", tree, self.power())
-        return tree
+            factors.append(self.power())
+        return _product(factors)
 
     def word(self, token: Token) -> Tree:
         letters = _letters(token)
@@ -321,10 +323,7 @@ class _Parser:
             raise NotUnderstood(token.text)
         if len(letters) == 1:
             return self.name(token._replace(text=letters[0]))
-        tree: Tree = ("number", Fraction(1))
-        for letter in letters:
-            tree = ("mul", tree, _constant_or_name(letter))
-        return tree
+        return _product([_constant_or_name(letter) for letter in letters])
 
     # ------------------------------------------------------------ names
 
@@ -340,6 +339,9 @@ class _Parser:
                 key += self.take().text
         else:
             key = text
+        if self.peek() == "(" and self.kind(1) == "number" and self.peek(2) == ")":
+            self.at += 3  # a value of a function, I(0), is a name of its own
+            return ("name", f"{key}({self.tokens[self.at - 2].text})")
         bare = key
         while self.peek() in ("_", "'") or (self.peek() == "^" and self.prime()):
             mark = self.take().text
@@ -389,6 +391,10 @@ def time_derivative(key: str) -> str:
         return f"D{key.count('d', 0, 3)} {key[key.index('(') + 1 : -1]} ?"
     primes = len(key) - len(key.rstrip("'"))
     return f"D{primes} {key.rstrip(chr(39))} ?" if primes else key
+
+
+def _product(factors: list[Tree]) -> Tree:
+    return ("mul", *factors) if len(factors) > 1 else factors[0]
 
 
 def _constant_or_name(text: str) -> Tree:

@@ -32,7 +32,7 @@ _SIGNS = {
     "∠": r"\angle ", "△": r"\triangle ", "∂": r"\partial ", "∫": r"\int ", "∑": r"\sum ", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "⇒": r"\Rightarrow ", "、": ",",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}",
-    "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
+    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
     "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
 }  # fmt: skip
 _TABLE = str.maketrans({
@@ -70,7 +70,7 @@ _TEXTS = frozenset(
 )
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _DEGREE = re.compile(r"(?:\{\s*\}\s*)?\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))")
-_LAYOUT = re.compile(r"\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
+_LAYOUT = re.compile(r"\\phantom\s*[^\s{\\]|\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
 _MATRIX = re.compile(r"\\begin\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}(?:\s*\{[lcr|\s]*\})?")
 _END = re.compile(r"\\end\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}")
 _VULGAR = re.compile("(?<=[0-9])(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
@@ -79,7 +79,8 @@ _GROUPED = re.compile(
 )
 _SPACED = re.compile(r"(?<![0-9.,^_] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9/]|[.,][0-9])")
 _DOTTED = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9.])")
-_PYTHON = re.compile(r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(?=[a-z])")
+_PYTHON = re.compile(r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])")
+_LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
 _CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
 _QUOTES = "\"'`"
 
@@ -101,7 +102,7 @@ def plain(answer: str) -> str:
         text = _DEGREE.sub(r"\\degree ", text)
     elif "'" in text:
         text = _GROUPED.sub(_digits, text)
-    text = _PYTHON.sub("", text.replace("**", "^")).replace("%", " ")
+    text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", " ")
     text = " ".join(text.split())
     text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
     return _bare(text)
@@ -122,6 +123,11 @@ def _unicode(text: str) -> str:
 def _fraction(character: str) -> str:
     top, _, bottom = unicodedata.normalize("NFKC", character).partition("⁄")
     return rf"\frac{{{top}}}{{{bottom}}}"
+
+
+def _function(match: re.Match[str]) -> str:
+    """np.sin is sin, and np.log the natural logarithm."""
+    return _LOGARITHMS[match[1]] if match[1] else ""
 
 
 def _markdown(text: str) -> str:

@@ -34,7 +34,7 @@ class Token(NamedTuple):
 
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arcsinh "
-    "arccosh arctanh ln log lg exp sqrt asin acos atan min max gcd lcm det abs Re Im arg".split()
+    "arccosh arctanh ln log lg exp sqrt asin acos atan abs".split()
 )
 _CONSTANTS = {"pi": "\\pi", "infty": "\\infty", "inf": "\\infty", "oo": "\\infty", "infinity": "\\infty",
               "theta": "\\theta", "alpha": "\\alpha", "beta": "\\beta", "gamma": "\\gamma", "omega": "\\omega",
@@ -91,6 +91,8 @@ def _upright(content: str, begin: int, start: int, end: int) -> list[Token]:
     bare = content.strip()
     if bare in FUNCTIONS:
         return [Token("function", f"\\{bare}", start, end, True, True)]
+    if bare in ("e", "i"):
+        return [Token("name", bare, start, end, False, True)]
     found = []
     for match in _WORD.finditer(content):
         if not match[0].isspace():
@@ -111,8 +113,9 @@ def _letters(run: str, start: int, spaced: bool, before: list[Token]) -> list[To
         before[-1].kind in ("number", "word") or before[-1].text in ("}", ")", "/")
     )
     if len(run) > 1 and (
-        (run in UNITS and (after_number or len(run) > 3))
+        (run in UNITS and (after_number or len(run) > 3 or (before and before[-1].text == "{")))
         or run.lower() in NUMBER_WORDS
+        or run.lower() in ("no", "so")
         or run in ("or", "if", "is", "of", "at", "to", "by", "no", "on", "in", "as")
         or (len(run) > 2 and _VOWEL.search(run) and (spaced or not before or before[-1].text in ",;:("))
         or (len(run) > 2 and run.isupper())

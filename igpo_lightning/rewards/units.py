@@ -12,22 +12,21 @@ from fractions import Fraction
 
 _SPELLINGS = """
 nm nanometer nanometre | um micrometer micrometre micron | mm millimeter millimetre
-cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer
+cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer p.m PM
 in inch inches | ft foot feet | yd yard yds | mi mile | ly lightyear | pc parsec | au
 mg milligram | g gram gm gms | kg kilogram kilo kgs | lb pound lbs | oz ounce | ton tonne | amu
 ml milliliter millilitre mL cc | l liter litre L | gal gallon | qt quart | pt pint | cup | tbsp | tsp
 ms millisecond | us microsecond | ns nanosecond | s sec second secs | min minute mins | h hr hour hrs
-day | week wk wks | month mo | yr year yrs y | decade | century centuries | fortnight | Gyr | Myr
+day | week wk wks | month mo | yr year yrs | decade | century centuries | fortnight | Gyr | Myr
 cent ¢ | dollar usd USD buck | euro | pounds sterling gbp | yen | rupee | peso
-degree deg | rad radian | arcsec arcsecond | arcmin arcminute | rev revolution | r
-am a.m AM | pm_ p.m PM | celsius C | fahrenheit F | K kelvin
+degree deg | rad radian | arcsec arcsecond | arcmin arcminute | rev revolution
+am a.m AM | celsius C | F fahrenheit | K kelvin
 Hz hertz | kHz kilohertz | MHz | GHz | N newton | kN | J joule | kJ kilojoule | eV electronvolt | keV | MeV
 erg | cal calorie | kcal kilocalorie | W watt | kW kilowatt | MW | kWh | V volt | mV | A amp ampere | mA
 C coulomb | F farad | ohm Omega | T tesla | Pa pascal | kPa | MPa | atm atmosphere | bar | M molar | mol mole
 mmol | dB | bit | byte | mph | kph kmh | rpm | acre | hectare ha | angstrom AA | magnitude mag
 unit | percent pct | point pts pt_ | L_sun | vac | photon | atom | pulse | bomb
 """
-_AMBIGUOUS = {"C", "F", "r", "y", "M", "A", "T", "N", "J", "K", "V", "W", "L", "l", "h", "g", "m", "s"}
 
 
 def _table() -> dict[str, str]:
@@ -62,13 +61,16 @@ _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     "degree": ("angle", Fraction(60)), "arcmin": ("angle", Fraction(1)),
 }  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-_LINKS = frozenset("of a an the each every in on for and".split()) - {"and", "for", "in", "on"}
-_NO_UNIT = frozenset(
-    "or and if else otherwise maybe perhaps possibly probably not no unless when where while but than less "
-    "except plus minus times divided over with without either both neither nor to from through between "
-    "mod modulo remainder base squared cubed factorial choose is are was equals equal solution solutions "
-    "undefined infinity infinite e i".split()
-)
+_LINKS = frozenset(["of", "a", "an", "the", "each", "every"])
+_SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
+_OTHER_MEANING = """
+or and if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
+minus times divided over with without either both neither nor to from through between mod modulo remainder base
+squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
+half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
+tenth tenths hundredth hundredths thousandth thousandths th st nd rd
+"""
+_NO_UNIT = frozenset(_OTHER_MEANING.split())
 
 
 @dataclass(frozen=True)
@@ -113,52 +115,105 @@ def read_unit(pieces: Sequence[str]) -> Unit | None:
 
     None if they spell none: "or", "if" and numbers change what is said.
     """
-    powers: dict[str, int] = {}
-    words: list[str] = []
-    sign, pending, last = 1, 1, None
-    at = 0
-    while at < len(pieces):
-        piece = pieces[at]
-        lower = piece.lower().strip(".")
-        if piece in ("/", "per") or lower == "per":
-            sign, last = -1, None
-        elif piece == "^":
-            exponent = _exponent(pieces[at + 1 :])
-            if exponent is None or last is None:
-                return None
-            power, used = exponent
-            powers[last] += (power - 1) * (1 if powers[last] > 0 else -1)
-            at += used
-        elif lower in ("squared", "cubed") and last is not None:
-            powers[last] += (_POWERS[lower] - 1) * (1 if powers[last] > 0 else -1)
-        elif lower in _POWERS and last is None and at + 1 < len(pieces):
-            pending = _POWERS[lower]
-        elif lower in _POWERS and at + 1 < len(pieces):
-            pending = _POWERS[lower]
-        elif name := SYMBOLS.get(piece) or unit_name(piece):
-            if name == "micro" and at + 1 < len(pieces):
-                name, at = f"u{unit_name(pieces[at + 1]) or pieces[at + 1]}", at + 1
-            powers[name] = powers.get(name, 0) + sign * pending
-            sign, pending, last = (sign if sign < 0 and _after_slash(pieces, at) else 1), 1, name
-        elif piece in ("*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"):
-            last = last if piece in ("{", "}") else None
-        elif lower in _LINKS:
-            pass
-        elif piece[:1].isalpha() and lower not in _NO_UNIT:
-            words.append(_singular(lower))
-            last, sign, pending = None, 1, 1
+    reader = _UnitReader(_without_fractions(pieces))
+    return reader.unit() if reader.read() else None
+
+
+class _UnitReader:
+    """Collects the units of a phrase from left to right."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces, self.at = pieces, 0
+        self.powers: dict[str, int] = {}
+        self.words: list[str] = []
+        self.sign, self.power = 1, 1  # of the unit that comes next
+        self.last: str | None = None  # the unit that an exponent belongs to
+        self.grouped = False  # within the parentheses below a slash
+
+    def read(self) -> bool:
+        """Take everything in; False if something is no part of a unit."""
+        while self.at < len(self.pieces):
+            piece = self.pieces[self.at]
+            self.at += 1
+            if not (self._sign(piece) or self._raised(piece) or self._unit(piece) or self._word(piece)):
+                return False
+        return bool(self.powers or self.words)
+
+    def unit(self) -> Unit:
+        powers = {name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")}
+        if "degree" in powers and powers.keys() & {"celsius", "F", "K"}:
+            del powers["degree"]
+        return Unit(tuple(sorted(powers.items())), tuple(sorted(set(self.words))))
+
+    def _sign(self, piece: str) -> bool:
+        if piece == "/" or piece.lower() == "per":
+            self.sign, self.last = -1, None
+            self.grouped = self.pieces[self.at : self.at + 1] == ["("]
+        elif piece in _SIGNS:
+            self.last = self.last if piece in "{}" else None
+            if piece == ")" and self.grouped:
+                self.grouped, self.sign = False, 1
         else:
-            return None
-        at += 1
-    if not powers and not words:
-        return None
-    powers.pop("unit", None) if not words else None
-    powers.pop("percent", None)
-    return Unit(tuple(sorted((n, p) for n, p in powers.items() if p)), tuple(sorted(set(words))))
+            return piece.lower() in _LINKS
+        return True
+
+    def _raised(self, piece: str) -> bool:
+        """Exponents, and "square" before or "squared" after a unit."""
+        lower = piece.lower().strip(".")
+        if piece == "^":
+            exponent = _exponent(self.pieces[self.at :])
+            if exponent is None or self.last is None:
+                return False
+            self._raise(exponent[0])
+            self.at += exponent[1]
+        elif lower in ("squared", "cubed") and self.last is not None:
+            self._raise(_POWERS[lower])
+        elif lower in _POWERS and lower not in ("squared", "cubed") and self.at < len(self.pieces):
+            self.power = _POWERS[lower]
+        else:
+            return False
+        return True
+
+    def _raise(self, power: int) -> None:
+        self.powers[self.last] += (power - 1) * (1 if self.powers[self.last] > 0 else -1)
+
+    def _unit(self, piece: str) -> bool:
+        name = SYMBOLS.get(piece) or unit_name(piece)
+        if name is None:
+            return False
+        if name == "micro":
+            if self.at == len(self.pieces):
+                return False
+            after = self.pieces[self.at]
+            name, self.at = f"u{unit_name(after) or after}", self.at + 1
+        self.powers[name] = self.powers.get(name, 0) + self.sign * self.power
+        self.power, self.last = 1, name
+        self.sign = self.sign if self.grouped else 1
+        return True
+
+    def _word(self, piece: str) -> bool:
+        lower = piece.lower().strip(".")
+        if not piece[:1].isalpha() or len(piece) < 2 or lower in _NO_UNIT:
+            return False
+        self.words.append(_singular(lower))
+        self.last, self.sign, self.power = None, 1, 1
+        return True
 
 
-def _after_slash(pieces: Sequence[str], at: int) -> bool:
-    return at + 1 < len(pieces) and pieces[at + 1] in ("*", "\\cdot") and "(" in pieces[:at]
+def _without_fractions(pieces: Sequence[str]) -> list[str]:
+    """``\\frac{m}{s}`` as m/s."""
+    flat = list(pieces)
+    while "\\frac" in flat:
+        at = flat.index("\\frac")
+        try:
+            middle = flat.index("}", at)
+            end = flat.index("}", middle + 1)
+        except ValueError:
+            return flat
+        if flat[at + 1] != "{" or flat[middle + 1] != "{":
+            return flat
+        flat[at : end + 1] = [*flat[at + 2 : middle], "/", "(", *flat[middle + 2 : end], ")"]
+    return flat
 
 
 def _exponent(pieces: Sequence[str]) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ their size. Every step is bounded: numbers too large or too small to handle are 
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -67,11 +68,11 @@ def _exact_step(kind: str, parts: list[Fraction], sign: int) -> Fraction | None:
         return Fraction(a.__floor__() if kind == "floor" else a.__ceil__())
     if kind == "factorial":
         return Fraction(mpmath.libmp.ifac(int(a))) if a.denominator == 1 and 0 <= a <= 1000 else None
-    b = parts[1]
     if kind == "add":
-        return a + b
+        return sum(parts)
     if kind == "mul":
-        return a * b
+        return math.prod(parts) if sum(map(_bits, parts)) <= 2 * _MOST_BITS else None
+    b = parts[1]
     if kind == "div":
         return a / b
     if kind == "binom":
@@ -150,8 +151,8 @@ def _binom(mp, sign: int, n, k):
 
 
 _STEPS: dict[str, Callable] = {
-    "add": lambda mp, sign, a, b: a + b,
-    "mul": lambda mp, sign, a, b: a * b,
+    "add": lambda mp, sign, *parts: mp.fsum(parts),
+    "mul": lambda mp, sign, *parts: mp.fprod(parts),
     "div": lambda mp, sign, a, b: a / b,
     "neg": lambda mp, sign, a: -a,
     "pm": lambda mp, sign, a: a if sign > 0 else -a,
@@ -183,12 +184,31 @@ def _call(mp, name: str, argument, base=None):
 
 def same(left: Tree, right: Tree, sign: int = 1) -> bool:
     """True if both have one value wherever both are defined; ± is ``sign`` on both sides."""
+    left, right = aligned(left, right)
     if left == right:
         return True
     here, there = exact(left, sign), exact(right, sign)
     if here is not None and there is not None:
         return here == there
     return everywhere([left, right], lambda a, b: close(a, b), sign)
+
+
+def aligned(left: Tree, right: Tree) -> tuple[Tree, Tree]:
+    """Both with one name for a derivative: v' on one side is dv/dt, or dv/dx, of the other."""
+    here, there = names(left), names(right)
+    open_ = {name for name in here ^ there if name.startswith("D") and name.endswith(" ?")}
+    renamed = {}
+    for name in open_:
+        full = {other for other in here | there if other.startswith(name[:-1]) and other != name}
+        if len(full) == 1:
+            renamed[name] = full.pop()
+    return (_renamed(left, renamed), _renamed(right, renamed)) if renamed else (left, right)
+
+
+def _renamed(tree: Tree, names_: Mapping[str, str]) -> Tree:
+    if tree[0] == "name":
+        return ("name", names_.get(tree[1], tree[1]))
+    return tuple(_renamed(part, names_) if isinstance(part, tuple) else part for part in tree)
 
 
 def everywhere(trees: list[Tree], holds: Callable[..., bool], sign: int = 1) -> bool:

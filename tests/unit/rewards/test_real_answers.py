@@ -1,19 +1,35 @@
-"""Every gold answer of the benchmark files is right however a completion states it, and no other one is."""
+"""Every gold answer of the benchmark files is right however a completion states it, and no slip of it is."""
+
+import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
+from mutations import mutations
 
 from igpo_lightning.data.sources.gsm8k import problem
 from igpo_lightning.data.sources.tables import read_table
 from igpo_lightning.rewards import Correctness, Verifier, extract
 
-FORMS = (
-    r"Thus $\boxed{%s}$.",
-    r"<reasoning>6 * 12, not \boxed{%s} - 1</reasoning><answer>\boxed{%s}</answer>",
-    "<reasoning>6 * 12</reasoning>\n<answer>\n%s\n</answer><|eot_id|>",
-    "6 * 12\n#### %s",
-    "The answer is: %s",
-    r"\[\boxed{ \displaystyle %s }.\]",
-)
+STYLES = {
+    "box": r"Thus $\boxed{%s}$.",
+    "inline": r"Therefore, the answer is $%s$.",
+    "bare": "The answer is: %s",
+    "hashes": "6 * 12\n#### %s",
+    "tag": "<reasoning>6 * 12</reasoning>\n<answer>\n%s\n</answer><|eot_id|>",
+    "box in a tag": r"<reasoning>not \boxed{917}</reasoning><answer>\boxed{%s}</answer>",
+    "bold": "So we are done.\n\n**$%s$**",
+    "label": "**Answer:** $%s$",
+    "bold label": "**Final Answer:** $%s$\n",
+    "heading": "### Final Answer\n\n$$%s$$",
+    "display": "So we get\n\\[ %s \\]",
+    "boxed display": "**Final Answer**\n\\[\n\\boxed{ \\displaystyle %s }.\n\\]",
+    "nested": r"\boxed{\boxed{%s}}",
+    "followed": r"So the result is $\boxed{%s}$. This completes the solution, as 2 + 2 = 4.",
+    "after another": r"First we find $\boxed{917}$. The final answer is \(%s\).",
+    "cut off": r"So it is $\boxed{%s}$. To check it: $\boxed{91",
+}
+UNIT = r"Thus $\boxed{%s \text{ units}}$."
 COUNTS = {"gsm8k": 1319, "math500": 500, "amc": 83, "minerva": 272}
 
 
@@ -42,12 +58,33 @@ def gold(real_data):
     return answers
 
 
+def missed(correctness, style, answers):
+    right = correctness([style.replace("%s", answer) for answer in answers], answers)
+    return [answer for answer, verdict in zip(answers, right, strict=True) if not verdict]
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_gold_answers_are_right_however_they_are_stated(gold, correctness, name):
     answers = gold(name)
-    for form in FORMS:
-        right = correctness([form.replace("%s", answer) for answer in answers], answers)
-        assert [answer for answer, verdict in zip(answers, right, strict=True) if not verdict] == []
+    found = {style: missed(correctness, text, answers) for style, text in STYLES.items()}
+    print(f"{name}: {sum(map(len, found.values()))} of {len(answers) * len(STYLES)} refused")
+    assert {style: answers for style, answers in found.items() if answers} == {}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_number_may_have_a_unit(gold, correctness, name):
+    numbers = [answer for answer in gold(name) if answer.replace(".", "").lstrip("-").isdigit()]
+    assert len(numbers) > 50
+    assert missed(correctness, UNIT, numbers) == []
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_slips_are_wrong(gold, correctness, name):
+    pairs = sorted({(answer, kind, wrong) for answer in gold(name) for kind, wrong in mutations(answer)})
+    right = correctness([rf"\boxed{{{wrong}}}" for _, _, wrong in pairs], [answer for answer, _, _ in pairs])
+    passed = [pair for pair, verdict in zip(pairs, right, strict=True) if verdict]
+    print(f"{name}: {len(passed)} of {len(pairs)} slips passed; {dict(Counter(kind for _, kind, _ in pairs))}")
+    assert passed == []
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -63,3 +100,10 @@ def test_whole_numbers_stand_for_the_floats_of_amc(gold, correctness):
     answers = gold("amc")
     assert all(correctness([rf"\boxed{{{int(float(answer))}}}" for answer in answers], answers))
     assert not any(correctness([rf"\boxed{{{int(float(answer)) + 1}}}" for answer in answers], answers))
+
+
+def test_verdicts_are_those_of_a_careful_person(correctness):
+    rows = [json.loads(line) for line in (Path(__file__).parent / "judged.jsonl").read_text().splitlines()]
+    assert len(rows) > 200
+    right = correctness([row["completion"] for row in rows], [row["gold"] for row in rows])
+    assert [row for row, verdict in zip(rows, right, strict=True) if bool(verdict) != row["right"]] == []

@@ -1,0 +1,213 @@
+"""Amounts: formulas with or without a unit, numbers in words, numbers of a base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from igpo_lightning.rewards.expressions import NotUnderstood, Tree, names, parse
+from igpo_lightning.rewards.tokens import Token
+from igpo_lightning.rewards.units import SYMBOLS, Unit, read_unit, scale_of, unit_name
+from igpo_lightning.rewards.values import exact
+from igpo_lightning.rewards.words import NUMBER_WORDS, SCALES, spelled
+
+Tokens = Sequence[Token]
+_CURRENCY = frozenset(["\\dollar", "\\euro", "\\pounds", "\\yen"])
+_SUFFIX_TOKENS = 24
+_JOINING = frozenset(["/", "*", "\\cdot", "\\times", "^", "{", "}", "(", ")", "-", "[", "]", "."])
+_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+          "eleven": 11, "twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "decimal": 10,
+          "hexadecimal": 16, "hex": 16}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A formula and what it counts.
+
+    Attributes:
+        tree: Its value.
+        unit: Its unit; None if it has none.
+        text: How the number was written, where that decides (decimals).
+        base: The base of its digits, if one is named; ``text`` has the digits then.
+        loose: A lone letter beside the number was taken for a unit, where it may be a name.
+    """
+
+    tree: Tree
+    unit: Unit | None = None
+    text: str = ""
+    base: int | None = None
+    loose: bool = False
+
+
+def amounts(tokens: Tokens) -> Iterator[Amount]:
+    """Every reading of ``tokens`` as one amount."""
+    if (based := _based(tokens)) is not None:
+        yield based
+        return
+    currency, rest = _currency(tokens)
+    text = "".join(token.text for token in rest)
+    if (tree := _tree(rest)) is not None:
+        yield Amount(tree, currency, text)
+    if currency is None and (word := _spelled(tokens)) is not None:
+        yield word
+    for cut in _cuts(rest):
+        suffix = rest[cut:]
+        prefix = rest[:cut]
+        loose = not any(t.upright or t.kind == "word" or t.text in SYMBOLS for t in suffix)
+        while suffix and suffix[0].kind == "word" and suffix[0].text.lower() in SCALES:
+            suffix = suffix[1:]
+        tree = _scaled(prefix, rest[cut : len(rest) - len(suffix)])
+        if tree is None or (loose and not _is_numeral(tree)):
+            continue
+        unit = read_unit([token.text for token in suffix]) if suffix else currency
+        if unit is not None or (not suffix and cut < len(rest)):
+            digits = "".join(token.text for token in prefix) if len(prefix) + len(suffix) == len(rest) else ""
+            yield Amount(tree, _merged(unit, currency), digits, loose=loose)
+            return
+
+
+def combined(pieces: Sequence[object]) -> Amount | None:
+    """5 ft 6 in as one amount of the first unit; None if the pieces are no such amounts."""
+    total: Amount | None = None
+    for piece in pieces:
+        if not isinstance(piece, Amount) or piece.unit is None or len(piece.unit.powers) != 1:
+            return None
+        (name, power), *_ = piece.unit.powers
+        if power != 1 or names(piece.tree):
+            return None
+        if total is None:
+            total, first, last = piece, name, name
+            continue
+        factor, falls = scale_of(name, first), scale_of(name, last)
+        if factor is None or falls is None or falls >= 1:
+            return None
+        total = replace(total, tree=("add", total.tree, ("mul", piece.tree, ("number", factor))), text="")
+        last = name
+    return total if len(pieces) > 1 else None
+
+
+def _cuts(tokens: Tokens) -> Iterator[int]:
+    """Where a unit may begin, the longest one first."""
+    first = len(tokens)
+    while first > 1 and len(tokens) - first < _SUFFIX_TOKENS and _may_be_unit(tokens, first - 1):
+        first -= 1
+    for cut in range(first, len(tokens)):
+        token = tokens[cut]
+        starts = token.kind == "word" or token.text in SYMBOLS or token.text in ("/", "(", "[", "{", "-", "\\frac", "\\cdot")
+        if starts or (token.kind == "name" and (token.spaced or token.upright)):
+            yield cut
+
+
+def _may_be_unit(tokens: Tokens, at: int) -> bool:
+    token = tokens[at]
+    if token.kind in ("word", "name") or token.text in SYMBOLS or token.text in _JOINING:
+        return True
+    if token.text == "\\frac":
+        return True
+    exponent = token.kind == "number" and token.text in ("1", "2", "3", "4")
+    before = {tokens[at - 1].text} | ({tokens[at - 2].text} if at > 1 and tokens[at - 1].text in "{-(" else set())
+    deeper = at > 2 and tokens[at - 3].text == "^" and tokens[at - 2].text == "{"
+    return exponent and ("^" in before or deeper)
+
+
+def _scaled(prefix: Tokens, scales: Tokens) -> Tree | None:
+    """The value of a number and the scale words after it."""
+    tree = _tree(prefix)
+    if tree is None and prefix:
+        word = spelled(_plain_words(prefix))
+        tree = None if word is None else ("number", word)
+    for scale in scales:
+        tree = tree and ("mul", tree, ("number", Fraction(SCALES[scale.text.lower()])))
+    return tree
+
+
+def _is_numeral(tree: Tree) -> bool:
+    """True for a number, or one times a power of ten."""
+    return exact(tree) is not None and all(part[0] in ("number", "pow", "neg") for part in _factors(tree))
+
+
+def _factors(tree: Tree) -> tuple[Tree, ...]:
+    return tree[1:] if tree[0] == "mul" else (tree,)
+
+
+def _currency(tokens: Tokens) -> tuple[Unit | None, Tokens]:
+    """(currency, tokens without it) of "$5", "-$5" and "USD 5"."""
+    for at, token in enumerate(tokens[:3]):
+        named = at == 0 and token.kind == "word" and unit_name(token.text) in ("dollar", "euro")
+        if token.text in _CURRENCY or (named and len(tokens) > 1):
+            name = SYMBOLS.get(token.text) or unit_name(token.text)
+            return Unit(((name, 1),)), [*tokens[:at], *tokens[at + 1 :]]
+        if token.text not in ("-", "+", "("):
+            break
+    return None, tokens
+
+
+def _merged(unit: Unit | None, currency: Unit | None) -> Unit | None:
+    """$5 per week and 5 dollars per week are one."""
+    if unit is None or currency is None:
+        return unit or currency
+    powers = dict(unit.powers)
+    for name, power in currency.powers:
+        powers.setdefault(name, power)
+    return replace(unit, powers=tuple(sorted(powers.items())))
+
+
+def _spelled(tokens: Tokens) -> Amount | None:
+    """A number in words, with its unit; "negative 5", too."""
+    if tokens[0].kind == "word" and tokens[0].text.lower() in ("negative", "minus") and len(tokens) > 1:
+        inner = next(amounts(tokens[1:]), None)
+        return None if inner is None else replace(inner, tree=("neg", inner.tree), text="")
+    if tokens[0].kind != "word":
+        return None
+    words = _plain_words(tokens)
+    for cut in range(len(words), 0, -1):
+        value = spelled(words[:cut])
+        if value is None:
+            continue
+        rest = words[cut:]
+        unit = read_unit(rest) if rest else None
+        if rest and unit is None:
+            continue
+        return Amount(("number", value), unit)
+    return None
+
+
+def _plain_words(tokens: Tokens) -> list[str]:
+    """Lower-case words, hyphens taken as spaces; none if something else stands among them."""
+    words: list[str] = []
+    for token in tokens:
+        if token.kind == "word" or (token.kind == "name" and token.text == "a"):
+            pieces = token.text.lower().split("-")
+            words += pieces if all(piece in NUMBER_WORDS for piece in pieces) else [token.text]
+        elif token.text != "-":
+            return []
+    return words
+
+
+def _based(tokens: Tokens) -> Amount | None:
+    """``2516_8``, ``2516_{\\text{eight}}`` and "2516 base 8"."""
+    texts = [token.text for token in tokens if token.text not in ("{", "}", "(", ")")]
+    while len(texts) > 3 and texts[-3] in ("in", "base") and texts[-2] in ("base",):
+        texts = [*texts[:-3], "_", texts[-1]]
+    if len(texts) == 3 and texts[1] == "base":
+        texts[1] = "_"
+    if len(texts) < 3 or texts[-2] != "_":
+        return None
+    sign, texts = ("-", texts[1:]) if texts[0] == "-" else ("", texts)
+    digits = "".join(texts[:-2])
+    base = _BASES.get(texts[-1].lower()) or (int(texts[-1]) if texts[-1].isdigit() and len(texts[-1]) < 3 else None)
+    if base is None or not 2 <= base <= 36 or not digits.isalnum() or len(digits) > 200:
+        return None
+    if not any(character.isdigit() for character in digits) or any(int(d, 36) >= base for d in digits):
+        return None
+    return Amount(("number", Fraction(0)), None, sign + digits.upper(), base)
+
+
+def _tree(tokens: Tokens) -> Tree | None:
+    if len(tokens) == 1 and tokens[0].kind == "word" and not tokens[0].text.isupper():
+        return None  # a word alone is no product of letters
+    try:
+        return parse(tokens) if tokens else None
+    except NotUnderstood:
+        return None

@@ -1,0 +1,238 @@
+"""When two readings say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from igpo_lightning.rewards import equations, sets
+from igpo_lightning.rewards.amounts import Amount
+from igpo_lightning.rewards.expressions import Tree, has, names
+from igpo_lightning.rewards.numbers import last_place, numeral_of, rounds_to
+from igpo_lightning.rewards.readings import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
+from igpo_lightning.rewards.units import unit_name
+from igpo_lightning.rewards.values import Undefined, close, evaluate, exact, same
+
+Readings = Sequence[Node]
+_REALS = (("all", "real", "numbers"), ("all", "reals"), ("the", "real", "numbers"), ("real", "numbers"), ("reals",))
+
+
+def agree(stated: Readings, gold: Readings) -> bool:
+    """True if a reading of ``stated`` says what a reading of ``gold`` says."""
+    return any(_same(here, there) for here in stated for there in gold)
+
+
+def _same(stated: Node, gold: Node) -> bool:
+    """Compare two nodes; what differs in kind is brought to the kind of the other first."""
+    for kind, compare in _RULES:
+        if isinstance(stated, kind) or isinstance(gold, kind):
+            return compare(stated, gold)
+    return _amounts(stated, gold)
+
+
+def _relations(stated: Node, gold: Node) -> bool:
+    if isinstance(stated, Relation) and isinstance(gold, Relation):
+        return equations.same_relations(stated, gold, agree) or _as_sets(stated, gold)
+    relation, other = (stated, gold) if isinstance(stated, Relation) else (gold, stated)
+    if set(relation.signs) <= {"=", "\\approx", "\\in"}:
+        values = equations.solved(relation, agree)
+        return values is not None and _ordered(values[1], other, stated is relation)
+    return _as_sets(stated, gold)
+
+
+def _ordered(values: Readings, other: Node, first: bool) -> bool:
+    return agree(values, [other]) if first else agree([other], values)
+
+
+def _as_sets(stated: Node, gold: Node) -> bool:
+    here, there = sets.pieces(stated), sets.pieces(gold)
+    if here is None or there is None or (here.name and there.name and here.name != there.name):
+        return False
+    return sets.same_pieces(here, there)
+
+
+def _unions(stated: Node, gold: Node) -> bool:
+    if _as_sets(stated, gold):
+        return True
+    both = isinstance(stated, Union) and isinstance(gold, Union)
+    if not both or stated.sign != gold.sign or len(stated.sets) != len(gold.sets):
+        return False
+    if stated.sign == "\\cup":
+        return _matched(stated.sets, gold.sets)
+    return all(map(agree, stated.sets, gold.sets))
+
+
+def _options(stated: Node, gold: Node) -> bool:
+    if isinstance(stated, Option) and isinstance(gold, Option):
+        rests = not stated.rest or not gold.rest or agree(stated.rest, gold.rest)
+        return stated.letter == gold.letter and rests
+    option, other = (stated, gold) if isinstance(stated, Option) else (gold, stated)
+    return bool(option.rest) and _ordered(option.rest, other, stated is option)
+
+
+def _items(stated: Node, gold: Node) -> bool:
+    stated, gold = _expanded(stated), _expanded(gold)
+    if isinstance(stated, Items) and isinstance(gold, Items):
+        return _same_items(stated, gold)
+    items, other = (stated, gold) if isinstance(stated, Items) else (gold, stated)
+    if not isinstance(items, Items):
+        return _same(stated, gold)
+    if items.shape == "set" and len(items.items) == 1:
+        return _ordered(items.items[0], other, stated is items)
+    if not items.items:
+        return isinstance(other, Amount) and other.tree == ("name", "\\emptyset")
+    return _as_sets(stated, gold)
+
+
+def _same_items(stated: Items, gold: Items) -> bool:
+    if len(stated.items) != len(gold.items):
+        return False
+    loose = {"list", "set"}
+    if stated.shape in loose and gold.shape in loose:
+        if _all_words(stated.items) and _all_words(gold.items):  # names may be an order
+            return all(map(agree, stated.items, gold.items))
+        return _matched(stated.items, gold.items)
+    shapes = {stated.shape, gold.shape}
+    vector = all(_vector(items) for items in (stated, gold)) and shapes != {"matrix"}
+    if stated.shape == gold.shape and stated.width == gold.width or vector or shapes == {"list", "()"}:
+        return all(map(agree, stated.items, gold.items))
+    return False
+
+
+def _vector(items: Items) -> bool:
+    column = items.shape == "matrix" and items.width == 1
+    return column or items.shape in ("()", "\\langle\\rangle") and len(items.items) > 1
+
+
+def _all_words(items: Sequence[Readings]) -> bool:
+    """True if every item is a word, not a letter or two: names of people, days and the like."""
+    return all(any(isinstance(n, Words) and len(max(n.words, key=len)) > 2 for n in item) for item in items)
+
+
+def _matched(stated: Sequence[Readings], gold: Sequence[Readings]) -> bool:
+    """True if the items pair up; being equal is transitive, so the first fit will do."""
+    left = list(gold)
+    for item in stated:
+        at = next((i for i, other in enumerate(left) if agree(item, other)), None)
+        if at is None:
+            return False
+        del left[at]
+    return True
+
+
+def _expanded(node: Node) -> Node:
+    """1 ± 2 as two items, alone or in a list."""
+    if isinstance(node, Amount) and has(node.tree, "pm"):
+        return Items("list", tuple((amount,) for amount in _both_signs(node)))
+    if isinstance(node, Items) and node.shape in ("list", "set"):
+        items: list[Readings] = []
+        for item in node.items:
+            single = item[0] if item else None
+            pm = isinstance(single, Amount) and has(single.tree, "pm")
+            items += [(amount,) for amount in _both_signs(single)] if pm else [item]
+        return Items(node.shape, tuple(items))
+    return node
+
+
+def _both_signs(amount: Amount) -> list[Amount]:
+    return [Amount(_signed(amount.tree, sign), amount.unit) for sign in (1, -1)]
+
+
+def _signed(tree: Tree, sign: int) -> Tree:
+    if tree[0] == "pm":
+        inner = _signed(tree[1], sign)
+        return inner if sign > 0 else ("neg", inner)
+    return tuple(_signed(part, sign) if isinstance(part, tuple) else part for part in tree)
+
+
+def _remainders(stated: Node, gold: Node) -> bool:
+    here = stated.value if isinstance(stated, Remainder) else [stated]
+    there = gold.value if isinstance(gold, Remainder) else [gold]
+    if isinstance(stated, Remainder) and isinstance(gold, Remainder) and not same(stated.modulus, gold.modulus):
+        return False
+    return agree(here, there)
+
+
+def _ratios(stated: Node, gold: Node) -> bool:
+    if isinstance(stated, Ratio) and isinstance(gold, Ratio):
+        if stated.half and gold.half and stated.half != gold.half:
+            return False
+        if _clock(stated) or _clock(gold):
+            return [text.lstrip("0") for text in stated.texts] == [text.lstrip("0") for text in gold.texts]
+        if len(stated.terms) != len(gold.terms):
+            return False
+        crossed = zip(pairwise(stated.terms), pairwise(gold.terms), strict=True)
+        return all(same(("mul", a, d), ("mul", b, c)) for (a, b), (c, d) in crossed)
+    ratio, other = (stated, gold) if isinstance(stated, Ratio) else (gold, stated)
+    if _clock(ratio) or len(ratio.terms) != 2 or not isinstance(other, Amount) or other.unit is not None:
+        return False
+    return same(("div", *ratio.terms), other.tree)
+
+
+def _clock(ratio: Ratio) -> bool:
+    """True if it may be a time: its last part has two digits."""
+    return bool(ratio.half) or (len(ratio.texts[-1]) == 2 and ratio.texts[-1].isdigit())
+
+
+def _words(stated: Node, gold: Node) -> bool:
+    if isinstance(stated, Words) and isinstance(gold, Words):
+        return stated.words == gold.words
+    words, other = (stated, gold) if isinstance(stated, Words) else (gold, stated)
+    if words.words in _REALS:
+        return isinstance(other, Amount) and other.tree == ("name", "\\mathbb(R)")
+    return False
+
+
+def _amounts(stated: Amount, gold: Amount) -> bool:
+    """Same unit, as far as both name one, and same value."""
+    if has(stated.tree, "pm") or has(gold.tree, "pm"):
+        return _items(stated, gold)
+    if stated.base or gold.base:
+        return stated.text.upper() == gold.text.upper() and not (stated.base and gold.base and stated.base != gold.base)
+    if gold.loose or (stated.loose and names(gold.tree)):
+        return False  # a letter in the gold answer is what the question is about
+    if stated.unit and gold.unit and not stated.unit.agrees(gold.unit):
+        return False
+    if stated.unit and names(gold.tree) and not gold.unit and _named_unit(stated.unit, gold.tree):
+        return False
+    return same_value(stated, gold)
+
+
+def _named_unit(unit, tree: Tree) -> bool:
+    """True if the unit of one side is a name in the other: 2 m for 2m."""
+    return any(unit_name(name) in dict(unit.powers) for name in names(tree))
+
+
+def same_value(stated: Amount, gold: Amount) -> bool:
+    """True if the values are equal, or one is a decimal of 6 digits or more to which the other rounds."""
+    if same(stated.tree, gold.tree):
+        return True
+    return _rounded(stated, gold.tree) or _rounded(gold, stated.tree)
+
+
+def _rounded(amount: Amount, tree: Tree) -> bool:
+    sign, text = (-1, amount.text[1:]) if amount.text.startswith("-") else (1, amount.text)
+    step = last_place(text)
+    if step is None or names(tree):
+        return False
+    value = exact(tree)
+    if value is not None:
+        return rounds_to(text, sign * value)
+    try:
+        number = evaluate(tree, {})
+        stated = evaluate(("number", sign * numeral_of(text)), {})
+        half = evaluate(("number", step / 2), {})
+    except Undefined:
+        return False
+    return abs(number - stated) <= half or close(abs(number - stated), half)
+
+
+_RULES: tuple[tuple[type, Callable[[Node, Node], bool]], ...] = (
+    (Option, _options),
+    (Relation, _relations),
+    (Union, _unions),
+    (Remainder, _remainders),
+    (Items, _items),
+    (Ratio, _ratios),
+    (Words, _words),
+)

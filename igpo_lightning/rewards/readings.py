@@ -1,0 +1,303 @@
+"""What an answer may mean: its text as nodes, several where it can be read in more than one way.
+
+Two answers are equal if a reading of one equals a reading of the other. A text of which a part is not
+understood has no reading at all; it equals only what is written in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from igpo_lightning.rewards import layout
+from igpo_lightning.rewards.amounts import Amount, amounts, combined
+from igpo_lightning.rewards.expressions import NotUnderstood, Tree, parse
+from igpo_lightning.rewards.layout import Tokens
+from igpo_lightning.rewards.notation import plain
+from igpo_lightning.rewards.tokens import Token, tokenize
+
+_MOST_ITEMS = 60
+_DEPTH = 8
+_LABELS = frozenset(["answer", "answers", "approximately", "about", "roughly", "around", "exactly", "only", "just",
+                     "approx", "nearly", "almost", "total", "final", "the", "a", "an", "is", "of"])  # fmt: skip
+_INEQUALITIES = frozenset(["<", ">", "\\le", "\\ge", "\\neq"])
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text that is no number, in lower case and without marks."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Several answers.
+
+    Attributes:
+        shape: "list" and "set" have no order; brackets such as "()", "(]" and "\\langle\\rangle" have one,
+            and so has "matrix", whose items are cells by row.
+        items: The readings of each.
+        width: Cells of a matrix row.
+    """
+
+    shape: str
+    items: tuple[tuple[Node, ...], ...]
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of several choices: its letter, and readings of the text beside it, if any."""
+
+    letter: str
+    rest: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A chain of sides and the signs between them."""
+
+    sides: tuple[tuple[Node, ...], ...]
+    signs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Union:
+    """Sets joined by one sign, ``\\cup`` or ``\\setminus``."""
+
+    sets: tuple[tuple[Node, ...], ...]
+    sign: str
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Numbers between colons, which may be a time of day with its half ("am", "pm")."""
+
+    terms: tuple[Tree, ...]
+    texts: tuple[str, ...]
+    half: str = ""
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """A value modulo another."""
+
+    value: tuple[Node, ...]
+    modulus: Tree
+
+
+Node = Amount | Words | Items | Option | Relation | Union | Ratio | Remainder
+
+
+def readings(text: str) -> tuple[Node, ...]:
+    """All readings of ``text``, which :func:`notation.plain` has made; none if it is not understood."""
+    tokens = tokenize(text)
+    if tokens and layout.option(tokens) and tokens[1:2] and tokens[1].text == ")":  # B) 7
+        tokens = [tokens[0], tokens[1]._replace(text=":"), *tokens[2:]]
+    if not tokens or not layout.balanced(tokens):
+        return ()
+    grouped = layout.group_thousands(tokens)
+    found = list(_read(grouped, 0))
+    if len(grouped) != len(tokens):  # 1,234 may be a pair
+        found += _read(tokens, 0)
+    return tuple(found)
+
+
+def read(answer: str) -> tuple[Node, ...]:
+    """All readings of an answer as it was written."""
+    return readings(plain(answer))
+
+
+def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
+    tokens = _trimmed(tokens)
+    if not tokens or depth > _DEPTH or any(t.text in layout.ARROWS and t.kind == "sign" for t in tokens):
+        return
+    whole = list(amounts(tokens))
+    yield from whole
+    if (chosen := layout.option(tokens)) is not None:
+        hedged = bool(layout.separate(chosen[1]).joiners) or (chosen[1] and chosen[1][0].text in ",;")
+        rest = () if hedged else tuple(_read(chosen[1], depth + 1))
+        if rest or not chosen[1]:
+            yield Option(chosen[0], rest)
+    split = layout.separate(tokens)
+    if len(split.items) > 1 or (split.items and len(split.items[0]) != len(tokens)):
+        yield from _list(split, depth)
+    elif (labelled := _after_label(tokens)) is not None:
+        yield from _read(labelled, depth + 1)
+    else:
+        yield from _single(tokens, depth, bool(whole))
+
+
+def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
+    """Readings of what no separator divides, amounts left out."""
+    for signs, make in ((layout.RELATIONS, _relation), (frozenset(["\\cup", "\\setminus"]), _union)):
+        pieces, found = layout.split_at(tokens, signs)
+        if found:
+            yield from make(pieces, found, depth)
+            return
+    if (brackets := layout.enclosed(tokens)) is not None:
+        yield from _bracket(brackets, tokens, depth)
+    elif (modulo := _modulus(tokens)) is not None:
+        value, modulus = modulo
+        if inner := tuple(_read(value, depth + 1)):
+            yield Remainder(inner, modulus)
+    elif (ratio := _ratio(tokens)) is not None:
+        yield ratio
+    else:
+        if not is_amount and (quantity := _mixed(tokens)) is not None:
+            yield quantity
+        if not is_amount and (matrix := _multiple(tokens, depth)) is not None:
+            yield matrix
+        if words := _words(tokens):
+            yield Words(words)
+
+
+def _list(split: layout.Split, depth: int) -> Iterator[Node]:
+    if not 0 < len(split.items) <= _MOST_ITEMS:
+        return
+    items = tuple(tuple(_read(item, depth + 1)) for item in split.items)
+    if all(items):
+        yield Items("list", items) if len(items) > 1 else items[0][0]
+        if len(items) > 1 and (quantity := combined([item[0] for item in items])) is not None:
+            yield quantity
+        if split.joiners == {"or"}:
+            yield Union(items, "\\cup")
+
+
+def _mixed(tokens: Tokens) -> Amount | None:
+    """5 ft 6 in: quantities side by side, cut before each number that follows a word."""
+    cuts = [
+        at
+        for at in range(1, len(tokens))
+        if tokens[at].kind == "number" and (tokens[at - 1].kind == "word" or tokens[at - 1].text in ("'", "\\degree"))
+    ]
+    if not cuts or len(cuts) > 3:
+        return None
+    pieces = [tokens[a:b] for a, b in zip([0, *cuts], [*cuts, len(tokens)], strict=True)]
+    read_pieces = [next(iter(amounts(piece)), None) for piece in pieces]
+    return None if None in read_pieces else combined(read_pieces)
+
+
+def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
+    if not sides[0] and set(signs) == {"\\approx"} and len(sides) == 2:
+        yield from _read(sides[1], depth + 1)
+        return
+    last, modulus = _modulus(sides[-1]) or (sides[-1], None)
+    read_sides = tuple(tuple(_read(side, depth + 1)) for side in [*sides[:-1], last])
+    if not all(read_sides):
+        return
+    if signs == ["\\equiv"] or modulus is not None:
+        yield Remainder(read_sides[-1], modulus) if modulus is not None else Relation(read_sides, ("=",))
+    else:
+        yield Relation(read_sides, tuple(signs))
+
+
+def _union(pieces: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
+    sets = tuple(tuple(_read(piece, depth + 1)) for piece in pieces)
+    if all(sets) and len(set(signs)) == 1 and len(sets) <= _MOST_ITEMS:
+        yield Union(sets, signs[0])
+
+
+def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[Node]:
+    opening, closing = brackets
+    inner = tokens[1:-1]
+    if opening == "\\open":
+        lines = layout.rows(inner)
+        cells = tuple(tuple(_read(cell, depth + 1)) for line in lines for cell in line)
+        if cells and all(cells) and len({len(line) for line in lines}) == 1 and len(cells) <= _MOST_ITEMS:
+            yield Items("matrix", cells, len(lines[0]))
+        return
+    if opening == "\\{" and len(told := layout.split_at(inner, {"|", ":"})[0]) == 2:
+        yield from _read(told[1], depth + 1)  # {x | x > 3}
+        return
+    items = layout.separate(inner).items
+    if opening == "(" and closing == ")" and len(items) == 1:
+        yield from _read(inner, depth + 1)
+        return
+    shape = "set" if opening == "\\{" else opening + closing
+    found = tuple(tuple(_read(item, depth + 1)) for item in items)
+    if all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
+        yield Items(shape, found)
+
+
+def _multiple(tokens: Tokens, depth: int) -> Items | None:
+    """A number times a matrix, as the matrix."""
+    at = next((at for at, token in enumerate(tokens) if token.text == "\\open"), 0)
+    factor = _tree(tokens[:at])
+    if factor is None or layout.enclosed(tokens[at:]) is None:
+        return None
+    matrix = next(_bracket(("\\open", "\\shut"), tokens[at:], depth), None)
+    if not isinstance(matrix, Items) or not all(isinstance(cell[0], Amount) for cell in matrix.items):
+        return None
+    cells = tuple((Amount(("mul", factor, cell[0].tree)),) for cell in matrix.items)
+    return Items("matrix", cells, matrix.width)
+
+
+def _modulus(tokens: Tokens) -> tuple[Tokens, Tree] | None:
+    """(tokens before, modulus) of "2 (mod 7)" in its spellings."""
+    for at, token in enumerate(tokens):
+        if at and (token.text in ("\\pmod", "\\bmod", "\\mod") or (token.kind == "word" and token.text == "mod")):
+            before, after = tokens[:at], tokens[at + 1 :]
+            if before[-1].text == "(" and after and after[-1].text == ")":
+                before, after = before[:-1], after[:-1]
+            return (before, tree) if (tree := _tree(after)) is not None and before else None
+    return None
+
+
+def _ratio(tokens: Tokens) -> Ratio | None:
+    """3:2, 3:45 p.m., 1:2:3."""
+    tokens = list(tokens)
+    half = ""
+    while tokens and tokens[-1].kind in ("word", "name") and ":" in {t.text for t in tokens[:-1]}:
+        half = tokens.pop().text.replace(".", "").lower() + half
+        while tokens and tokens[-1].text == ".":
+            tokens.pop()
+    pieces, signs = layout.split_at(tokens, {":"})
+    terms = [_tree(piece) for piece in pieces]
+    if not signs or half not in ("", "am", "pm") or None in terms:
+        return None
+    return Ratio(tuple(terms), tuple("".join(t.text for t in piece) for piece in pieces), half)
+
+
+def _after_label(tokens: Tokens) -> Tokens | None:
+    """What follows "Area:" or "approximately"; None if no label stands first."""
+    at = 0
+    while at < len(tokens) and tokens[at].kind == "word" and tokens[at].text.lower() in _LABELS:
+        at += 1
+    if 0 < at < len(tokens):
+        return tokens[at + (tokens[at].text == ":") :]
+    for at, token in enumerate(tokens[:8]):
+        if token.text == ":" and at and any(t.kind == "word" for t in tokens[:at]):
+            return tokens[at + 1 :]
+        if token.kind not in ("word", "name"):
+            return None
+    return None
+
+
+def _words(tokens: Tokens) -> tuple[str, ...]:
+    """Words of a text, or of letters side by side; empty if something else stands among them."""
+    if not all(token.kind in ("word", "name", "number") or token.text in "-.'\"()" for token in tokens):
+        return ()
+    if not any(token.kind == "word" for token in tokens):
+        return ()
+    words = [token.text.lower().strip(".'") for token in tokens if token.kind != "sign"]
+    while len(words) > 1 and words[0] in ("a", "an", "the"):
+        words.pop(0)
+    return tuple(words)
+
+
+def _tree(tokens: Tokens) -> Tree | None:
+    try:
+        return parse(tokens) if tokens else None
+    except NotUnderstood:
+        return None
+
+
+def _trimmed(tokens: Tokens) -> list[Token]:
+    tokens = list(tokens)
+    while tokens and tokens[-1].kind == "sign" and tokens[-1].text in ".,;:":
+        tokens.pop()
+    while tokens and tokens[0].kind == "sign" and tokens[0].text in ".,;:~":
+        tokens.pop(0)
+    return tokens

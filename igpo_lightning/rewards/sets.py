@@ -1,0 +1,131 @@
+"""Sets of real numbers: intervals, inequalities of one name, unions, and the numbers without some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from igpo_lightning.rewards.amounts import Amount
+from igpo_lightning.rewards.equations import name_of
+from igpo_lightning.rewards.expressions import Tree, names
+from igpo_lightning.rewards.readings import Items, Node, Relation, Union
+from igpo_lightning.rewards.values import Undefined, evaluate, same
+
+_INFINITY: Tree = ("constant", "infinity")
+_MINUS_INFINITY: Tree = ("neg", _INFINITY)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An interval, or one number if both ends are the same."""
+
+    low: Tree
+    high: Tree
+    closed: tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A set as its pieces; ``name`` is what was said to lie in it."""
+
+    pieces: tuple[Piece, ...]
+    name: str | None = None
+
+
+_REALS = Piece(_MINUS_INFINITY, _INFINITY, (False, False))
+
+
+def pieces(node: Node) -> Pieces | None:
+    """``node`` as a set of numbers, else None."""
+    if isinstance(node, Amount):
+        return Pieces((_REALS,)) if node.tree == ("name", "\\mathbb(R)") else None
+    if isinstance(node, Items):
+        return _interval(node)
+    if isinstance(node, Union):
+        return _union(node)
+    return _relation(node) if isinstance(node, Relation) else None
+
+
+def same_pieces(stated: Pieces, gold: Pieces) -> bool:
+    """True if both consist of the same pieces."""
+    if len(stated.pieces) != len(gold.pieces):
+        return False
+    left = list(gold.pieces)
+    for piece in stated.pieces:
+        at = next((i for i, other in enumerate(left) if _same_piece(piece, other)), None)
+        if at is None:
+            return False
+        del left[at]
+    return True
+
+
+def _same_piece(a: Piece, b: Piece) -> bool:
+    return a.closed == b.closed and same(a.low, b.low) and same(a.high, b.high)
+
+
+def _interval(items: Items) -> Pieces | None:
+    ends = [_number(item) for item in items.items]
+    if None in ends:
+        return None
+    if items.shape == "set" and ends:
+        return Pieces(tuple(Piece(end, end, (True, True)) for end in ends))
+    if len(ends) != 2 or len(items.shape) != 2 or items.shape[0] not in "([" or items.shape[1] not in ")]":
+        return None
+    return Pieces((Piece(*ends, (items.shape[0] == "[", items.shape[1] == "]")),))
+
+
+def _number(readings: tuple[Node, ...]) -> Tree | None:
+    return next((node.tree for node in readings if isinstance(node, Amount)), None)
+
+
+def _union(union: Union) -> Pieces | None:
+    found = [next((p for node in readings if (p := pieces(node))), None) for readings in union.sets]
+    if None in found:
+        return None
+    named = {one.name for one in found if one.name}
+    if len(named) > 1:
+        return None
+    name = next(iter(named), None)
+    if union.sign == "\\cup":
+        return Pieces(tuple(piece for one in found for piece in one.pieces), name)
+    if len(found) != 2 or found[0].pieces != (_REALS,):
+        return None
+    return _without(found[1])
+
+
+def _without(points: Pieces) -> Pieces | None:
+    """The real numbers without some."""
+    if any(piece.low != piece.high for piece in points.pieces):
+        return None
+    try:
+        ends = sorted((piece.low for piece in points.pieces), key=lambda tree: evaluate(tree, {}))
+    except (Undefined, KeyError, TypeError):
+        return None
+    lows, highs = [_MINUS_INFINITY, *ends], [*ends, _INFINITY]
+    return Pieces(tuple(Piece(low, high, (False, False)) for low, high in zip(lows, highs, strict=True)))
+
+
+def _relation(relation: Relation) -> Pieces | None:
+    """x > 3, 1 < x ≤ 3, x ≠ 3 and x ∈ …; exactly one side is a name, the others are numbers."""
+    named = [name_of(side) for side in relation.sides]
+    values = [_number(side) for side in relation.sides]
+    where = [at for at, name in enumerate(named) if name is not None]
+    if relation.signs == ("\\in",) and where == [0]:
+        inner = next((p for node in relation.sides[1] if (p := pieces(node))), None)
+        return inner and Pieces(inner.pieces, named[0])
+    if len(where) != 1 or any(v is None or names(v) for at, v in enumerate(values) if at != where[0]):
+        return None
+    [at], name = where, named[where[0]]
+    if relation.signs == ("\\neq",):
+        inner = _without(Pieces((Piece(values[1 - at], values[1 - at], (True, True)),)))
+        return inner and Pieces(inner.pieces, name)
+    ends: dict[str, tuple[Tree, bool]] = {}
+    for position, sign in enumerate(relation.signs):
+        if sign not in ("<", ">", "\\le", "\\ge") or position not in (at - 1, at):
+            return None
+        before = position == at  # the name stands left of this sign
+        side = "high" if (sign in ("<", "\\le")) == before else "low"
+        if side in ends:
+            return None
+        ends[side] = (values[position + 1 if before else position], sign in ("\\le", "\\ge"))
+    low, high = ends.get("low", (_MINUS_INFINITY, False)), ends.get("high", (_INFINITY, False))
+    return Pieces((Piece(low[0], high[0], (low[1], high[1])),), name)
