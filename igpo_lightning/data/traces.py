@@ -15,9 +15,8 @@ from functools import cache
 from transformers import PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.mentions import Span, mentions
+from igpo_lightning.data.mentions import Span, mentions, merged
 from igpo_lightning.rewards.answers import statements
-from igpo_lightning.rewards.layout import parts
 from igpo_lightning.rewards.verify import Verifier
 
 
@@ -52,9 +51,9 @@ def answer_spans(trace: str, answer: str, verifier: Verifier | None = None) -> F
     Raises:
         AnswerNotFound: There is no statement, or it says something else than ``answer``.
     """
-    start, stated = _final_statement(trace, answer, verifier or _shared_verifier())
-    told = mentions(trace, answer, parts(answer))
-    return FinalAnswer(start, _merged([*stated, *told]))
+    verifier = verifier or _shared_verifier()
+    start, stated = _final_statement(trace, answer, verifier)
+    return FinalAnswer(start, merged([*stated, *mentions(trace, answer, verifier)]))
 
 
 @cache
@@ -127,13 +126,3 @@ def _final_statement(trace: str, answer: str, verifier: Verifier) -> tuple[int, 
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
-
-
-def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:
-    merged: list[Span] = []
-    for begin, end in sorted(spans):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return tuple(merged)

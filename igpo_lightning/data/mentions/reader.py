@@ -172,8 +172,10 @@ class Reader:
             char = self.text[end : end + 1]
             if degree := n.DEGREE_SIGN.match(self.text, self.skip(end)):
                 end, value = degree.end(), v.multiply(value, v.DEGREE)
-            elif char == "!" and self.text[end + 1 : end + 2] != "=":
+            elif char == "!":
                 end, value = end + 1, v.factorial(value)
+            elif percent := n.PERCENT.match(self.text, end):  # 25% counts as 25
+                end = percent.end()
             elif char in n.SUPERSCRIPTS:
                 end, value = end + 1, v.power(value, v.constant(n.SUPERSCRIPTS[char]))
             elif (sign := n.EXPONENT.match(self.text, end)) and (exponent := self._exponent(sign.end())):
@@ -240,6 +242,10 @@ class Reader:
         """A formula between brackets; None if it does not end there, and reading goes on inside."""
         inner = self.sum(at + 1)
         end = self.skip(inner.end if inner else at + 1)
+        if inner and (stacked := n.STACKED.match(self.text, end)) and (below := self.sum(stacked.end())):
+            join = v.choose if stacked[1] == "choose" else v.divide
+            inner = _Read(below.end, join(inner.value, below.value))
+            end = self.skip(inner.end)
         if inner is None or not self.text.startswith(closer, end):
             self.resume = max(self.resume, inner.end if inner else at + 1)
             return None

@@ -21,12 +21,14 @@ FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "arcsin": cmath.asin, "arccos": cmath.acos,
     "arctan": cmath.atan, "sinh": cmath.sinh, "cosh": cmath.cosh, "tanh": cmath.tanh, "exp": cmath.exp,
     "ln": cmath.log, "log": cmath.log10, "sec": lambda x: 1 / cmath.cos(x), "csc": lambda x: 1 / cmath.sin(x),
-    "cot": lambda x: 1 / cmath.tan(x), "sqrt": cmath.sqrt,
+    "cot": lambda x: 1 / cmath.tan(x), "sqrt": cmath.sqrt, "arccot": lambda x: cmath.atan(1 / x),
+    "arcsec": lambda x: cmath.acos(1 / x), "arccsc": lambda x: cmath.asin(1 / x),
 }  # fmt: skip
-INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+INVERSES = {name: f"arc{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc")}
 
 _CLOSE = 1e-9  # of the size: far above rounding, far below what tells two answers apart
 _ZERO = 1e-13
+_MOST_STEPS = 2**40  # of a whole exponent
 
 
 def same(left: Value, right: Value) -> bool:
@@ -92,7 +94,7 @@ def divide(a: Value | None, b: Value | None) -> Value | None:
 
 
 def power(base: Value | None, exponent: Value | None) -> Value | None:
-    return each(lambda x, n: x**n, base, exponent)
+    return each(_power, base, exponent)
 
 
 def logarithm(value: Value | None, base: Value | None) -> Value | None:
@@ -111,6 +113,16 @@ def factorial(value: Value | None) -> Value | None:
 def choose(n: Value | None, k: Value | None) -> Value | None:
     """The binomial coefficient."""
     return each(lambda n, k: math.comb(_whole(n, 500), _whole(k, 500)), n, k)
+
+
+def _power(base: complex, exponent: complex) -> complex:
+    number = int(exponent.real) if abs(exponent) < _MOST_STEPS else 0
+    if exponent != number:
+        return base**exponent
+    result, square = 1 + 0j, base  # exact for whole numbers and for i
+    for bit in reversed(bin(abs(number))[2:]):
+        result, square = (result * square if bit == "1" else result), square * square
+    return 1 / result if number < 0 else result
 
 
 def _root(value: complex, degree: complex) -> complex:
