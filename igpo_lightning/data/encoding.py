@@ -15,6 +15,7 @@ from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.tokenizers import SEP
 from igpo_lightning.data.traces import AnswerNotFound, Span, answer_spans, mask_answer, tokenize
 from igpo_lightning.rewards.answers import statements
+from igpo_lightning.rewards.boxes import boxes
 from igpo_lightning.types import Problem, Prompt
 
 OnBad = Literal["error", "drop"]
@@ -139,7 +140,7 @@ class Encoder:
         options = (self.max_prompt, self.max_response, self.on_long, self.on_missing_answer, self.hints)
         return digest(
             [
-                code_of(Encoder, PromptFormat, answer_spans, statements),
+                code_of(Encoder, PromptFormat, answer_spans, statements, boxes),
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
                 [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, *options],
                 *([problem.prompt, problem.trace, problem.answer] for problem in problems),

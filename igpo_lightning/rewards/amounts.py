@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from igpo_lightning.rewards.expressions import NotUnderstood, Tree, names, parse
+from igpo_lightning.rewards.expressions import NotUnderstood, parse
 from igpo_lightning.rewards.tokens import Token
+from igpo_lightning.rewards.trees import Tree, names
 from igpo_lightning.rewards.units import SYMBOLS, Unit, read_unit, scale_of, unit_name
 from igpo_lightning.rewards.values import exact
 from igpo_lightning.rewards.words import NUMBER_WORDS, SCALES, spelled
@@ -45,7 +46,7 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
     if (based := _based(tokens)) is not None:
         yield based
         return
-    currency, rest = _currency(tokens)
+    currency, rest = _currency(_once(tokens))
     text = "".join(token.text for token in rest)
     if (tree := _tree(rest)) is not None:
         yield Amount(tree, currency, text)
@@ -65,6 +66,15 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
             digits = "".join(token.text for token in prefix) if len(prefix) + len(suffix) == len(rest) else ""
             yield Amount(tree, _merged(unit, currency), digits, loose=loose)
             return
+
+
+def _once(tokens: Tokens) -> Tokens:
+    """5 (five) as 5."""
+    opening = next((at for at, token in enumerate(tokens) if token.text == "("), 0)
+    if not opening or tokens[-1].text != ")":
+        return tokens
+    value, tree = spelled(_plain_words(tokens[opening + 1 : -1])), _tree(tokens[:opening])
+    return tokens[:opening] if value is not None and tree is not None and exact(tree) == value else tokens
 
 
 def combined(pieces: Sequence[object]) -> Amount | None:
@@ -94,7 +104,11 @@ def _cuts(tokens: Tokens) -> Iterator[int]:
         first -= 1
     for cut in range(first, len(tokens)):
         token = tokens[cut]
-        starts = token.kind == "word" or token.text in SYMBOLS or token.text in ("/", "(", "[", "{", "-", "\\frac", "\\cdot")
+        starts = (
+            token.kind == "word"
+            or token.text in SYMBOLS
+            or token.text in ("/", "(", "[", "{", "-", "\\frac", "\\cdot")
+        )
         if starts or (token.kind == "name" and (token.spaced or token.upright)):
             yield cut
 
@@ -106,7 +120,9 @@ def _may_be_unit(tokens: Tokens, at: int) -> bool:
     if token.text == "\\frac":
         return True
     exponent = token.kind == "number" and token.text in ("1", "2", "3", "4")
-    before = {tokens[at - 1].text} | ({tokens[at - 2].text} if at > 1 and tokens[at - 1].text in "{-(" else set())
+    before = {tokens[at - 1].text} | (
+        {tokens[at - 2].text} if at > 1 and tokens[at - 1].text in "{-(" else set()
+    )
     deeper = at > 2 and tokens[at - 3].text == "^" and tokens[at - 2].text == "{"
     return exponent and ("^" in before or deeper)
 
@@ -196,7 +212,9 @@ def _based(tokens: Tokens) -> Amount | None:
         return None
     sign, texts = ("-", texts[1:]) if texts[0] == "-" else ("", texts)
     digits = "".join(texts[:-2])
-    base = _BASES.get(texts[-1].lower()) or (int(texts[-1]) if texts[-1].isdigit() and len(texts[-1]) < 3 else None)
+    base = _BASES.get(texts[-1].lower()) or (
+        int(texts[-1]) if texts[-1].isdigit() and len(texts[-1]) < 3 else None
+    )
     if base is None or not 2 <= base <= 36 or not digits.isalnum() or len(digits) > 200:
         return None
     if not any(character.isdigit() for character in digits) or any(int(d, 36) >= base for d in digits):

@@ -42,7 +42,7 @@ _CUE = re.compile(
     """,
     re.I | re.X | re.M,
 )
-_GAP = re.compile(r"[ \t*_:]*(?:\r?\n[ \t>*_#]*){0,3}")
+_GAP = re.compile(r"[ \t*_:`]*(?:\r?\n[ \t>*_#`]*(?:[-\u2022][ \t]+)?){0,3}")
 _FILLER = re.compile(
     r"(?:(?:indeed|thus|therefore|then|simply|just|hence|clearly|also|exactly|still|now|actually)[,\s]+"
     r"|(?:option|choice)\s+(?=\(?[A-J]\b)|[:=]\s*)+",
@@ -56,13 +56,16 @@ _END = re.compile(
 )
 _PROSE = re.compile(
     r"(?:(?:correct|right|wrong|incorrect|not|found|obtained|given|in|to|as|that|reasonable|verified|yours"
-    r"|the\s+(?:same|number|amount|sum|total|value|product|difference|result|one)|unchanged|confirmed|consistent|based|simplified|expressed|rounded|written|calculated|clear"
+    r"|the\s+same|unchanged|confirmed|consistent|based|simplified|expressed|rounded|written|calculated|clear"
     r"|required|asked|known|determined|derived|computed|complete|valid|plausible|supposed|expected|always"
     r"|boxed|below|above|here|there|what|how|why|when|unique|positive|negative|an?|one\s+of)\b(?!\s*\Z)"
     r"|(?:correct|right|wrong|incorrect|found|obtained|given|reasonable|verified|yours|the\s+same|unchanged"
     r"|confirmed|consistent|clear|known|complete|valid|plausible|below|above|here|as\s+follows)\W*\Z"
     r"|(?:step|part|case|note|verification|check|checking|conclusion|solution|explanation|approach)\b)",
     re.I,
+)
+_VAGUE = re.compile(
+    r"the\s+(?:number|amount|sum|total|value|product|difference|result|one|answer|smallest|largest)\b", re.I
 )
 _HAS_MATHS = re.compile(r"[\d$\\=]")
 _MOST_WORDS = 6
@@ -198,7 +201,7 @@ def _is_answer(said: str) -> bool:
     plain = said.strip().lstrip("*_ ")
     if not plain.strip("*_.:!?$ ") or _PROSE.match(plain):
         return False
-    return bool(_HAS_MATHS.search(plain)) or len(plain.split()) <= _MOST_WORDS
+    return bool(_HAS_MATHS.search(plain)) or (len(plain.split()) <= _MOST_WORDS and not _VAGUE.match(plain))
 
 
 def _made(kind: str, text: str, begin: int, start: int, stop: int) -> Iterator[Statement]:

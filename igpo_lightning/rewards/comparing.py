@@ -7,14 +7,20 @@ from itertools import pairwise
 
 from igpo_lightning.rewards import equations, sets
 from igpo_lightning.rewards.amounts import Amount
-from igpo_lightning.rewards.expressions import Tree, has, names
+from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
 from igpo_lightning.rewards.numbers import last_place, numeral_of, rounds_to
-from igpo_lightning.rewards.readings import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
+from igpo_lightning.rewards.trees import Tree, has, names
 from igpo_lightning.rewards.units import unit_name
 from igpo_lightning.rewards.values import Undefined, close, evaluate, exact, same
 
 Readings = Sequence[Node]
-_REALS = (("all", "real", "numbers"), ("all", "reals"), ("the", "real", "numbers"), ("real", "numbers"), ("reals",))
+_REALS = (
+    ("all", "real", "numbers"),
+    ("all", "reals"),
+    ("the", "real", "numbers"),
+    ("real", "numbers"),
+    ("reals",),
+)
 
 
 def agree(stated: Readings, gold: Readings) -> bool:
@@ -85,23 +91,38 @@ def _items(stated: Node, gold: Node) -> bool:
 
 
 def _same_items(stated: Items, gold: Items) -> bool:
+    stated, gold = _lined(stated, gold), _lined(gold, stated)
+    loose = {"list", "set"}
     if len(stated.items) != len(gold.items):
         return False
-    loose = {"list", "set"}
     if stated.shape in loose and gold.shape in loose:
         if _all_words(stated.items) and _all_words(gold.items):  # names may be an order
             return all(map(agree, stated.items, gold.items))
         return _matched(stated.items, gold.items)
     shapes = {stated.shape, gold.shape}
     vector = all(_vector(items) for items in (stated, gold)) and shapes != {"matrix"}
-    if stated.shape == gold.shape and stated.width == gold.width or vector or shapes == {"list", "()"}:
+    if (stated.shape == gold.shape and stated.width == gold.width) or vector or shapes == {"list", "()"}:
         return all(map(agree, stated.items, gold.items))
     return False
 
 
+def _lined(items: Items, other: Items) -> Items:
+    """[[1, 2], [3, 4]] as a matrix, where the other is one."""
+    lines = [item[0] for item in items.items if isinstance(item[0], Items)]
+    if (
+        other.shape != "matrix"
+        or items.shape not in ("[]", "()")
+        or len(lines) != len(items.items)
+        or not lines
+    ):
+        return items
+    cells = tuple(cell for line in lines for cell in line.items)
+    return Items("matrix", cells, len(lines[0].items))
+
+
 def _vector(items: Items) -> bool:
     column = items.shape == "matrix" and items.width == 1
-    return column or items.shape in ("()", "\\langle\\rangle") and len(items.items) > 1
+    return column or (items.shape in ("()", "\\langle\\rangle") and len(items.items) > 1)
 
 
 def _all_words(items: Sequence[Readings]) -> bool:
@@ -148,7 +169,11 @@ def _signed(tree: Tree, sign: int) -> Tree:
 def _remainders(stated: Node, gold: Node) -> bool:
     here = stated.value if isinstance(stated, Remainder) else [stated]
     there = gold.value if isinstance(gold, Remainder) else [gold]
-    if isinstance(stated, Remainder) and isinstance(gold, Remainder) and not same(stated.modulus, gold.modulus):
+    if (
+        isinstance(stated, Remainder)
+        and isinstance(gold, Remainder)
+        and not same(stated.modulus, gold.modulus)
+    ):
         return False
     return agree(here, there)
 
@@ -188,7 +213,9 @@ def _amounts(stated: Amount, gold: Amount) -> bool:
     if has(stated.tree, "pm") or has(gold.tree, "pm"):
         return _items(stated, gold)
     if stated.base or gold.base:
-        return stated.text.upper() == gold.text.upper() and not (stated.base and gold.base and stated.base != gold.base)
+        return stated.text.upper() == gold.text.upper() and not (
+            stated.base and gold.base and stated.base != gold.base
+        )
     if gold.loose or (stated.loose and names(gold.tree)):
         return False  # a letter in the gold answer is what the question is about
     if stated.unit and gold.unit and not stated.unit.agrees(gold.unit):

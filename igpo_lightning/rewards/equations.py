@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from igpo_lightning.rewards.amounts import Amount
-from igpo_lightning.rewards.expressions import Tree, names
-from igpo_lightning.rewards.readings import Node, Relation, Words
-from igpo_lightning.rewards.values import Undefined, aligned, close, evaluate, everywhere, same
+from igpo_lightning.rewards.nodes import Node, Relation, Words
+from igpo_lightning.rewards.trees import Tree, aligned, names
+from igpo_lightning.rewards.values import close, everywhere, same
 
 Readings = Sequence[Node]
 Agree = Callable[[Readings, Readings], bool]
@@ -68,9 +68,9 @@ def same_relations(stated: Relation, gold: Relation, agree: Agree) -> bool:
     equations = {"=", "\\approx", "\\in"}
     if set(stated.signs) <= equations and set(gold.signs) <= equations:
         here, there = solved(stated, agree), solved(gold, agree)
-        if here is not None and there is not None and _same_names(here[0], there[0]):
-            if agree(here[1], there[1]):
-                return True
+        both = here is not None and there is not None and _same_names(here[0], there[0])
+        if both and agree(here[1], there[1]):
+            return True
         if _is_constant(there) or _is_constant(here):
             return False
     if len(stated.signs) != 1 or len(gold.signs) != 1:
@@ -90,22 +90,24 @@ def _same_names(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
 
 def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:
     """True for a name that is a number."""
-    return value is not None and bool(value[0]) and any(
-        isinstance(node, Amount) and not names(node.tree) for node in value[1]
+    return (
+        value is not None
+        and bool(value[0])
+        and any(isinstance(node, Amount) and not names(node.tree) for node in value[1])
     )
 
 
 def _near(left: Readings, right: Readings) -> bool:
     for here in left:
         for there in right:
-            if isinstance(here, Amount) and isinstance(there, Amount):
-                try:
-                    a, b = evaluate(here.tree, {}), evaluate(there.tree, {})
-                except (Undefined, KeyError):
-                    continue
-                if abs(a - b) <= _LOOSE * max(abs(a), abs(b)):
-                    return True
+            numbers = isinstance(here, Amount) and isinstance(there, Amount)
+            if numbers and everywhere([here.tree, there.tree], _nearly):
+                return True
     return False
+
+
+def _nearly(a, b) -> bool:
+    return abs(a - b) <= _LOOSE * max(abs(a), abs(b))
 
 
 def _same_chain(stated: Relation, gold: Relation, agree: Agree) -> bool:
@@ -125,7 +127,8 @@ def _trees(relation: Relation) -> list[tuple[str, Tree]]:
     [sign] = relation.signs
     sign = {"\\approx": "=", "\\equiv": "="}.get(sign, sign)
     lefts, rights = (
-        [node.tree for node in side if isinstance(node, Amount) and node.unit is None] for side in relation.sides
+        [node.tree for node in side if isinstance(node, Amount) and node.unit is None]
+        for side in relation.sides
     )
     return [(sign, ("add", left, ("neg", right))) for left in lefts[:2] for right in rights[:2]]
 
@@ -193,12 +196,13 @@ def _degree(left: Tree, right: Tree, name: str):
 
 def _doubled(tree: Tree, name: str) -> Tree:
     if tree == ("name", name):
-            return ("mul", ("number", Fraction(2)), tree)
+        return ("mul", ("number", Fraction(2)), tree)
     return tuple(_doubled(part, name) if isinstance(part, tuple) else part for part in tree)
 
 
 def _survives(tree: Tree, name: str) -> bool:
     """True if ``tree`` does not vanish with ``name``: then the factor adds no solution."""
+
     def zeroed(part):
         if part == ("name", name):
             return ("number", Fraction(0))

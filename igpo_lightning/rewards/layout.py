@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from igpo_lightning.rewards.notation import plain
 from igpo_lightning.rewards.tokens import Token, tokenize
+from igpo_lightning.rewards.vocabulary import listed
 
 _OPEN = frozenset(["(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil", "\\open"])
 _CLOSE = frozenset([")", "]", "}", "\\}", "\\rangle", "\\rfloor", "\\rceil", "\\shut"])
@@ -14,9 +15,9 @@ _ENCLOSING = {"(": ")]", "[": "])", "\\{": "\\}", "\\langle": "\\rangle", "\\ope
 _SEPARATORS = frozenset([",", ";"])
 _JOINERS = frozenset(["and", "or"])
 RELATIONS = frozenset(["=", "<", ">", "\\le", "\\ge", "\\neq", "\\in", "\\approx", "\\equiv"])
-ARROWS = frozenset(
+ARROWS = listed(
     "\\Rightarrow \\to \\implies \\rightarrow \\Longrightarrow \\iff \\Leftrightarrow \\mapsto \\vee \\wedge "
-    "\\neg \\notin \\land \\lor \\lnot ? \\longrightarrow \\therefore \\because".split()
+    "\\neg \\notin \\land \\lor \\lnot ? \\longrightarrow \\therefore \\because"
 )
 _LETTERS = frozenset("ABCDEFGHIJ")
 _OPTION_WORDS = frozenset(["option", "choice", "answer"])

@@ -9,15 +9,20 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from igpo_lightning.rewards.vocabulary import listed
+
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ", "0123456789+-()nmijk")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ]+")
+_LOWER = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
+)
+_LOWER += "chi psi omega"
+_UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 _GREEK = {
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω",
-               ("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-                "upsilon phi chi psi omega").split(), strict=True)),
-    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(), strict=True)),
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", _LOWER.split(), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", _UPPER.split(), strict=True)),
     "ϕ": "phi", "ϵ": "epsilon", "ϑ": "theta", "µ": "mu", "ħ": "hbar", "ℏ": "hbar", "ℓ": "ell",
     "Å": "AA", "Ω": "Omega",
 }  # fmt: skip
@@ -32,8 +37,8 @@ _SIGNS = {
     "∠": r"\angle ", "△": r"\triangle ", "∂": r"\partial ", "∫": r"\int ", "∑": r"\sum ", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "⇒": r"\Rightarrow ", "、": ",",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}",
-    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ", "∨": r"\vee ",
-    "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
+    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ",
+    "∨": r"\vee ", "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
 }  # fmt: skip
 _TABLE = str.maketrans({
     **{letter: rf"\{name} " for letter, name in _GREEK.items()}, **_SIGNS,
@@ -46,31 +51,36 @@ _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[~{}$]", re.DOTALL)
 _SAME = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "frac"), r"\frac"),
     **dict.fromkeys(("dbinom", "tbinom"), r"\binom"), "geq": r"\ge", "geqslant": r"\ge", "leq": r"\le",
-    "leqslant": r"\le", "ne": r"\neq", "not=": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
+    "leqslant": r"\le", "ne": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
     "vert": "|", "mid": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
     "rparen": ")", "ast": "*", "div": "/", "slash": "/", "colon": ":", "varnothing": r"\emptyset",
-    "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx", "degrees": r"\degree",
-    "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots", "textdegree": r"\degree",
-    "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro", "texteuro": r"\euro", "and": r"\text{ and }",
-    "varepsilon": r"\epsilon", "varphi": r"\phi", "vartheta": r"\theta", "bigcup": r"\cup", "angstrom": r"\AA",
-    "mathring": r"\AA", "textendash": "-", "lang": r"\langle", "rang": r"\rangle", "minus": "-",
-    "backslash": r"\setminus", "smallsetminus": r"\setminus", "ang": r"\angle", "measuredangle": r"\angle",
-    "arcdegree": r"\degree", "dot=": "=", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
+    "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx",
+    "degrees": r"\degree", "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots",
+    "textdegree": r"\degree", "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro",
+    "texteuro": r"\euro", "and": r"\text{ and }", "varepsilon": r"\epsilon", "varphi": r"\phi",
+    "vartheta": r"\theta", "bigcup": r"\cup",
+    "angstrom": r"\AA", "textendash": "-", "lang": r"\langle",
+    "rang": r"\rangle", "minus": "-", "backslash": r"\setminus", "smallsetminus": r"\setminus",
+    "ang": r"\angle", "measuredangle": r"\angle",
+    "arcdegree": r"\degree", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
     **{name: rf"\{name}" for name in ("prod", "int", "sum")},
 }  # fmt: skip
-_NOTHING = frozenset(
+_NOTHING = listed(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm displaystyle textstyle "
     "scriptstyle limits nolimits rm bf it cal boldmath normalsize large Large mathstrut strut ensuremath "
     "mathopen mathclose mathrel mathord mathit mathbf boldsymbol bm pmb mathsf mathtt mathcal mathscr "
-    "underline boxed fbox framebox bold not* hfill centering".split()
+    "underline boxed fbox framebox bold not* hfill centering"
 )  # a brace after one of them stays as a group
-_SPACES = frozenset([" ", *", ; : > ! space quad qquad enspace thinspace medspace nobreakspace".split()])
-_TEXTS = frozenset(
-    "text textbf textrm textnormal textit textsf texttt mbox hbox textup textmd emph mathrm operatorname mathop".split()
+_SPACES = listed(", ; : > ! space quad qquad enspace thinspace medspace nobreakspace") | {" "}
+_TEXTS = listed(
+    "text textbf textrm textnormal textit textsf texttt mbox hbox textup textmd emph mathrm "
+    "operatorname mathop"
 )
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _DEGREE = re.compile(r"(?:\{\s*\}\s*)?\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))")
-_LAYOUT = re.compile(r"\\phantom\s*[^\s{\\]|\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}")
+_LAYOUT = re.compile(
+    r"(?<=\\\\)\s*\[[0-9.]{1,6}\s?[a-z]{2}\]|\\phantom\s*[^\s{\\]|\\(?:hspace|hskip|vspace|phantom|color|textcolor|label|tag)\*?\s*\{[^{}]*\}"
+)
 _MATRIX = re.compile(r"\\begin\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}(?:\s*\{[lcr|\s]*\})?")
 _END = re.compile(r"\\end\s*\{(?:[pbB]?(?:small)?matrix|array)\*?\}")
 _VULGAR = re.compile("(?<=[0-9])(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
@@ -78,8 +88,11 @@ _GROUPED = re.compile(
     r"(?<![0-9.,])[0-9]{1,3}(?:(?:,\\!\s*|\{,\}\s*|\\,|,\\,|\\\s|\\!|'|~)[0-9]{3})+(?![0-9])"
 )
 _SPACED = re.compile(r"(?<![0-9.,^_] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9/]|[.,][0-9])")
+_CROSS = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)")
 _DOTTED = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9.])")
-_PYTHON = re.compile(r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])")
+_PYTHON = re.compile(
+    r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])"
+)
 _LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
 _CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
 _QUOTES = "\"'`"
@@ -96,14 +109,14 @@ def plain(answer: str) -> str:
     if "\\" in text or "{" in text or "~" in text or "$" in text:
         text = _GROUPED.sub(_digits, text)
         text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
-        text = _dollars(text)
+        text = _dollars(text.replace("\\not=", "\\neq "))
         text = _COMMAND.sub(_command, text)
         text = _TEXT.sub(_text, text)
         text = _DEGREE.sub(r"\\degree ", text)
     elif "'" in text:
         text = _GROUPED.sub(_digits, text)
     text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", " ")
-    text = " ".join(text.split())
+    text = _CROSS.sub(r" \\times ", " ".join(text.split()))
     text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
     return _bare(text)
 

@@ -7,87 +7,30 @@ understood has no reading at all; it equals only what is written in the same way
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
-from igpo_lightning.rewards.expressions import NotUnderstood, Tree, parse
+from igpo_lightning.rewards.expressions import NotUnderstood, parse
 from igpo_lightning.rewards.layout import Tokens
+from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
 from igpo_lightning.rewards.notation import plain
 from igpo_lightning.rewards.tokens import Token, tokenize
+from igpo_lightning.rewards.trees import Tree
+from igpo_lightning.rewards.units import OTHER_MEANING
+from igpo_lightning.rewards.vocabulary import listed
 
 _MOST_ITEMS = 60
 _DEPTH = 8
-_LABELS = frozenset(["answer", "answers", "approximately", "about", "roughly", "around", "exactly", "only", "just",
-                     "approx", "nearly", "almost", "total", "final", "the", "a", "an", "is", "of"])  # fmt: skip
-_INEQUALITIES = frozenset(["<", ">", "\\le", "\\ge", "\\neq"])
-
-
-@dataclass(frozen=True)
-class Words:
-    """Text that is no number, in lower case and without marks."""
-
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Items:
-    """Several answers.
-
-    Attributes:
-        shape: "list" and "set" have no order; brackets such as "()", "(]" and "\\langle\\rangle" have one,
-            and so has "matrix", whose items are cells by row.
-        items: The readings of each.
-        width: Cells of a matrix row.
-    """
-
-    shape: str
-    items: tuple[tuple[Node, ...], ...]
-    width: int = 0
-
-
-@dataclass(frozen=True)
-class Option:
-    """One of several choices: its letter, and readings of the text beside it, if any."""
-
-    letter: str
-    rest: tuple[Node, ...] = ()
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A chain of sides and the signs between them."""
-
-    sides: tuple[tuple[Node, ...], ...]
-    signs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Union:
-    """Sets joined by one sign, ``\\cup`` or ``\\setminus``."""
-
-    sets: tuple[tuple[Node, ...], ...]
-    sign: str
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """Numbers between colons, which may be a time of day with its half ("am", "pm")."""
-
-    terms: tuple[Tree, ...]
-    texts: tuple[str, ...]
-    half: str = ""
-
-
-@dataclass(frozen=True)
-class Remainder:
-    """A value modulo another."""
-
-    value: tuple[Node, ...]
-    modulus: Tree
-
-
-Node = Amount | Words | Items | Option | Relation | Union | Ratio | Remainder
+_LABELS = listed(
+    "answer answers approximately about roughly around exactly only just approx nearly almost total "
+    "final the a an is of"
+)
+_SENTENCE_WORDS = 10
+_CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} | listed(
+    "at least most more less fewer than under over below above up twice double triple thrice by about "
+    "between increase decrease change until before after option choice step part chapter day number no"
+)
 
 
 def readings(text: str) -> tuple[Node, ...]:
@@ -99,6 +42,8 @@ def readings(text: str) -> tuple[Node, ...]:
         return ()
     grouped = layout.group_thousands(tokens)
     found = list(_read(grouped, 0))
+    if all(isinstance(node, Words) for node in found):
+        found += _sentence(grouped)
     if len(grouped) != len(tokens):  # 1,234 may be a pair
         found += _read(tokens, 0)
     return tuple(found)
@@ -153,6 +98,14 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
             yield Words(words)
 
 
+def _sentence(tokens: Tokens) -> Iterator[Node]:
+    """Natalia sold 72 clips: words without a meaning of their own, and then an amount."""
+    at = next((at for at, token in enumerate(tokens) if token.kind != "word"), 0)
+    said = [token.text.lower() for token in tokens[:at]]
+    if 1 < at <= _SENTENCE_WORDS and not _CHANGING & set(said):
+        yield from (replace(amount, loose=True) for amount in amounts(tokens[at:]))
+
+
 def _list(split: layout.Split, depth: int) -> Iterator[Node]:
     if not 0 < len(split.items) <= _MOST_ITEMS:
         return
@@ -170,7 +123,8 @@ def _mixed(tokens: Tokens) -> Amount | None:
     cuts = [
         at
         for at in range(1, len(tokens))
-        if tokens[at].kind == "number" and (tokens[at - 1].kind == "word" or tokens[at - 1].text in ("'", "\\degree"))
+        if tokens[at].kind == "number"
+        and (tokens[at - 1].kind == "word" or tokens[at - 1].text in ("'", "\\degree"))
     ]
     if not cuts or len(cuts) > 3:
         return None
@@ -180,7 +134,7 @@ def _mixed(tokens: Tokens) -> Amount | None:
 
 
 def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
-    if not sides[0] and set(signs) == {"\\approx"} and len(sides) == 2:
+    if not sides[0] and signs in (["\\approx"], ["="]):
         yield from _read(sides[1], depth + 1)
         return
     last, modulus = _modulus(sides[-1]) or (sides[-1], None)
@@ -237,7 +191,9 @@ def _multiple(tokens: Tokens, depth: int) -> Items | None:
 def _modulus(tokens: Tokens) -> tuple[Tokens, Tree] | None:
     """(tokens before, modulus) of "2 (mod 7)" in its spellings."""
     for at, token in enumerate(tokens):
-        if at and (token.text in ("\\pmod", "\\bmod", "\\mod") or (token.kind == "word" and token.text == "mod")):
+        if at and (
+            token.text in ("\\pmod", "\\bmod", "\\mod") or (token.kind == "word" and token.text == "mod")
+        ):
             before, after = tokens[:at], tokens[at + 1 :]
             if before[-1].text == "(" and after and after[-1].text == ")":
                 before, after = before[:-1], after[:-1]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.equations import name_of
-from igpo_lightning.rewards.expressions import Tree, names
-from igpo_lightning.rewards.readings import Items, Node, Relation, Union
+from igpo_lightning.rewards.nodes import Items, Node, Relation, Union
+from igpo_lightning.rewards.trees import Tree, names
 from igpo_lightning.rewards.values import Undefined, evaluate, same
 
 _INFINITY: Tree = ("constant", "infinity")
@@ -87,21 +87,30 @@ def _union(union: Union) -> Pieces | None:
     name = next(iter(named), None)
     if union.sign == "\\cup":
         return Pieces(tuple(piece for one in found for piece in one.pieces), name)
-    if len(found) != 2 or found[0].pieces != (_REALS,):
-        return None
-    return _without(found[1])
+    return _without(found[0].pieces, found[1]) if len(found) == 2 else None
 
 
-def _without(points: Pieces) -> Pieces | None:
-    """The real numbers without some."""
+def _without(whole: tuple[Piece, ...], points: Pieces) -> Pieces | None:
+    """Intervals without some numbers within them."""
     if any(piece.low != piece.high for piece in points.pieces):
         return None
+    found = list(whole)
+    for point in (piece.low for piece in points.pieces):
+        at = next((i for i, piece in enumerate(found) if _within(point, piece)), None)
+        if at is None:
+            return None
+        piece = found[at]
+        left = Piece(piece.low, point, (piece.closed[0], False))
+        found[at : at + 1] = [left, Piece(point, piece.high, (False, piece.closed[1]))]
+    return Pieces(tuple(found))
+
+
+def _within(point: Tree, piece: Piece) -> bool:
     try:
-        ends = sorted((piece.low for piece in points.pieces), key=lambda tree: evaluate(tree, {}))
+        low, value, high = (evaluate(tree, {}) for tree in (piece.low, point, piece.high))
+        return bool(low < value < high)
     except (Undefined, KeyError, TypeError):
-        return None
-    lows, highs = [_MINUS_INFINITY, *ends], [*ends, _INFINITY]
-    return Pieces(tuple(Piece(low, high, (False, False)) for low, high in zip(lows, highs, strict=True)))
+        return False
 
 
 def _relation(relation: Relation) -> Pieces | None:
@@ -116,7 +125,7 @@ def _relation(relation: Relation) -> Pieces | None:
         return None
     [at], name = where, named[where[0]]
     if relation.signs == ("\\neq",):
-        inner = _without(Pieces((Piece(values[1 - at], values[1 - at], (True, True)),)))
+        inner = _without((_REALS,), Pieces((Piece(values[1 - at], values[1 - at], (True, True)),)))
         return inner and Pieces(inner.pieces, name)
     ends: dict[str, tuple[Tree, bool]] = {}
     for position, sign in enumerate(relation.signs):

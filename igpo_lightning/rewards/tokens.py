@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.vocabulary import listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
 MAX_TOKENS = 600
@@ -32,17 +33,18 @@ class Token(NamedTuple):
     upright: bool = False
 
 
-FUNCTIONS = frozenset(
+FUNCTIONS = listed(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arcsinh "
-    "arccosh arctanh ln log lg exp sqrt asin acos atan abs".split()
+    "arccosh arctanh ln log lg exp sqrt asin acos atan abs"
 )
-_CONSTANTS = {"pi": "\\pi", "infty": "\\infty", "inf": "\\infty", "oo": "\\infty", "infinity": "\\infty",
-              "theta": "\\theta", "alpha": "\\alpha", "beta": "\\beta", "gamma": "\\gamma", "omega": "\\omega",
-              "lambda": "\\lambda", "sigma": "\\sigma", "phi": "\\phi", "tau": "\\tau"}  # fmt: skip
-_LETTERS = frozenset(
+_CONSTANTS = {
+    **dict.fromkeys(("infty", "inf", "oo", "infinity"), "\\infty"),
+    **{name: f"\\{name}" for name in listed("pi theta alpha beta gamma omega lambda sigma phi tau")},
+}
+_LETTERS = listed(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
     "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "
-    "nabla".split()
+    "nabla"
 )
 _TOKEN = re.compile(
     r"(?P<space>\s+)|\\text\s*\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[A-Za-z]+|.))"
@@ -89,7 +91,7 @@ def _command(text: str, start: int, end: int, spaced: bool) -> Token:
 def _upright(content: str, begin: int, start: int, end: int) -> list[Token]:
     """Words of a text command; a lone letter or function in it is a name."""
     bare = content.strip()
-    if bare in FUNCTIONS:
+    if bare in FUNCTIONS and bare not in UNITS:
         return [Token("function", f"\\{bare}", start, end, True, True)]
     if bare in ("e", "i"):
         return [Token("name", bare, start, end, False, True)]

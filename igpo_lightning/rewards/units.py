@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from igpo_lightning.rewards.words import NUMBER_WORDS
+
 _SPELLINGS = """
 nm nanometer nanometre | um micrometer micrometre micron | mm millimeter millimetre
 cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer p.m PM
@@ -46,7 +48,8 @@ UNITS = _table()
 """Spelling to the unit's own name."""
 
 SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\pounds": "pounds", "\\yen": "yen",
-           "\\AA": "angstrom", "\\Omega": "ohm", "\\mu": "micro"}  # fmt: skip
+           "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
+           "\\mu": "micro"}  # fmt: skip
 
 _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     **dict.fromkeys(("dollar", "euro"), ("money", Fraction(100))), "cent": ("money", Fraction(1)),
@@ -61,16 +64,17 @@ _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     "degree": ("angle", Fraction(60)), "arcmin": ("angle", Fraction(1)),
 }  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-_LINKS = frozenset(["of", "a", "an", "the", "each", "every"])
+_LINKS = frozenset(["of", "a", "an", "the", "each", "every", "and"])
 _SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
-_OTHER_MEANING = """
-or and if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
-minus times divided over with without either both neither nor to from through between mod modulo remainder base
-squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
+_WORDS = """
+or if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
+minus times divided over with without either both neither nor to from through between mod modulo remainder
+base squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
 half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
 tenth tenths hundredth hundredths thousandth thousandths th st nd rd
 """
-_NO_UNIT = frozenset(_OTHER_MEANING.split())
+OTHER_MEANING = frozenset(_WORDS.split()) | NUMBER_WORDS - {"a", "an", "and", "quarter", "quarters", "score"}
+"""Words that change what a number says, and so are no part of a unit."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,9 @@ class _UnitReader:
         return bool(self.powers or self.words)
 
     def unit(self) -> Unit:
-        powers = {name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")}
+        powers = {
+            name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")
+        }
         if "degree" in powers and powers.keys() & {"celsius", "F", "K"}:
             del powers["degree"]
         return Unit(tuple(sorted(powers.items())), tuple(sorted(set(self.words))))
@@ -149,6 +155,8 @@ class _UnitReader:
         if piece == "/" or piece.lower() == "per":
             self.sign, self.last = -1, None
             self.grouped = self.pieces[self.at : self.at + 1] == ["("]
+        elif piece.lower() == "and":
+            return 1 < self.at < len(self.pieces)
         elif piece in _SIGNS:
             self.last = self.last if piece in "{}" else None
             if piece == ")" and self.grouped:
@@ -193,7 +201,7 @@ class _UnitReader:
 
     def _word(self, piece: str) -> bool:
         lower = piece.lower().strip(".")
-        if not piece[:1].isalpha() or len(piece) < 2 or lower in _NO_UNIT:
+        if not piece[:1].isalpha() or len(piece) < 2 or lower in OTHER_MEANING:
             return False
         self.words.append(_singular(lower))
         self.last, self.sign, self.power = None, 1, 1

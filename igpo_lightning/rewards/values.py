@@ -14,7 +14,8 @@ from fractions import Fraction
 
 import mpmath
 
-from igpo_lightning.rewards.expressions import Tree, has, names
+from igpo_lightning.rewards.trees import Tree, aligned, has, names
+from igpo_lightning.rewards.vocabulary import listed
 
 _DIGITS = 60
 _RELATIVE = 1e-40
@@ -22,7 +23,7 @@ _MOST_BITS = 20_000
 """Of exact numbers; larger ones have 60 digits."""
 _MOST_EXPONENT = 10**7
 _POINTS = 6
-_EITHER_SIGN = frozenset("x y z a b c k n p q t u v w X Y Z \\theta \\alpha \\beta \\phi".split())
+_EITHER_SIGN = listed("x y z a b c k n p q t u v w X Y Z \\theta \\alpha \\beta \\phi")
 """Names that may be negative; others are taken for quantities, which are not."""
 
 
@@ -191,24 +192,6 @@ def same(left: Tree, right: Tree, sign: int = 1) -> bool:
     if here is not None and there is not None:
         return here == there
     return everywhere([left, right], lambda a, b: close(a, b), sign)
-
-
-def aligned(left: Tree, right: Tree) -> tuple[Tree, Tree]:
-    """Both with one name for a derivative: v' on one side is dv/dt, or dv/dx, of the other."""
-    here, there = names(left), names(right)
-    open_ = {name for name in here ^ there if name.startswith("D") and name.endswith(" ?")}
-    renamed = {}
-    for name in open_:
-        full = {other for other in here | there if other.startswith(name[:-1]) and other != name}
-        if len(full) == 1:
-            renamed[name] = full.pop()
-    return (_renamed(left, renamed), _renamed(right, renamed)) if renamed else (left, right)
-
-
-def _renamed(tree: Tree, names_: Mapping[str, str]) -> Tree:
-    if tree[0] == "name":
-        return ("name", names_.get(tree[1], tree[1]))
-    return tuple(_renamed(part, names_) if isinstance(part, tuple) else part for part in tree)
 
 
 def everywhere(trees: list[Tree], holds: Callable[..., bool], sign: int = 1) -> bool:

@@ -14,23 +14,24 @@ from functools import lru_cache
 from igpo_lightning.rewards.answers import MAX_ANSWER_CHARS
 from igpo_lightning.rewards.checker import Checker
 from igpo_lightning.rewards.comparing import agree
+from igpo_lightning.rewards.nodes import Node
 from igpo_lightning.rewards.notation import plain
 from igpo_lightning.rewards.numbers import numeral, rounds_to
-from igpo_lightning.rewards.readings import Node, readings
+from igpo_lightning.rewards.readings import readings
 
 MAX_READ_CHARS = 2000
 """Longer answers are compared as texts."""
 
 _SYMBOLIC = re.compile(r"\\(?:sum|prod|int|lim)(?![A-Za-z])")
 _COMMAND = re.compile(r"\\[A-Za-z]+|\\.")
-_KNOWN = frozenset(
-    f"\\{name}"
-    for name in (
-        "sum prod int lim to infty frac sqrt pi cdot times sin cos tan cot sec csc ln log exp binom left right "
-        "alpha beta gamma theta le ge"
-    ).split(" ")
-) | {"\\,"}
+_NAMES = """
+sum prod int lim to infty frac sqrt pi cdot times sin cos tan cot sec csc ln log exp binom alpha beta
+gamma theta
+le ge
+"""
+_KNOWN = frozenset(f"\\{name}" for name in _NAMES.split())
 _FOREIGN = re.compile(r"[^A-Za-z0-9\\{}()\[\]+\-*/^_=.,!|\s]")
+_OF_TIME = re.compile(r"(?<=[A-Za-z}])\s?\(t\)")
 _PLAIN = re.compile(r"[-+]?[0-9.,/]+")
 _READINGS = 4096
 
@@ -100,6 +101,9 @@ class Verifier:
         try:
             if agree(_readings(given), _readings(wanted)):
                 return True
+            if ("(t)" in given) != ("(t)" in wanted):  # x for x(t)
+                given, wanted = _OF_TIME.sub("", given), _OF_TIME.sub("", wanted)
+                return agree(_readings(given), _readings(wanted))
         except RecursionError:
             return False
         return _for_math_verify(given, wanted) and self._checker.equal(given, wanted)

@@ -80,5 +80,3 @@ def test_close_and_the_garbage_collector_end_the_process():
     process = checker._worker._process
     checker._worker = None
     assert process.returncode is not None
-
-

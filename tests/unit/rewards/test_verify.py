@@ -100,3 +100,41 @@ def test_a_verifier_is_pickled_by_its_settings():
 def test_bad_limits_are_refused():
     with pytest.raises(ConfigError, match="timeout"):
         Verifier(timeout=0)
+
+
+HOSTILE = [
+    "9", "1,", "1 ", "{", "(", "((1,", "$", "\\frac{", "^{", "_", "'", "\\text{a} ", "1.000.", "=", "or ", "½",
+    "²", "\\begin{pmatrix}", "~", "1e9", "five ", "1 ft ", "A) ", "|", "\\pm1", "x", "-", "\\sqrt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_answers_are_judged_in_bounded_time(verifier, piece):
+    long = (piece * 100_000)[:100_000]
+    start = time.process_time()
+    for text in (long, long[:5000], long[:1900]):
+        assert verifier.equal(text, "5") in (True, False)
+        assert verifier.equal("5", text) in (True, False)
+        assert not verifier.equal(text, r"\frac{1}{2}x")
+    assert time.process_time() - start < 20  # processor time, with room: milliseconds are usual
+
+
+def test_an_answer_of_five_thousand_digits(verifier):
+    long = "7" * 5000
+    assert verifier.equal(long, long) and verifier.equal(f"${long}$", long)
+    others = [long[:-1], long[:-1] + "8", f"-{long}", "5", f"{long}.5", rf"\frac{{{long}}}{{2}}"]
+    assert not any(verifier.equal(other, long) or verifier.equal(long, other) for other in others)
+
+
+def test_numbers_out_of_bounds_equal_nothing_else(verifier):
+    tower = "9^{9^{9^{9}}}"
+    assert verifier.equal(tower, tower)
+    for other in ("387420489", "10^{10^{100}}", r"\sin(10^{10^{10}})", "(10^9)!", "x"):
+        assert not verifier.equal(other, tower)
+    assert verifier._checker._worker is None
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_what_only_math_verify_knows(verifier, equal):
+    assert verifier.equal(r"\sum_{k=1}^{4} k", "10" if equal else "11") is equal
+    assert not verifier.equal(r"\sum_{k=1}^{4} \star k", "10")  # it would leave out what it does not know
