@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from igpo_lightning.data.mentions.notation import LOOSE, NO_DIGIT
+from igpo_lightning.data.mentions.notation import DEGREE_SIGN, LOOSE, NO_DIGIT
 from igpo_lightning.data.mentions.reader import Formula, Reader
 from igpo_lightning.data.mentions.values import Value, add, constant, finite, negate
 
@@ -38,6 +38,8 @@ def find(text: str) -> Found:
     readers = [Reader(text)]
     if "\\pm" in text or "\\mp" in text or "±" in text:
         readers.append(Reader(text, plus_minus=-1))
+    if DEGREE_SIGN.search(text):
+        readers.append(Reader(text, degree=constant(1)))  # 3 · 180° is 540°
     if (closed_up := LOOSE.sub(lambda match: NO_DIGIT.sub("", match[0]).ljust(len(match[0])), text)) != text:
         readers.append(Reader(closed_up))
     equations = [equation for reader in readers for equation in _equations(text, reader.scan())]

@@ -6,7 +6,9 @@ import re
 
 _SPACE = r"(?:\s|~|\\[,;:!> ]|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![A-Za-z]))"
 GAP = re.compile(rf"(?:{_SPACE}|&(?=\s*[-+]))*")
+GAP_BEGINS = frozenset(" \t\n\r~\\&\u00a0\u2009\u202f")
 MONEY = re.compile(rf"(?:\\?[$£€])?{_SPACE}*")
+MONEY_BEGINS = frozenset("\\$£€")
 SIGN = re.compile(r"(?P<minus>[-−–](?!-))|\+|(?P<either>\\pm(?![A-Za-z])|±)|(?P<neither>\\mp(?![A-Za-z]))")
 TIMES = re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])|\*(?!\*)|[×·⋅∙]|(?<![A-Za-z])[xX](?=\s*\\?\$?\.?\d|\s\s?\()")
 OVER = re.compile(r"\\div(?![A-Za-z])|[/÷∕]")

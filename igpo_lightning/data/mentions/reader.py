@@ -38,14 +38,15 @@ class Reader:
     Args:
         text: Prose with LaTeX or plain arithmetic in it.
         plus_minus: What a ``\\pm`` means, 1 or -1.
+        degree: What a degree is worth.
 
     Attributes:
         formulas: What was noted.
         resume: Where reading goes on after a group that does not end; 0 if all did.
     """
 
-    def __init__(self, text: str, plus_minus: int = 1) -> None:
-        self.text, self.plus_minus = text, plus_minus
+    def __init__(self, text: str, plus_minus: int = 1, degree: Value = v.DEGREE) -> None:
+        self.text, self.plus_minus, self.degree = text, plus_minus, degree
         self.formulas: list[Formula] = []
         self.resume = self._depth = 0
 
@@ -69,11 +70,14 @@ class Reader:
 
     def skip(self, position: int) -> int:
         """Behind the spaces at ``position``."""
+        if self.text[position : position + 1] not in n.GAP_BEGINS:
+            return position
         return n.GAP.match(self.text, position).end()
 
     def _operand(self, position: int) -> int:
         """Where an operand begins, behind spaces and a sign of money."""
-        return n.MONEY.match(self.text, self.skip(position)).end()
+        at = self.skip(position)
+        return n.MONEY.match(self.text, at).end() if self.text[at : at + 1] in n.MONEY_BEGINS else at
 
     def _note(self, items: Sequence[_Item], join: Callable[..., Value | None]) -> Value | None:
         """Note every run of ``items``; the value of them all."""
@@ -171,7 +175,7 @@ class Reader:
         while True:
             char = self.text[end : end + 1]
             if degree := n.DEGREE_SIGN.match(self.text, self.skip(end)):
-                end, value = degree.end(), v.multiply(value, v.DEGREE)
+                end, value = degree.end(), v.multiply(value, self.degree)
             elif char == "!":
                 end, value = end + 1, v.factorial(value)
             elif percent := n.PERCENT.match(self.text, end):  # 25% counts as 25
@@ -249,7 +253,7 @@ class Reader:
         if inner is None or not self.text.startswith(closer, end):
             self.resume = max(self.resume, inner.end if inner else at + 1)
             return None
-        return _Read(end + 1, inner.value)
+        return _Read(end + 1, v.each(abs, inner.value) if closer == "|" else inner.value)
 
     def _letters(self, at: int) -> _Read | None:
         word = n.WORD.match(self.text, at)
