@@ -6,6 +6,7 @@ when read: processes on one machine share it, and a row becomes Python objects w
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
@@ -15,6 +16,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, resolve_name
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,8 +135,33 @@ def digest(parts: Iterable[object]) -> str:
 
 
 def code_of(*objects: Callable) -> list[str]:
-    """The source of the modules that define ``objects``: an entry made by other code is another entry."""
-    return [Path(inspect.getfile(each)).read_text(encoding="utf-8") for each in objects]
+    """The source of the modules that define ``objects``, and of all of this package that those import.
+
+    An entry made by other code is another entry: by other rules for hints or answers, too.
+    """
+    pending, found = [inspect.getmodule(each).__name__ for each in objects], {}
+    while pending:
+        name = pending.pop()
+        if name not in found and (spec := find_spec(name)) and spec.origin:
+            found[name] = Path(spec.origin).read_text(encoding="utf-8")
+            pending += _imports(found[name], spec)
+    return [found[name] for name in sorted(found)]
+
+
+def _imports(source: str, spec: ModuleSpec) -> Iterator[str]:
+    """Modules of this package that the source of another of its modules imports."""
+    package = spec.name if spec.submodule_search_locations else spec.parent
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), package)
+            if module.partition(".")[0] == spec.name.partition(".")[0]:
+                yield module
+                yield from (f"{module}.{each.name}" for each in node.names if _is_module(module, each.name))
+
+
+def _is_module(package: str, name: str) -> bool:
+    folder = find_spec(package).submodule_search_locations
+    return bool(folder) and find_spec(f"{package}.{name}") is not None
 
 
 def _read(entry: Path, problems: Sequence[Problem]) -> Encoded | None:

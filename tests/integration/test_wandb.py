@@ -78,10 +78,11 @@ def test_the_jobs_of_a_sweep_are_runs_of_their_own_in_one_group(train):
     for run, config, summary in found:
         assert list(run.tags) == ["mine"] and run.display_name.startswith(f"{run.job_type} · seed-")
         assert config["algo"]["name"] == run.job_type and config["data"]["source"]["train_size"] == 24
-        assert 0 <= summary["test/accuracy_after"] <= 1
+        assert 0 <= summary["val/accuracy_after"] <= 1
     assert found[1][1]["algo"]["inpaint"]["ratio"] == [0.2, 0.6]
     for (_, _, sft), (_, _, rl) in list(pairwise(found))[::2]:
-        assert sft["test/accuracy_after"] == rl["test/accuracy_before"]
+        assert sft["val/accuracy_after"] == rl["val/accuracy_before"]
+        assert "test/accuracy" in rl and "test/accuracy" not in sft  # reported once, at the end
 
 
 def test_a_resumed_stage_goes_on_under_its_id(train):
