@@ -1,11 +1,11 @@
-"""What a user sees while a run is on: one progress line, and samples with their hints marked."""
+"""What a user sees while a run is on: a header, one progress line, and samples with their hints marked."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,83 +13,79 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from igpo_lightning import progress
+from igpo_lightning.cells import pace_cells, rollout_cells, supervised_cells, work_cells
+from igpo_lightning.console import Cell, Line
+from igpo_lightning.header import header
+from igpo_lightning.progress import Work
 from igpo_lightning.reporting import samples as samples_file
 from igpo_lightning.reporting.table import duration
 from igpo_lightning.types import SampleRecord
 
-_CLEAR = "\r\x1b[2K"
-
-
-def short(value: float | None, digits: int = 2) -> str | None:
-    """``0.314`` as ``.31``; None stays None, and so does NaN."""
-    if value is None or value != value:
-        return None
-    text = f"{value:.{digits}f}"
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-def rollout_cells(metrics: Mapping[str, float]) -> list[str]:
-    """The cells of one rollout window, leaving out what was not measured."""
-    reward, before = short(metrics.get("rollout/reward")), short(metrics.get("rollout/reward_before"))
-    wrong = short(metrics.get("rollout/all_wrong_before"))
-    rescued = short(metrics.get("rollout/all_wrong_after"))
-    # A window without an all-wrong group tries no hints; what is left there is of an earlier one.
-    hinted = short(metrics.get("rollout/hint_success")) if metrics.get("rollout/all_wrong_before") else None
-    cells = [
-        reward and f"reward {reward}" + (f" (before {before})" if before and hinted else ""),
-        wrong and f"all-wrong {wrong}" + (f"→{rescued}" if rescued and hinted else ""),
-        hinted and f"hints ok {hinted}",
-        _cell("acc", metrics.get("val/accuracy")),
-        _cell("kl", metrics.get("train/kl"), 3),
-    ]
-    return [cell for cell in cells if cell]
-
-
-def supervised_cells(metrics: Mapping[str, float]) -> list[str]:
-    """The cells of supervised training, leaving out what was not measured."""
-    cells = [
-        _cell("loss", metrics.get("train/loss")),
-        _cell("token acc", metrics.get("train/token_accuracy")),
-        _cell("val loss", metrics.get("val/loss")),
-        _cell("val acc", metrics.get("val/accuracy")),
-    ]
-    return [cell for cell in cells if cell]
+_REFRESH = 0.2  # seconds between two looks of a line that is rewritten in place
 
 
 class RolloutProgress(Callback):
-    """One line that says how a run goes; use it with ``Trainer(enable_progress_bar=False)``.
+    """A header, and one line that says how a run goes; with ``Trainer(enable_progress_bar=False)``.
 
-    On a terminal the line is rewritten in place. Elsewhere one line is printed per rollout window,
-    and during supervised training at most one every ``interval`` seconds. A batch that carries
-    ``window`` belongs to a rollout; any other batch is a supervised step.
+    On a terminal the line is rewritten in place, also while a rollout is sampled, scored and
+    log-probs are estimated, and while held-out problems are decoded. Elsewhere one line is printed
+    per rollout window, and of all that is slower or of supervised training at most one every
+    ``interval`` seconds. A batch that carries ``window`` belongs to a rollout; any other batch is a
+    supervised step. Counts and paces are those of the first process.
 
     Args:
-        interval: Least time between two lines of supervised training, in seconds.
+        interval: Least time between two lines that are not the last of a window, where there is no
+            terminal; in seconds.
         stream: Where to write; standard output if None.
+        stage, model, data: Names for the header.
+        clock: Gives seconds.
     """
 
-    def __init__(self, interval: float = 10.0, stream: TextIO | None = None) -> None:
-        self.interval = interval
-        self._stream = stream
+    def __init__(
+        self,
+        interval: float = 10.0,
+        stream: TextIO | None = None,
+        stage: str | None = None,
+        model: str | None = None,
+        data: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.interval, self.clock = interval, clock
+        self._names = {"stage": stage, "model": model, "data": data}
+        self._line = Line(stream)
         self._enabled = True
+        self._observing, self._validating = ExitStack(), ExitStack()
+        self._work: Work | None = None
+        self._work_began = 0.0
         self._begin()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._enabled = trainer.is_global_zero
+        self._trainer = trainer
+        self._observing.close()
+        self._observing.enter_context(progress.observed(self._report_work))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._observing.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._validating.close()
+        self._observing.close()
+        self._end()
 
     def print(self, text: str) -> None:
         """Print ``text`` for good, above the progress line."""
-        self._write(text, keep=True)
+        if self._enabled:
+            self._line.print(text)
 
-    def show(self, text: str) -> None:
-        """Put ``text`` in place of the progress line; off a terminal, print it."""
-        self._write(text)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end()
+        self._begin()
+        self.print(header(trainer, pl_module, **self._names))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._finish_line()
         self._begin()
-        if describe := getattr(trainer.datamodule, "describe", None):
-            self.print(describe())
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         # Callbacks see the end of a batch before the module has logged it: report on a window, or on
@@ -105,20 +101,28 @@ class RolloutProgress(Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches += 1
-        if self._window is not None and self._tty:
-            self._write(" | ".join([self._head(trainer), *self._cells, f"update {self._batches}"]))
+        if self._window is not None and self._line.in_place:
+            self._show([self._head(self._window), *self._cells, Cell(f"update {self._batches}", 7)])
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        rows = sum(map(len, getattr(trainer.val_dataloaders, "steps", ())))
+        width = getattr(trainer.datamodule, "length", 0)
+        self._validating.enter_context(progress.work("validation", rows, width))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._validating.close()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._window is not None:
             self._report_window(trainer)
         else:
             self._report_step(trainer, last=True)
-        self._finish_line()
+        self._end()
 
     def _begin(self) -> None:
-        self._started = self._shown = time.monotonic()
-        self._line = ""  # what stands on the terminal's last line
-        self._cells: list[str] = []  # what is known of the last window
+        self._started = self._shown = self.clock()
+        self._pace: float | None = None  # seconds per rollout
+        self._cells: list[Cell] = []  # what is known of the last window
         self._window: int | None = None  # the window being trained on
         self._windows = 0  # that this process has seen end
         self._batches = 0  # of this window, or of supervised training
@@ -127,54 +131,52 @@ class RolloutProgress(Callback):
         if self._window is None:
             return
         self._windows += 1
-        pace = (time.monotonic() - self._started) / self._windows
-        self._cells = [*rollout_cells(_numbers(trainer)), f"{pace:.1f} s/rollout"]
-        if total := getattr(trainer.datamodule, "windows", None):
-            self._cells.append(f"ETA {duration(pace * (total - self._window - 1))}")
-        self._write(" | ".join([self._head(trainer), *self._cells]))
+        self._pace = (self.clock() - self._started) / self._windows
+        left = self._seconds_left(self._window + 1)
+        self._cells = [*rollout_cells(_numbers(trainer)), *pace_cells(f"{self._pace:.1f} s/rollout", left)]
+        self._show([self._head(self._window), *self._cells])
 
     def _report_step(self, trainer: pl.Trainer, last: bool = False) -> None:
-        now = time.monotonic()
-        pause = 0.2 if self._tty else self.interval
-        if not self._batches or (not last and now - self._shown < pause):
+        if not self._batches or (not last and not self._due()):
             return
-        self._shown = now
-        pace = (now - self._started) / self._batches
+        pace = (self.clock() - self._started) / self._batches
         total, done = trainer.num_training_batches, trainer.fit_loop.batch_idx + last
-        cells = [f"step {done}/{total}", *supervised_cells(_numbers(trainer)), f"{pace:.2f} s/step"]
-        self._write(" | ".join([*cells, f"ETA {duration(pace * (total - done))}"]))
+        cells = [Cell(f"step {done}/{total}"), *supervised_cells(_numbers(trainer))]
+        self._show([*cells, *pace_cells(f"{pace:.2f} s/step", pace * (total - done))])
 
-    def _head(self, trainer: pl.Trainer) -> str:
-        total = getattr(trainer.datamodule, "windows", None)
-        return f"rollout {self._window + 1}/{total}" if total else f"rollout {self._window + 1}"
-
-    @property
-    def _out(self) -> TextIO:
-        return self._stream or sys.stdout
-
-    @property
-    def _tty(self) -> bool:
-        return self._out.isatty()
-
-    def _write(self, text: str, keep: bool = False) -> None:
-        """On a terminal: in place of the last line, or, if ``keep``, for good and above it."""
-        if not self._enabled:
+    def _report_work(self, work: Work) -> None:
+        if work is not self._work:
+            self._work, self._work_began = work, self.clock()
+        if not self._enabled or work.over or not self._due():
             return
-        encoding = getattr(self._out, "encoding", None) or "utf-8"
-        text = text.encode(encoding, "replace").decode(encoding)
-        if not self._tty:
-            self._out.write(text + "\n")
-        elif keep:
-            self._out.write(f"{_CLEAR}{text}\n{self._line}")
-        else:
-            self._line = text[: shutil.get_terminal_size().columns - 1]
-            self._out.write(_CLEAR + self._line)
-        self._out.flush()
+        cells = work_cells(work, self.clock() - self._work_began)
+        if work.window is None:
+            self._show(cells)
+            return
+        run = self._seconds_left(work.window)
+        last = [] if run is None else [Cell(f"run ETA {duration(run)}", 3)]
+        self._show([self._head(work.window), *cells, *last])
 
-    def _finish_line(self) -> None:
-        if self._line and self._tty and self._enabled:
-            self._out.write("\n")
-        self._line = ""
+    def _due(self) -> bool:
+        return self.clock() - self._shown >= (_REFRESH if self._line.in_place else self.interval)
+
+    def _seconds_left(self, window: int) -> float | None:
+        """From the beginning of ``window`` to the end of the run."""
+        total = getattr(self._trainer.datamodule, "windows", None)
+        return None if total is None or self._pace is None else self._pace * (total - window)
+
+    def _head(self, window: int) -> Cell:
+        total = getattr(self._trainer.datamodule, "windows", None)
+        return Cell(f"rollout {window + 1}/{total}" if total else f"rollout {window + 1}")
+
+    def _show(self, cells: Sequence[Cell]) -> None:
+        if self._enabled:
+            self._shown = self.clock()
+            self._line.show(cells)
+
+    def _end(self) -> None:
+        if self._enabled:
+            self._line.end()
 
 
 class SampleTable(Callback):
@@ -241,11 +243,6 @@ class LearningRate(LearningRateMonitor):
 
 def _numbers(trainer: pl.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def _cell(name: str, value: float | None, digits: int = 2) -> str | None:
-    text = short(value, digits)
-    return text and f"{name} {text}"
 
 
 def _log_samples(logger: Any, records: Sequence[SampleRecord], step: int) -> None:
