@@ -188,8 +188,8 @@ class SampleTable(Callback):
     Args:
         path: The JSONL file.
         every_n_windows: Rollout windows from one table to the next.
-        samples: Completions per table.
-        console: How many of them are printed.
+        samples: Completions per table, a quarter of them of each kind: right and wrong, with hints and without.
+        console: How many of them are printed, of as many kinds as there are.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class SampleTable(Callback):
         if window % self.every_n_windows or source is None or not (records := source(self.samples)):
             return
         samples_file.append(self.path, records)
-        self._print(trainer, records[: self.console])
+        self._print(trainer, samples_file.mixed(records, self.console))
         for logger in trainer.loggers:
             _log_samples(logger, records, trainer.global_step)
 
@@ -247,11 +247,20 @@ def _numbers(trainer: pl.Trainer) -> dict[str, float]:
 
 def _log_samples(logger: Any, records: Sequence[SampleRecord], step: int) -> None:
     rows = [
-        [r.window, r.prompt, samples_file.marked(r.pieces), r.answer, r.reward, r.correct, r.inpainted]
+        [
+            r.window,
+            r.prompt,
+            samples_file.marked(r.pieces),
+            r.answer,
+            r.reward,
+            r.correct,
+            r.inpainted,
+            r.trace,
+        ]
         for r in records
     ]
     if isinstance(logger, WandbLogger):
-        columns = ["window", "prompt", "completion", "gold", "reward", "correct", "inpainted"]
+        columns = ["window", "prompt", "completion", "gold", "reward", "correct", "inpainted", "gold trace"]
         logger.log_table("samples", columns=columns, data=rows)
     elif isinstance(logger, TensorBoardLogger):
         text = "\n\n".join(f"```\n{samples_file.describe(record)}\n```" for record in records)

@@ -197,8 +197,8 @@ def test_samples_reach_tensorboard_and_wandb(tmp_path, monkeypatch):
     logged = {}
     monkeypatch.setattr(WandbLogger, "log_table", lambda self, key, **kwargs: logged.update({key: kwargs}))
     _log_samples(WandbLogger.__new__(WandbLogger), [record()], step=4)
-    assert logged["samples"]["data"] == [[2, "Q?", "a[[hint]]", "7", 1.0, True, True]]
-    assert len(logged["samples"]["columns"]) == 7
+    assert logged["samples"]["data"] == [[2, "Q?", "a[[hint]]", "7", 1.0, True, True, ""]]
+    assert len(logged["samples"]["columns"]) == 8
 
 
 def test_the_learning_rate_needs_no_logger(tmp_path):
