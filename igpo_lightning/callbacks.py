@@ -188,7 +188,7 @@ class SampleTable(Callback):
     Args:
         path: The JSONL file.
         every_n_windows: Rollout windows from one table to the next.
-        samples: Completions per table, a quarter of them of each kind: right and wrong, with hints and without.
+        samples: Completions per table, a quarter of each kind: right and wrong, with hints and without.
         console: How many of them are printed, of as many kinds as there are.
     """
 

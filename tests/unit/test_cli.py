@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
@@ -130,19 +129,16 @@ def test_help_lists_groups_options_and_usual_settings(program, capsys):
 
 
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.gruop_size=4", 2)])
-def test_answers_come_without_torch_in_two_seconds(conf_tree, argument, code):
+def test_answers_come_without_anything_heavy(conf_tree, argument, code):
     script = (
         "import sys; from pathlib import Path; import igpo_lightning.cli as cli\n"
         f"cli.find_conf = lambda: Path({str(conf_tree)!r})\n"
         "try: cli.entry('train', 'absent.module:run')()\n"
-        "finally: assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)\n"
+        "finally: assert not {'torch', 'lightning', 'transformers', 'numpy', 'datasets'} & set(sys.modules)\n"
     )
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", script, argument],
         capture_output=True, text=True, env={**os.environ, "HYDRA_FULL_ERROR": "0"},
     )  # fmt: skip
-    seconds = time.perf_counter() - start
     assert done.returncode == code, done.stderr
     assert "AssertionError" not in done.stderr
-    assert seconds < 2

@@ -2,7 +2,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -85,12 +84,10 @@ def test_not_equal(verifier, candidate, gold):
     assert not verifier.equal(candidate, gold)
 
 
-def test_numerals_need_no_worker_and_take_microseconds():
+def test_numerals_need_no_worker():
     verifier = Verifier()
-    start = time.perf_counter()
     for i in range(512):
         assert verifier.equal(f"{i}.0", str(i)) and not verifier.equal(str(i), str(i + 1))
-    assert time.perf_counter() - start < 0.5
     assert verifier._worker is None
 
 
@@ -115,9 +112,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced():
     assert verifier.equal("k+k", "2k")
     process = verifier._worker._process
     os.kill(process.pid, signal.SIGSTOP)  # no alarm of its own can help it now
-    start = time.perf_counter()
     assert not verifier.equal("m+m", "2m")
-    assert 1.9 < time.perf_counter() - start < 4.0
     assert process.returncode is not None
     assert verifier.equal("n+n", "2n")
 
