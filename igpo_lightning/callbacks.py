@@ -25,20 +25,15 @@ from igpo_lightning.types import SampleRecord
 _REFRESH = 0.2  # seconds between two looks of a line that is rewritten in place
 
 
-class RolloutProgress(Callback):
-    """A header, and one line that says how a run goes; with ``Trainer(enable_progress_bar=False)``.
+class WorkProgress(Callback):
+    """One line that says how far the work under way is; with ``Trainer(enable_progress_bar=False)``.
 
-    On a terminal the line is rewritten in place, also while a rollout is sampled, scored and
-    log-probs are estimated, and while held-out problems are decoded. Elsewhere one line is printed
-    per rollout window, and of all that is slower or of supervised training at most one every
-    ``interval`` seconds. A batch that carries ``window`` belongs to a rollout; any other batch is a
-    supervised step. Counts and paces are those of the first process.
+    On a terminal the line is rewritten in place, elsewhere there is one every ``interval`` seconds at
+    most. Counts and paces are those of the first process.
 
     Args:
-        interval: Least time between two lines that are not the last of a window, where there is no
-            terminal; in seconds.
+        interval: Least time between two lines where there is no terminal, in seconds.
         stream: Where to write; standard output if None.
-        stage, model, data: Names for the header.
         clock: Gives seconds.
     """
 
@@ -46,38 +41,76 @@ class RolloutProgress(Callback):
         self,
         interval: float = 10.0,
         stream: TextIO | None = None,
-        stage: str | None = None,
-        model: str | None = None,
-        data: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.interval, self.clock = interval, clock
-        self._names = {"stage": stage, "model": model, "data": data}
         self._line = Line(stream)
         self._enabled = True
-        self._observing, self._validating = ExitStack(), ExitStack()
+        self._contexts = ExitStack()  # who is told of work, and the work that a whole loop is
         self._work: Work | None = None
-        self._work_began = 0.0
-        self._begin()
+        self._started = self._shown = self._work_began = clock()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._enabled = trainer.is_global_zero
         self._trainer = trainer
-        self._observing.close()
-        self._observing.enter_context(progress.observed(self._report_work))
+        self._contexts.close()
+        self._contexts.enter_context(progress.observed(self._report_work))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._observing.close()
+        self._contexts.close()
+        self._end()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        self._validating.close()
-        self._observing.close()
-        self._end()
+        self.teardown(trainer, pl_module, "")
 
     def print(self, text: str) -> None:
         """Print ``text`` for good, above the progress line."""
         if self._enabled:
             self._line.print(text)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        data = trainer.datamodule
+        self._contexts.enter_context(progress.work("completions", data.rows, data.width))
+
+    def _report_work(self, work: Work) -> None:
+        if work is not self._work:
+            self._work, self._work_began = work, self.clock()
+        if not work.over and self._due():
+            self._show(work_cells(work, self.clock() - self._work_began))
+
+    def _due(self) -> bool:
+        return self.clock() - self._shown >= (_REFRESH if self._line.in_place else self.interval)
+
+    def _show(self, cells: Sequence[Cell]) -> None:
+        if self._enabled:
+            self._shown = self.clock()
+            self._line.show(cells)
+
+    def _end(self) -> None:
+        if self._enabled:
+            self._line.end()
+
+
+class RolloutProgress(WorkProgress):
+    """A header, and one line that says how a run goes.
+
+    The line follows every rollout: its samples, scores and log-probs, and its updates; it follows
+    supervised training, and held-out problems that are decoded. A batch that carries ``window`` belongs
+    to a rollout; any other batch is a supervised step. Off a terminal, every rollout has a line.
+
+    Args:
+        stage, model, data: Names for the header.
+        **line: See :class:`WorkProgress`.
+    """
+
+    def __init__(
+        self, interval: float = 10.0, stream: TextIO | None = None, *,
+        stage: str | None = None, model: str | None = None, data: str | None = None, **line: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(interval, stream, **line)
+        self._names = {"stage": stage, "model": model, "data": data}
+        self._validating = ExitStack()
+        self._begin()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._end()
@@ -145,20 +178,19 @@ class RolloutProgress(Callback):
         self._show([*cells, *pace_cells(f"{pace:.2f} s/step", pace * (total - done))])
 
     def _report_work(self, work: Work) -> None:
+        if work.window is None:
+            super()._report_work(work)
+            return
         if work is not self._work:
             self._work, self._work_began = work, self.clock()
-        if not self._enabled or work.over or not self._due():
+        if self._window not in (None, work.window):  # the last one has ended: say so before the next
+            self._report_window(self._trainer)
+            self._window = None
+        if work.over or not self._due():
             return
-        cells = work_cells(work, self.clock() - self._work_began)
-        if work.window is None:
-            self._show(cells)
-            return
-        run = self._seconds_left(work.window)
-        last = [] if run is None else [Cell(f"run ETA {duration(run)}", 3)]
-        self._show([self._head(work.window), *cells, *last])
-
-    def _due(self) -> bool:
-        return self.clock() - self._shown >= (_REFRESH if self._line.in_place else self.interval)
+        left = self._seconds_left(work.window)
+        run = [] if left is None else [Cell(f"run ETA {duration(left)}", 3)]
+        self._show([self._head(work.window), *work_cells(work, self.clock() - self._work_began), *run])
 
     def _seconds_left(self, window: int) -> float | None:
         """From the beginning of ``window`` to the end of the run."""
@@ -168,15 +200,6 @@ class RolloutProgress(Callback):
     def _head(self, window: int) -> Cell:
         total = getattr(self._trainer.datamodule, "windows", None)
         return Cell(f"rollout {window + 1}/{total}" if total else f"rollout {window + 1}")
-
-    def _show(self, cells: Sequence[Cell]) -> None:
-        if self._enabled:
-            self._shown = self.clock()
-            self._line.show(cells)
-
-    def _end(self) -> None:
-        if self._enabled:
-            self._line.end()
 
 
 class SampleTable(Callback):

@@ -116,6 +116,7 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if not torch.accelerator.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or it warns that it found nothing else
+    os.environ.setdefault("WANDB_SILENT", "true")  # the header names the page of a run that is online
     transformers.utils.logging.disable_progress_bar()
     for message in _NOISE:
         warnings.filterwarnings("ignore", message=message)

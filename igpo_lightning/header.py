@@ -25,6 +25,7 @@ def header(
         ("device", [*devices(trainer), str(trainer.precision)]),
         ("data", [data, describe() if describe else None]),
         ("folder", [trainer.default_root_dir]),
+        ("online", [getattr(getattr(logger, "experiment", None), "url", None) for logger in trainer.loggers]),
     ]
     said = ((name, ", ".join(part for part in parts if part)) for name, parts in rows)
     return "\n".join(f"{name:<7} {text}" for name, text in said if text)

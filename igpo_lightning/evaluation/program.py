@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
+from ..callbacks import WorkProgress
 from ..checks import ConfigError, existing_path, positive_int
 from ..console import quieten
 from ..data.encoding import Encoder
@@ -66,6 +67,8 @@ def run(cfg: DictConfig) -> float:
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        enable_progress_bar=False,
+        callbacks=[WorkProgress()],
         inference_mode=False,  # sharded weights are gathered under no_grad
     )
     if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
@@ -82,7 +85,7 @@ def run(cfg: DictConfig) -> float:
         for name, benchmark in benchmarks.items()
     }
     started = time.perf_counter()
-    _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder))
+    _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder, cfg.sampler.length))
     if manifest is None:
         return 0.0
     manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)
