@@ -38,7 +38,8 @@ clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find igpo_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml.
+# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml. The lock is
+# complete, so pip need not resolve anything (--no-deps); what is imported is compiled when it is (--no-compile).
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)': install Python 3.10 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.10 or later is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -46,9 +47,9 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), about 80 s the first time ..."
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock && \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e . ; \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r requirements.lock -e . ; \
 	 else \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[tasks,rewrite,sweep-joblib,dev]' ; \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
+	     -e '.[tasks,rewrite,sweep-joblib,dev]' ; \
 	 fi
 	@touch $@

@@ -26,6 +26,7 @@ from .checks import ConfigError
 from .config import find_conf
 from .console import quieten
 from .evaluation.heldout import HeldOutAccuracy
+from .hardware import trainer_options, use_threads
 from .models import Policy
 from .models.sharding import save_policy
 from .preflight.plan import plan_stage
@@ -46,6 +47,7 @@ def run(cfg: DictConfig) -> float | None:
     """
     folder = Path(cfg.output_dir)
     quieten()
+    use_threads(cfg.hardware)
     _check_folder(cfg, folder)
     if cfg.dry_run:
         return _dry_run(cfg)
@@ -165,7 +167,7 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
     datamodule = instantiate(cfg.algo.datamodule)
     module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
     trainer = L.Trainer(
-        **instantiate(cfg.hardware, _convert_="all"),
+        **trainer_options(cfg.hardware),
         **instantiate(cfg.algo.trainer),
         default_root_dir=cfg.output_dir,
         callbacks=_objects(cfg.callbacks),

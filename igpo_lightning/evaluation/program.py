@@ -22,6 +22,7 @@ from ..callbacks import WorkProgress
 from ..checks import ConfigError, existing_path, positive_int
 from ..console import quieten
 from ..data.encoding import Encoder
+from ..hardware import trainer_options, use_threads
 from ..files import write_atomic
 from ..models import Policy
 from ..rewards import extract
@@ -58,12 +59,13 @@ def run(cfg: DictConfig) -> float:
         positive_int("limit", cfg.limit)
     positive_int("batch_size", cfg.batch_size)
     quieten()
+    use_threads(cfg.hardware)
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     problems = {name: benchmark.problems() for name, benchmark in benchmarks.items()}
     policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
     batches = _batches(cfg, policy, benchmarks, problems)
     trainer = L.Trainer(
-        **instantiate(cfg.hardware, _convert_="all"),
+        **trainer_options(cfg.hardware),
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
