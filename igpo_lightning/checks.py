@@ -189,6 +189,20 @@ def choice(name: str, value: Any, *known: str) -> str:
     return value
 
 
+def max_time(name: str, value: Any) -> Any:
+    """``value``, if Lightning can read it as a duration: "DD:HH:MM:SS" or such as {hours: 48}."""
+    units = {"days", "hours", "minutes", "seconds", "weeks"}
+    if isinstance(value, Mapping):
+        valid = bool(value) and set(value) <= units and all(_is_number(part) for part in value.values())
+    else:
+        valid = isinstance(value, str) and re.fullmatch(r"\d+(:\d\d){3}", value)
+    if not valid:
+        raise ConfigError(
+            f"{name}={_show(value)}: expected DD:HH:MM:SS, such as 02:00:00:00, or {{hours: 48}}"
+        )
+    return value
+
+
 def devices(name: str, value: Any) -> Any:
     """``value``, if Lightning can read it as devices: a count, -1, "auto", or a list of indices."""
     if isinstance(value, str):
@@ -210,6 +224,11 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.inner_updates": positive_int,
     "algo.updates_per_pass": positive_int,
     "algo.windows": positive_int,
+    "algo.epochs": positive,
+    "algo.trainer.max_time": max_time,
+    "algo.trainer.gradient_clip_val": not_negative,
+    "algo.scheduler.warmup": whole_number,
+    "algo.scheduler.final": fraction,
     "algo.steps": positive_int,
     "algo.validate_every": positive_int,
     "algo.rows_per_forward": positive_int,

@@ -123,6 +123,9 @@ def run_stage(cfg: DictConfig, checkpoint: str | None, before: Accuracy | None =
         check_strategy(Path(checkpoint), trainer.strategy)
     with interruptible(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    if cfg.algo.trainer.get("max_time") and trainer.global_step < datamodule.updates and _is_first_process():
+        done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"
+        print(f"ended by algo.trainer.max_time={cfg.algo.trainer.max_time} after {done}")
     completions = trainer.callback_metrics.get("rollout/completions")
     save_policy(module.policy, folder / MODEL)
     trainer.strategy.barrier()  # the next stage loads it, on every process

@@ -163,7 +163,8 @@ class LossInputs:
     """What a policy loss may look at: P prompts, G completions, C tokens.
 
     ``mask`` is True exactly on the tokens that carry gradient: scored by the estimator, inside the
-    completion, and not filtered out. A loss must touch nothing outside it.
+    completion, and not filtered out. A loss must touch nothing outside it, unless it is told to let
+    filtered tokens in: ``unfiltered`` is True on those as well.
     """
 
     logps: Tensor  # [P, G, C], with gradient
@@ -171,6 +172,7 @@ class LossInputs:
     ref_logps: Tensor | None  # [P, G, C]
     advantages: Tensor  # [P, G]
     mask: Tensor  # [P, G, C] bool
+    unfiltered: Tensor | None = None  # [P, G, C] bool
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,16 @@ from transformers import PreTrainedTokenizerBase
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.cache import EncodingCache, Outcome, code_of, collect, digest
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
+from igpo_lightning.data.responses import lay_out
 from igpo_lightning.data.tokenizers import SEP
-from igpo_lightning.data.traces import AnswerNotFound, Span, answer_spans, mask_answer, tokenize
+from igpo_lightning.data.traces import (
+    AnswerNotFound,
+    FinalAnswer,
+    Span,
+    answer_spans,
+    mask_answer,
+    tokenize,
+)
 from igpo_lightning.rewards.answers import statements
 from igpo_lightning.types import Problem, Prompt
 
@@ -42,6 +50,16 @@ class EncodeReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """What the tokenizer makes of a problem; ``final`` is in characters of the laid-out response."""
+
+    ids: tuple[int, ...]
+    response: tuple[int, ...]
+    offsets: list[Span]
+    final: FinalAnswer | AnswerNotFound | None
+
+
 class _TooLong(ConfigError):
     """A row that ``on_long`` decides about."""
 
@@ -58,10 +76,10 @@ class Encoder:
 
     Args:
         tokenizer: A fast tokenizer.
-        prompt: The words around the question; by default none.
+        prompt: The words around the question, by default none, and the layout of the response.
         max_prompt: Most tokens of a prompt; null for no limit.
-        max_response: Canvas width C, which must hold the trace and one end-of-sequence token; null for
-            no limit.
+        max_response: Canvas width C, which must hold the response and one end-of-sequence token; null
+            for no limit.
         on_long: What to do with a problem that exceeds a limit: raise an "error", or "drop" it.
         on_missing_answer: Likewise if its trace does not end in its answer.
         hints: False leaves ``Prompt.hint`` empty and needs no answer in the trace.
@@ -108,7 +126,7 @@ class Encoder:
             AnswerNotFound: Hints are wanted, and the trace does not end in the answer.
             ConfigError: The problem exceeds a limit, or contains the mask token.
         """
-        return self._encode(problem, *self._tokenize([problem])[0])
+        return self._encode(problem, self._tokenize([problem])[0])
 
     def encode_all(self, problems: Sequence[Problem]) -> EncodeReport:
         """All problems that ``on_long`` and ``on_missing_answer`` let pass; raises as :meth:`encode`."""
@@ -121,9 +139,9 @@ class Encoder:
         """For each problem its encoding, or why it is left out."""
         for start in range(0, len(problems), _CHUNK):
             chunk = problems[start : start + _CHUNK]  # offsets of all tokens at once would fill the memory
-            for problem, tokens in zip(chunk, self._tokenize(chunk), strict=True):
+            for problem, encoded in zip(chunk, self._tokenize(chunk), strict=True):
                 try:
-                    yield self._encode(problem, *tokens)
+                    yield self._encode(problem, encoded)
                 except _TooLong as error:
                     if self.on_long == "error":
                         raise
@@ -139,9 +157,10 @@ class Encoder:
         options = (self.max_prompt, self.max_response, self.on_long, self.on_missing_answer, self.hints)
         return digest(
             [
-                code_of(Encoder, PromptFormat, answer_spans, statements),
+                code_of(Encoder, PromptFormat, lay_out, answer_spans, statements),
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
-                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, *options],
+                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, self.prompt.response],
+                list(options),
                 *([problem.prompt, problem.trace, problem.answer] for problem in problems),
             ]
         )
@@ -155,28 +174,38 @@ class Encoder:
             return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
-    def _tokenize(
-        self, problems: Sequence[Problem]
-    ) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Span]]]:
-        """(prompt ids, response ids, response offsets) of each problem."""
+    def _tokenize(self, problems: Sequence[Problem]) -> list[_Encoded]:
         prompts = tokenize([self.prompt_text(problem.prompt) for problem in problems], self.tokenizer)
-        responses = tokenize([problem.trace for problem in problems], self.tokenizer)
-        return [(ids, *response) for (ids, _), response in zip(prompts, responses, strict=True)]
+        finals = [self._final(problem) for problem in problems]
+        laid = [
+            self.prompt.lay_out(p.trace, p.answer, None if isinstance(final, AnswerNotFound) else final)
+            for p, final in zip(problems, finals, strict=True)
+        ]
+        responses = tokenize([response.text for response in laid], self.tokenizer)
+        return [
+            _Encoded(ids, *tokens, layout.place(final) if isinstance(final, FinalAnswer) else final)
+            for (ids, _), tokens, layout, final in zip(prompts, responses, laid, finals, strict=True)
+        ]
 
-    def _encode(
-        self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...], offsets: list[Span]
-    ) -> Prompt:
-        self._check(problem, ids, response)
+    def _final(self, problem: Problem) -> FinalAnswer | AnswerNotFound | None:
+        """Where the trace says its answer, or why that is not known; None if nobody asks."""
+        if not (self.hints or self.prompt.changes_traces):
+            return None
+        try:
+            return answer_spans(problem.trace, problem.answer)
+        except AnswerNotFound as error:
+            return error
+
+    def _encode(self, problem: Problem, encoded: _Encoded) -> Prompt:
+        self._check(problem, encoded.ids, encoded.response)
         hint: tuple[int, ...] = ()
         if self.hints:
-            try:
-                final = answer_spans(problem.trace, problem.answer)
-            except AnswerNotFound as error:
+            if not isinstance(encoded.final, FinalAnswer):
                 raise AnswerNotFound(
-                    f"problem {problem.id}: {error}; data.on_missing_answer=drop leaves such rows out"
-                ) from None
-            hint = mask_answer(response, offsets, final, self.mask_id)
-        return Prompt(problem, ids, response, hint)
+                    f"problem {problem.id}: {encoded.final}; data.on_missing_answer=drop leaves such rows out"
+                )
+            hint = mask_answer(encoded.response, encoded.offsets, encoded.final, self.mask_id)
+        return Prompt(problem, encoded.ids, encoded.response, hint)
 
     def _check(self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...]) -> None:
         if self.mask_id in ids or self.mask_id in response:

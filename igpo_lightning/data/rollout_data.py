@@ -22,7 +22,8 @@ class RolloutDataModule(ProblemDataModule):
 
     Args:
         engine: Turns prompts into a training batch.
-        windows: Rollout windows in the run.
+        windows, epochs: Rollout windows in the run, passes over the training set: at least one of them;
+            the run ends at what comes first.
         prompts_per_window: Of all processes together.
         prompts_per_step: Most prompts in a micro-batch of one process.
         inner_updates: μ.
@@ -31,22 +32,24 @@ class RolloutDataModule(ProblemDataModule):
 
     Attributes:
         step_size, slots: After ``setup("fit")``: prompts of a micro-batch, micro-batches of a pass.
+        windows, updates: Then, too: rollout windows and updates in the whole run.
     """
 
     def __init__(
         self,
         *,
         engine: RolloutEngine,
-        windows: int,
         prompts_per_window: int,
         prompts_per_step: int,
         inner_updates: int,
+        windows: int | None = None,
+        epochs: float | None = None,
         updates_per_pass: int = 1,
         **common: Any,
     ):
         super().__init__(**common)
         self.engine = engine
-        self.windows = positive_int("algo.windows", windows)
+        self._limits = {"windows": windows, "epochs": epochs}
         self.prompts_per_window, self.prompts_per_step = prompts_per_window, prompts_per_step
         self.inner_updates = positive_int("algo.inner_updates", inner_updates)
         self.updates_per_pass = positive_int("algo.updates_per_pass", updates_per_pass)
@@ -67,13 +70,14 @@ class RolloutDataModule(ProblemDataModule):
             )
         # Old log-probs are estimated in the batches of training: rounding then cancels in the ratio.
         self.engine.prompts_per_forward = schedule.step_size
-        self.step_size, self.slots = schedule.step_size, slots
+        self.step_size, self.slots, self.windows = schedule.step_size, slots, schedule.windows
+        self.updates = self.windows * self.inner_updates * self.updates_per_pass
         self.pace(slots // self.updates_per_pass, self.validate_every * self.inner_updates * slots)
 
     def _schedule(self) -> RolloutSchedule:
         return RolloutSchedule(
             len(self._train),
-            windows=self.windows,
+            **self._limits,
             prompts_per_window=self.prompts_per_window,
             prompts_per_step=self.prompts_per_step,
             inner_updates=self.inner_updates,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..checks import ConfigError, positive_int, share_of
+from ..checks import ConfigError, positive, positive_int, share_of
 from ..seeding import python_rng
 
 
@@ -56,6 +56,7 @@ class Shuffled:
         if size < count:
             raise ConfigError(f"{what}: {count} asked for at once, but the training set has only {size} rows")
         self.size, self.count, self.seed = size, count, seed
+        self.per_epoch = size // count
         self._order = lru_cache(maxsize=2)(self._make_order)
 
     def _make_order(self, epoch: int) -> list[int]:
@@ -64,8 +65,29 @@ class Shuffled:
         return order
 
     def __getitem__(self, draw: int) -> list[int]:
-        epoch, place = divmod(draw, self.size // self.count)
+        epoch, place = divmod(draw, self.per_epoch)
         return self._order(epoch)[place * self.count : (place + 1) * self.count]
+
+
+def run_length(keys: tuple[str, str], count: int | None, epochs: float | None, per_epoch: int) -> int:
+    """Windows or updates of a run: ``count`` of them or ``epochs`` passes, whichever is fewer.
+
+    Args:
+        keys: Their names, for messages.
+        count, epochs: Limits, of which at least one must be given.
+        per_epoch: How many make a pass over the training set.
+
+    Raises:
+        ConfigError: Neither is given, or one is not above 0.
+    """
+    limits = []
+    if count is not None:
+        limits.append(positive_int(keys[0], count))
+    if epochs is not None:
+        limits.append(max(1, round(positive(keys[1], epochs) * per_epoch)))
+    if not limits:
+        raise ConfigError(f"{keys[0]}, {keys[1]}: both are null, so the run has no end; give one of them")
+    return min(limits)
 
 
 class RolloutSchedule(Sequence[RolloutStep]):
@@ -73,7 +95,8 @@ class RolloutSchedule(Sequence[RolloutStep]):
 
     Args:
         size: Rows of the training set.
-        windows: Rollout windows in the whole run.
+        windows, epochs: Rollout windows in the whole run, passes over the training set: see
+            :func:`run_length`.
         prompts_per_window: Of all processes together.
         prompts_per_step: Most prompts of one micro-batch on one process.
         inner_updates: μ.
@@ -84,19 +107,21 @@ class RolloutSchedule(Sequence[RolloutStep]):
         self,
         size: int,
         *,
-        windows: int,
+        windows: int | None,
         prompts_per_window: int,
         prompts_per_step: int,
         inner_updates: int,
         seed: int,
+        epochs: float | None = None,
         rank: int = 0,
         world: int = 1,
     ):
         share = share_of("algo.prompts_per_window", prompts_per_window, world)
         self.step_size = _micro_batch("algo.prompts_per_step", prompts_per_step, share)
         self.slots = share // self.step_size
-        self.windows, self.inner_updates = windows, inner_updates
         self.draws = Shuffled(size, prompts_per_window, seed, "algo.prompts_per_window")
+        self.windows = run_length(("algo.windows", "algo.epochs"), windows, epochs, self.draws.per_epoch)
+        self.inner_updates = inner_updates
         self.mine = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
@@ -116,7 +141,7 @@ class SFTSchedule(Sequence[SFTStep]):
 
     Args:
         size: Rows of the training set.
-        steps: Updates in the whole run.
+        steps, epochs: Updates in the whole run, passes over the training set: see :func:`run_length`.
         batch_size: Rows of an update, of all processes together.
         rows_per_step: Most rows of one micro-batch on one process.
         rank, world: Which contiguous share of each update is this process's.
@@ -126,18 +151,20 @@ class SFTSchedule(Sequence[SFTStep]):
         self,
         size: int,
         *,
-        steps: int,
+        steps: int | None,
         batch_size: int,
         rows_per_step: int,
         seed: int,
+        epochs: float | None = None,
         rank: int = 0,
         world: int = 1,
     ):
         share = share_of("algo.batch_size", batch_size, world)
         self.step_size = _micro_batch("algo.rows_per_step", rows_per_step, share)
         self.slots = share // self.step_size
-        self.steps, self.first = steps, rank * share
+        self.first = rank * share
         self.draws = Shuffled(size, batch_size, seed, "algo.batch_size")
+        self.steps = run_length(("algo.steps", "algo.epochs"), steps, epochs, self.draws.per_epoch)
 
     def __len__(self) -> int:
         return self.steps * self.slots

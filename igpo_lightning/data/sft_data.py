@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import positive_int
 from ..sampling.canvas import collate
 from ..types import Prompt
 from .base import ProblemDataModule
@@ -35,20 +34,30 @@ class SFTDataModule(ProblemDataModule):
     """Prompts with their traces.
 
     Args:
-        steps: Updates in the run.
+        steps, epochs: Updates in the run, passes over the training set: at least one of them; the run ends
+            at what comes first.
         batch_size: Rows of an update, of all processes together.
         rows_per_step: Most rows of a micro-batch on one process.
         **common: See :class:`ProblemDataModule`.
 
     Attributes:
         step_size, slots: After ``setup("fit")``: rows of a micro-batch, micro-batches of an update.
+        steps, updates: Then, too: updates in the whole run.
     """
 
     hints = False
 
-    def __init__(self, *, steps: int, batch_size: int, rows_per_step: int, **common: Any):
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        rows_per_step: int,
+        steps: int | None = None,
+        epochs: float | None = None,
+        **common: Any,
+    ):
         super().__init__(**common)
-        self.steps = positive_int("algo.steps", steps)
+        self._limits = {"steps": steps, "epochs": epochs}
         self.batch_size, self.rows_per_step = batch_size, rows_per_step
 
     def setup(self, stage: str) -> None:
@@ -56,12 +65,13 @@ class SFTDataModule(ProblemDataModule):
         if stage == "fit":
             schedule = self._schedule()
             self.step_size, self.slots = schedule.step_size, schedule.slots
+            self.steps = self.updates = schedule.steps
             self.pace(self.slots, self.validate_every * self.slots)
 
     def _schedule(self) -> SFTSchedule:
         return SFTSchedule(
             len(self._train),
-            steps=self.steps,
+            **self._limits,
             batch_size=self.batch_size,
             rows_per_step=self.rows_per_step,
             seed=self.seed,

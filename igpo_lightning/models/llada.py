@@ -1,4 +1,4 @@
-"""LLaDA checkpoints as published (8B-Base, 8B-Instruct, 1.5), in stock Llama blocks.
+"""LLaDA checkpoints as published (8B-Base, 8B-Instruct, 1.5, iLLaDA), in stock Llama blocks.
 
 A LLaDA network is a Llama with other names for its tensors and config fields, and bidirectional
 attention (arXiv 2502.09992, section 2.2). No code of the checkpoint is run.
@@ -74,7 +74,7 @@ def llama_config(published: Mapping[str, Any]) -> LlamaConfig:
         eos_token_id=published["eos_token_id"],
         pad_token_id=published["pad_token_id"],
     )
-    config.mask_token_id = published["mask_token_id"]
+    config.mask_token_id = published.get("mask_token_id")
     return config
 
 

@@ -89,6 +89,7 @@ def load_policy(
     lora: Mapping[str, Any] | None = None,
     quantize: str | None = None,
     mask_token: str | None = None,
+    mask_id: int | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
     seed: int = 0,
@@ -107,6 +108,7 @@ def load_policy(
         quantize: "nf4" or "int8" quantises the frozen weights under ``lora``; None leaves them.
         mask_token: What a tokenizer without a mask token gets as one: a token it has, or a new one,
             whose embedding starts as the mean of all others.
+        mask_id: The mask token's id where neither the tokenizer nor config.json says it.
         revision: Of the hub repository.
         gradient_checkpointing: Recompute each layer's activations in the backward pass.
         seed: Of the weights of a new adapter.
@@ -123,7 +125,7 @@ def load_policy(
         **quantization_options(quantize, dtype, lora),
     }
     try:
-        config, published = network_config(base, revision)
+        config, published = network_config(base, revision, mask_id)
         tokenizer = _tokenizer(path, config, published, revision)
         add_mask_token(tokenizer, mask_token)
         model, info = _network(base, config, published, revision, options)
@@ -143,11 +145,13 @@ def load_policy(
     return _finish(model, tokenizer, lora, seed, published, path)
 
 
-def network_config(base: str, revision: str | None = None) -> tuple[PreTrainedConfig, Published | None]:
+def network_config(
+    base: str, revision: str | None = None, mask_id: int | None = None
+) -> tuple[PreTrainedConfig, Published | None]:
     """The bidirectional stock network of a model, and how it was published if not as that network.
 
     Reads no weights: with ``torch.device("meta")`` and ``AutoModelForCausalLM.from_config`` it
-    gives the whole network's shapes.
+    gives the whole network's shapes. A config without a mask token's id gets ``mask_id``.
 
     Raises:
         OSError, ValueError: No such model, or not a config.
@@ -155,10 +159,12 @@ def network_config(base: str, revision: str | None = None) -> tuple[PreTrainedCo
     """
     raw = read_config(base, revision)
     family = FAMILIES.get(raw.get("model_type"))
+    if raw.get("mask_token_id") is None and mask_id is not None:
+        raw["mask_token_id"] = mask_id  # whoever loads a copy finds it
     if family is None:
-        return _bidirectional(
-            AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
-        ), None
+        config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
+        config.mask_token_id = raw.get("mask_token_id")
+        return _bidirectional(config), None
     try:
         config = _bidirectional(family.config(raw))
     except KeyError as error:

@@ -126,6 +126,7 @@ def skeleton_of_saved(
     lora: Mapping[str, Any] | None = None,
     quantize: str | None = None,
     mask_token: str | None = None,
+    mask_id: int | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
     seed: int = 0,
@@ -144,7 +145,7 @@ def skeleton_of_saved(
     base, adapters = _base_of(path, revision)
     revision = revision if base == path else None
     try:
-        config, published = network_config(base, revision)
+        config, published = network_config(base, revision, mask_id)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, ConfigError):
             raise

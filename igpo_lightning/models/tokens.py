@@ -23,7 +23,7 @@ def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
     if value is None:
         value = getattr(model.config, f"{name}_token_id", None)
     if value is None:
-        hint = "; model.load.mask_token adds one" if name == "mask" else ""
+        hint = "; model.load.mask_id says it, model.load.mask_token adds one" if name == "mask" else ""
         raise ConfigError(
             f"model.path: neither the tokenizer nor config.json of {model.config.name_or_path!r} defines "
             f"{name}_token_id; a masked diffusion policy needs it{hint}"

@@ -26,7 +26,8 @@ class DiffusionModule(L.LightningModule):
     Args:
         policy: The weights.
         optimizer: parameters → optimiser.
-        scheduler: optimiser → learning-rate scheduler, stepped after every update; None keeps it constant.
+        scheduler: (optimiser, total updates of the run) → learning-rate scheduler, stepped after every
+            update; None keeps the rate.
         sampler: Decodes held-out prompts (greedily) for validation.
         reward: Judges what was decoded.
         seed: Of all draws.
@@ -59,7 +60,7 @@ class DiffusionModule(L.LightningModule):
         optimizer = self.make_optimizer(trainable)
         if self.make_scheduler is None:
             return optimizer
-        scheduler = self.make_scheduler(optimizer)
+        scheduler = self.make_scheduler(optimizer, total=self.trainer.datamodule.updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @property

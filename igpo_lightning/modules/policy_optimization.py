@@ -46,6 +46,7 @@ class PolicyOptimization(DiffusionModule):
             ref_logps=batch.view("ref_logps"),
             advantages=batch.advantages,
             mask=batch.view("keep"),
+            unfiltered=batch.loss_mask & estimate.scored,
         )
         loss, metrics = self.loss(inputs)
         self.accumulate({"loss": loss.detach(), **metrics})

@@ -6,7 +6,7 @@ To add one: write the class, and name it under ``terms`` of a config in ``conf/r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -27,11 +27,18 @@ class Term(Protocol):
 
 
 class Correctness:
-    """1 if the completion's final answer equals the gold one, else 0."""
+    """1 if the completion's final answer equals the gold one, else 0.
 
-    def __init__(self, verifier: Verifier, weight: float = 1.0) -> None:
-        self.verifier = verifier
-        self.weight = weight
+    Args:
+        verifier: Compares answers.
+        weight: Factor in the sum.
+        read: Text → the answer that it states, or None; by default the last one.
+    """
+
+    def __init__(
+        self, verifier: Verifier, weight: float = 1.0, read: Callable[[str], str | None] = extract
+    ) -> None:
+        self.verifier, self.weight, self.read = verifier, weight, read
 
     def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
         verdicts = []
@@ -41,8 +48,12 @@ class Correctness:
         return verdicts
 
     def _right(self, completion: str, answer: str) -> bool:
-        stated = extract(completion)
+        stated = self.read(completion)
         return stated is not None and self.verifier.equal(stated, answer)
+
+    def first_box(self) -> Correctness:
+        """The same, but reading the first box of a completion, and nothing where it has none."""
+        return Correctness(self.verifier, self.weight, _first_box)
 
 
 class AnswerFormat:
@@ -58,6 +69,28 @@ class AnswerFormat:
     def _clean(completion: str) -> bool:
         found = statements(completion)
         return len(found) == 1 and ends_cleanly(completion, found[0])
+
+
+class TagFormat:
+    """What the published code of IGPO pays for the format (facebookresearch/igpo, utils/reward_func.py).
+
+    Args:
+        tags: Texts of which each should stand exactly once, wherever.
+        tag: Paid for each that does.
+        box: Paid if there is any ``\\boxed{``.
+        weight: Factor in the sum.
+    """
+
+    def __init__(self, tags: Sequence[str], tag: float = 0.125, box: float = 0.25, weight: float = 1.0):
+        if isinstance(tags, str) or not tags or not all(isinstance(text, str) and text for text in tags):
+            raise ConfigError(f"reward.terms: the tags {tags} are not a list of texts")
+        self.tags, self.tag, self.box, self.weight = tuple(tags), tag, box, weight
+
+    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
+        return [
+            self.tag * sum(text.count(tag) == 1 for tag in self.tags) + self.box * ("\\boxed{" in text)
+            for text in completions
+        ]
 
 
 class RewardSum:
@@ -96,3 +129,28 @@ class RewardSum:
         for name, values in parts.items():
             total += self.terms[name].weight * values
         return Scores(total=total, correct=parts[self.correctness] > 0, parts=parts)
+
+    def first_box(self) -> RewardSum:
+        """The same, but correct is what the first box says, as the published code of IGPO reads completions.
+
+        Raises:
+            ConfigError: The term that decides what is correct can't read that way.
+        """
+        term = self.terms[self.correctness]
+        if not hasattr(term, "first_box"):
+            raise ConfigError(
+                f"algo.compat.first_box: reward.terms.{self.correctness} ({type(term).__name__}) has no "
+                "method first_box"
+            )
+        return RewardSum({**self.terms, self.correctness: term.first_box()}, self.correctness)
+
+
+def _first_box(completion: str) -> str | None:
+    """What the first ``\\boxed{`` holds up to its closing brace, as the published code of IGPO reads it."""
+    _, box, rest = completion.partition("\\boxed{")
+    depth = 1
+    for at, character in enumerate(rest if box else ""):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return rest[:at].strip() or None
+    return None

@@ -171,7 +171,7 @@ class Rewriter:
     async def _ask(self, trace: Trace) -> Reply:
         last = trace.last()
         rejected = (last[0].text, last[1].told) if last else None
-        ask = self.rules.ask(trace.problem, self.judge.length, len(trace.answers) + 1, rejected)
+        ask = self.rules.ask(trace.problem, self.judge.room(trace.problem), len(trace.answers) + 1, rejected)
         this = asyncio.current_task()
         self._idle.add(this)
         try:
@@ -206,7 +206,7 @@ class Rewriter:
     def _judged(self, trace: Trace, text: str, finish: str) -> tuple[Finding, int]:
         """The finding, and the length of the original. Runs in a thread: comparing answers may take long."""
         known = trace.verdicts[-1].source_tokens if trace.verdicts else None
-        before = self.judge.tokens(trace.problem.trace) if known is None else known
+        before = self.judge.tokens(trace.problem) if known is None else known
         return self.judge(trace.problem, text, finish), before
 
     def _settle(self, trace: Trace, verdict: Verdict) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError, positive_int
+from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.traces import AnswerNotFound, answer_spans
 from igpo_lightning.rewards import Verifier, extract, statements
 from igpo_lightning.rewards.answers import ends_cleanly
@@ -43,21 +44,27 @@ class Finding:
 class Judge:
     """Keeps a rewrite if it fits the canvas and ends in the right answer.
 
-    The text must hold an answer that verifies, stand at its end where hints can be cut before it, fit
-    ``length`` tokens together with one end token, and be neither cut off nor decorated.
+    The text must hold an answer that verifies, stand at its end where hints can be cut before it, and be
+    neither cut off nor decorated; laid out as the prompt asks, and with one end token, it must fit
+    ``length`` tokens.
 
     Args:
         tokenizer: Of the model that will be trained.
         length: Canvas width C in tokens.
+        prompt: What that model will be asked with; by default the response is the text as it is.
         verifier: Compares answers; a new one if None. Safe to call from several threads.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, length: int, verifier: Verifier | None = None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        length: int,
+        prompt: PromptFormat = PLAIN,
+        verifier: Verifier | None = None,
     ) -> None:
         if positive_int("length", length) < 2:
             raise ConfigError(f"length={length}: a trace and its end token need at least 2 tokens")
-        self.tokenizer, self.length = tokenizer, length
+        self.tokenizer, self.length, self.prompt = tokenizer, length, prompt
         self.verifier = verifier or Verifier()
         self._special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
@@ -67,23 +74,42 @@ class Judge:
             return Finding(EMPTY, "it was empty.", 0)
         if len(text) > _MAX_CHARS_PER_TOKEN * self.length:
             return Finding(TOO_LONG, f"it has {len(text)} characters; write far less.", len(text))
-        ids = self._ids(text)
+        ids = self._ids(self._laid_out(clean(text), problem.answer))
         reason, told = self._against(problem, text, ids, finish) or (None, "")
         return Finding(reason, told, len(ids))
 
-    def tokens(self, text: str) -> int:
-        """Length of ``text`` as a response, without an end token."""
-        return len(self._ids(text))
+    def tokens(self, problem: Problem) -> int:
+        """Length of the problem's own trace as a response, without an end token."""
+        return len(self._ids(self._laid_out(clean(problem.trace), problem.answer)))
+
+    def room(self, problem: Problem) -> int:
+        """Tokens that a rewrite may have: what the layout and the end token leave of the canvas."""
+        layout = self._laid_out(".", problem.answer) if self.prompt.changes_traces else ""
+        return max(1, self.length - 1 - len(self._ids(layout)))
+
+    def _laid_out(self, text: str, answer: str) -> str:
+        """The response that ``text`` becomes in training."""
+        if not self.prompt.changes_traces:
+            return text
+        try:
+            final = answer_spans(text, answer)
+        except AnswerNotFound:
+            final = None
+        return self.prompt.lay_out(text, answer, final).text
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(clean(text), add_special_tokens=False, verbose=False)["input_ids"]
+        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def _against(self, problem: Problem, text: str, ids: list[int], finish: str) -> tuple[str, str] | None:
         """(reason, the same in words), or None if nothing speaks against it."""
         if finish == TRUNCATED:
             return CUT_OFF, "it was cut off before its end; write less."
         if len(ids) + 1 > self.length:
-            return TOO_LONG, f"it has {len(ids)} tokens, but at most {self.length - 1} fit."
+            excess = len(ids) + 1 - self.length
+            return (
+                TOO_LONG,
+                f"it has {len(ids)} tokens, but at most {self.length - 1} fit: {excess} too many.",
+            )
         if found := self._markup(text, ids):
             return MARKUP, f"it contains {found!r}; write plain text and LaTeX only."
         stated = extract(text)

@@ -48,20 +48,20 @@ class Rules:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def ask(
-        self, problem: Problem, length: int, attempt: int = 1, rejected: tuple[str, str] | None = None
+        self, problem: Problem, tokens: int, attempt: int = 1, rejected: tuple[str, str] | None = None
     ) -> Ask:
         """The request for one trace.
 
         Args:
-            length: Canvas width in tokens; the trace may have one less.
+            tokens: How many the rewrite may have.
             rejected: The last rewrite of this trace and why it was not kept.
         """
         values = {
             "question": problem.prompt,
             "trace": problem.trace,
             "answer": problem.answer,
-            "tokens": str(length - 1),
-            "words": str(max(1, int((length - 1) * WORDS_PER_TOKEN))),
+            "tokens": str(tokens),
+            "words": str(max(1, int(tokens * WORDS_PER_TOKEN))),
         }
         user = _filled(self.user, values)
         if rejected is not None:

@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> float | None:
     writer: Writer = instantiate(cfg.rewriter, _convert_="all")
     settings = settings_of(cfg, rules, writer)
     check_settings(folder, settings)
-    judge = Judge(load_tokenizer(cfg.tokenizer), cfg.length)
+    judge = Judge(load_tokenizer(cfg.tokenizer), cfg.length, instantiate(cfg.prompt))
     source = instantiate(cfg.data.source)
     traces = [Trace(problem) for problem in select(source.train, cfg.limit)]
     journal = Journal(folder)

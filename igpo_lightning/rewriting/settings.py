@@ -25,6 +25,7 @@ def settings_of(cfg: DictConfig, rules: Rules, writer: Writer) -> dict[str, Any]
     settings = {
         "data.source": OmegaConf.to_container(cfg.data.source, resolve=True),
         "length": cfg.length,
+        "prompt.response": cfg.prompt.response,
         "tokenizer": cfg.tokenizer,
         "keep_fitting": cfg.keep_fitting,
         RULES: rules.sha256,

@@ -6,6 +6,6 @@ Read :meth:`RolloutEngine.run` from top to bottom; every step is an object given
 
 from .engine import RolloutEngine
 from .hints import ChunkPlacer
-from .intervention import Inpaint, Keep, Resample
+from .intervention import AllWrong, Inpaint, Keep, Resample
 
-__all__ = ["ChunkPlacer", "Inpaint", "Keep", "Resample", "RolloutEngine"]
+__all__ = ["AllWrong", "ChunkPlacer", "Inpaint", "Keep", "Resample", "RolloutEngine"]

@@ -36,6 +36,8 @@ class RolloutEngine:
         prompts_per_forward: Prompts per log-prob pass; equal to the training micro-batch, so that the
             importance ratio of the first update is exactly 1.
         rows_per_forward: Most canvases per sampling call, to bound memory.
+        tokens_after_eos: Train on the whole canvas, and not only up to a completion's end.
+        first_box: Score completions by their first box (``reward.first_box()``). Held-out ones are not.
     """
 
     def __init__(
@@ -51,9 +53,13 @@ class RolloutEngine:
         inner_updates: int,
         prompts_per_forward: int,
         rows_per_forward: int = 1024,
+        tokens_after_eos: bool = False,
+        first_box: bool = False,
         seed: int = 0,
     ):
-        self.sampler, self.reward, self.intervention = sampler, reward, intervention
+        self.sampler, self.intervention = sampler, intervention
+        self.reward = reward.first_box() if first_box else reward
+        self.tokens_after_eos = tokens_after_eos
         self.advantage, self.logprobs, self.token_filter = advantage, logprobs, token_filter
         self.group_size = checked_group_size(group_size)
         self.inner_updates = positive_int("algo.inner_updates", inner_updates)
@@ -82,11 +88,13 @@ class RolloutEngine:
             reward=self.reward,
             group_size=self.group_size,
             rows_per_forward=self.rows_per_forward,
+            micro_batch=self.prompts_per_forward,
             seed=self.seed,
         )
         first = samples.sample(range(len(prompts)), *samples.blank(len(prompts)), "sample")
         groups, report = self.intervention(first, samples)
         views = (0, *groups.completions.shape)  # no view is estimated yet
+        completed = up_to_stop(groups.completions, policy.stop_ids)
         batch = RolloutBatch(
             prompt_ids=samples.tensors.ids,
             prompt_mask=samples.tensors.mask,
@@ -95,7 +103,7 @@ class RolloutEngine:
             rewards=groups.rewards,
             correct=groups.correct,
             advantages=self.advantage(groups.rewards),
-            loss_mask=up_to_stop(groups.completions, policy.stop_ids),
+            loss_mask=torch.ones_like(completed) if self.tokens_after_eos else completed,
             old_logps=torch.empty(views),
             ref_logps=None,
             keep=torch.empty(views, dtype=torch.bool),
@@ -104,7 +112,8 @@ class RolloutEngine:
         )
         self._add_logprobs(policy, batch)
         batch.second_tries = failed_tries(policy, prompts, report, window)
-        batch.metrics = window_metrics(first, groups, report, batch, time.perf_counter() - clock)
+        seconds = time.perf_counter() - clock
+        batch.metrics = window_metrics(first, groups, report, completed, seconds)
         return batch
 
     def _add_logprobs(self, policy: Policy, batch: RolloutBatch) -> None:

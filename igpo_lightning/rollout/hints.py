@@ -19,12 +19,15 @@ class ChunkPlacer:
 
     Args:
         chunk: (shortest, longest) chunk length in tokens, drawn uniformly; the paper's is (5, 10).
+        stretch: Spread the chunks over the canvas instead, as the published code does: see
+            :func:`stretched`. The trace is then cut at the canvas less its last 30 columns.
     """
 
-    def __init__(self, chunk: Sequence[int] = (5, 10)):
+    def __init__(self, chunk: Sequence[int] = (5, 10), stretch: bool = False):
         self.shortest, self.longest = (
             int(v) for v in interval("algo.inpaint.placer.chunk", chunk, 1, 10_000)
         )
+        self.stretch = stretch
 
     def __call__(
         self, trace: Sequence[int], width: int, ratio: float, seed: int, mask_id: int
@@ -42,10 +45,14 @@ class ChunkPlacer:
         """
         fraction("algo.inpaint.ratio", ratio)
         rng = python_rng(seed, "chunks")
-        chunks = self.cut(min(len(trace), width), rng)
+        room = max(0, width - _LEFT_FREE) if self.stretch else width
+        chunks = self.cut(min(len(trace), room), rng)
+        chosen = sorted(rng.sample(chunks, int(ratio * len(chunks))))
+        columns = stretched(chosen, len(trace), room) if self.stretch else [start for start, _ in chosen]
         canvas = torch.full((width,), mask_id)
-        for start, stop in rng.sample(chunks, int(ratio * len(chunks))):
-            canvas[start:stop] = torch.tensor(trace[start:stop])
+        for (start, stop), column in zip(chosen, columns, strict=False):
+            tokens = torch.tensor(trace[start:stop])[: room - column]
+            canvas[column : column + len(tokens)] = tokens
         return canvas, canvas != mask_id
 
     def cut(self, length: int, rng) -> list[tuple[int, int]]:
@@ -56,3 +63,31 @@ class ChunkPlacer:
             chunks.append((start, stop))
             start = stop
         return chunks
+
+
+_LEFT_FREE, _MOST, _WIDEST = 30, 1.5, 100  # of the published code: columns, factor, columns
+
+
+def stretched(chunks: Sequence[tuple[int, int]], length: int, room: int) -> list[int]:
+    """Columns of the chunks as the published code of IGPO places them.
+
+    (facebookresearch/igpo, utils/generate.py, ``create_spacing_scaled_inpainting_sequence``.) Chunks keep
+    their lengths; what lies before and between them grows by the factor room / length, which is at least
+    1 and at most 1.5, and a gap never exceeds 100 columns. What no longer fits gets no column.
+
+    Args:
+        chunks: [start, stop) of the chosen ones, sorted.
+        length: Tokens of the whole trace.
+        room: Columns that hints may use.
+    """
+    columns: list[int] = []
+    factor = min(_MOST, max(1.0, room / max(1, length)))
+    before = end = 0  # where the last chunk ends, in the trace and in the canvas
+    for start, stop in chunks:
+        gap = int((start - before) * factor)
+        column = end + (min(gap, _WIDEST) if columns else gap)
+        if column >= room:
+            break
+        columns.append(column)
+        before, end = stop, column + stop - start
+    return columns

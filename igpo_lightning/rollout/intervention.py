@@ -27,6 +27,7 @@ class Resampler(Protocol):
     group_size: int
     width: int
     mask_id: int
+    micro_batch: int
 
     def seed(self, purpose: str, p: int, g: int) -> int: ...
 
@@ -41,6 +42,29 @@ class Intervention(Protocol):
     def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]: ...
 
 
+class Trigger(Protocol):
+    def __call__(self, groups: Groups, again: Resampler) -> list[int]: ...
+
+
+class AllWrong:
+    """Sample again for groups without a correct completion.
+
+    Args:
+        micro_batch: Only where that holds for all groups that are trained on together, as in the
+            published code of IGPO: there, one correct completion leaves the other groups as they are.
+    """
+
+    def __init__(self, micro_batch: bool = False):
+        self.micro_batch = micro_batch
+
+    def __call__(self, groups: Groups, again: Resampler) -> list[int]:
+        """Indices of the prompts to sample again for."""
+        wrong = groups.all_wrong
+        if self.micro_batch:
+            wrong = torch.cat([part.all().expand_as(part) for part in wrong.split(again.micro_batch)])
+        return torch.nonzero(wrong)[:, 0].tolist()
+
+
 class Keep:
     """GRPO: groups stay as they are."""
 
@@ -53,15 +77,17 @@ class Resample:
 
     Args:
         replace: λ; at most ⌊λ·G⌋ wrong completions of a group give way to correct new ones.
+        trigger: (groups, resampler) → prompts to sample again for; by default :class:`AllWrong`.
     """
 
     purpose = "resample"
 
-    def __init__(self, replace: float = 0.5):
+    def __init__(self, replace: float = 0.5, trigger: Trigger | None = None):
         self.replace = fraction("algo.inpaint.replace", replace)
+        self.trigger = AllWrong() if trigger is None else trigger
 
     def __call__(self, groups: Groups, again: Resampler) -> tuple[Groups, InterventionReport]:
-        which = torch.nonzero(groups.all_wrong)[:, 0].tolist()
+        which = self.trigger(groups, again)
         limit = math.floor(self.replace * again.group_size + 1e-9)  # 0.58 * 50 is 28.999…
         if limit == 0 or not again.anyone(bool(which)):
             return groups, InterventionReport()
@@ -88,12 +114,19 @@ class Inpaint(Resample):
         placer: Writes the hints of one completion.
         ratio: (lowest, highest) share η of chunks to write, drawn per completion; one number fixes it.
         replace: λ, as in :class:`Resample`. 0 makes this GRPO.
+        trigger: As in :class:`Resample`.
     """
 
     purpose = "inpaint"
 
-    def __init__(self, placer, ratio: Sequence[float] | float = (0.2, 0.6), replace: float = 0.5):
-        super().__init__(replace)
+    def __init__(
+        self,
+        placer,
+        ratio: Sequence[float] | float = (0.2, 0.6),
+        replace: float = 0.5,
+        trigger: Trigger | None = None,
+    ):
+        super().__init__(replace, trigger)
         self.placer = placer
         self.low, self.high = interval("algo.inpaint.ratio", ratio, 0.0, 1.0)
 

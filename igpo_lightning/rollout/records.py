@@ -24,11 +24,11 @@ def sample_records(
     with hints are second tries that failed, which entered no group.
     """
     share = max(1, count // 4)
-    inpainted = batch.hint_mask.any(-1)
+    inpainted, completed = batch.hint_mask.any(-1), up_to_stop(batch.completions, policy.stop_ids)
     every = [(p, g) for g in range(batch.rewards.shape[1]) for p in range(batch.rewards.shape[0])]
 
     def read(at: tuple[int, int]) -> SampleRecord:
-        tokens, hints = batch.completions[at][batch.loss_mask[at]], batch.hint_mask[at]
+        tokens, hints = batch.completions[at][completed[at]], batch.hint_mask[at]
         return _record(
             policy, prompts[at[0]], batch.window, tokens, hints, batch.rewards[at], batch.correct[at]
         )
@@ -101,9 +101,12 @@ def _pieces(policy: Policy, tokens: Tensor, is_hint: Tensor) -> list[tuple[str, 
 
 
 def window_metrics(
-    first: Groups, groups: Groups, report: InterventionReport, batch: RolloutBatch, seconds: float
+    first: Groups, groups: Groups, report: InterventionReport, completed: Tensor, seconds: float
 ) -> dict[str, float]:
-    """Scalars of one window. ``*_before`` are the policy's own, before anything was replaced."""
+    """Scalars of one window. ``*_before`` are the policy's own, before anything was replaced.
+
+    ``completed`` [P, G, C] bool is True up to and including the end of each completion.
+    """
     metrics = {
         "reward": groups.rewards.mean(),
         "reward_before": first.rewards.mean(),
@@ -117,7 +120,7 @@ def window_metrics(
         "resampled": report.sampled,
         "resampled_correct": report.correct,
         "hint_tokens": groups.hint_mask.sum() / groups.hint_mask.any(-1).sum().clamp(min=1),
-        "length": batch.loss_mask.sum(-1).float().mean(),
+        "length": completed.sum(-1).float().mean(),
         "completions": groups.cost.completions,
         "generated_tokens": groups.cost.tokens,
         "row_forwards": groups.cost.row_forwards,

@@ -25,6 +25,7 @@ class WindowSampler:
         prompts: The window's P prompts.
         window: Its index; part of every seed.
         sampler, reward, group_size, rows_per_forward, seed: As the engine has them.
+        micro_batch: Prompts that are trained on together.
 
     Attributes:
         group_size: G.
@@ -44,10 +45,11 @@ class WindowSampler:
         group_size: int,
         rows_per_forward: int,
         seed: int,
+        micro_batch: int = 1,
     ):
         self.policy, self.prompts, self.window = policy, prompts, window
         self.sampler, self.reward, self.group_size = sampler, reward, group_size
-        self.rows_per_forward, self.run_seed = rows_per_forward, seed
+        self.rows_per_forward, self.run_seed, self.micro_batch = rows_per_forward, seed, micro_batch
         self.width, self.mask_id = sampler.length, policy.mask_id
         self.device = next(policy.parameters()).device
         self.tensors = collate(prompts, policy.pad_id, self.device)

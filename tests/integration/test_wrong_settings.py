@@ -23,7 +23,7 @@ WRONG = {
     "seeed=3": "did you mean seed",
     "model.lora.rank=8": "with model=tiny; it exists with model=dream",
     # of another type
-    "algo.group_size=abc": "expected a number",
+    "algo.group_size=abc": "expected a whole number",
     "seed=abc": "expected a number",
     "evaluate=maybe": "expected true or false",
     "algo.optimizer.lr=abc": "expected a number",

@@ -37,10 +37,17 @@ class ClippedSurrogate:
         clip_high: ε above 1 (clip-higher).
         kl: β, weight of the k3 estimate of KL(policy || reference) per token
             (http://joschu.net/blog/kl-approx.html); 0 needs no reference.
+        filtered_in_ratio: A sequence's ratio is the mean over all of its tokens, those that the token
+            filter left out included, as in the published code of IGPO; they then carry gradient through it.
     """
 
     def __init__(
-        self, ratio: str = "token", clip: float = 0.2, clip_high: float | None = None, kl: float = 0.01
+        self,
+        ratio: str = "token",
+        clip: float = 0.2,
+        clip_high: float | None = None,
+        kl: float = 0.01,
+        filtered_in_ratio: bool = False,
     ):
         if ratio not in RATIOS:
             raise ConfigError(f"algo.loss.ratio: {ratio!r} is not one of {', '.join(RATIOS)}")
@@ -50,7 +57,7 @@ class ClippedSurrogate:
             )
         self.ratio = RATIOS[ratio]
         self.low, self.high = 1 - clip, 1 + (clip if clip_high is None else clip_high)
-        self.kl = kl
+        self.kl, self.filtered_in_ratio = kl, filtered_in_ratio
 
     @property
     def needs_reference(self) -> bool:
@@ -58,9 +65,10 @@ class ClippedSurrogate:
 
     def __call__(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         mask = inputs.mask
+        within = inputs.unfiltered if self.filtered_in_ratio else mask
         # Replace before exp: a masked token's difference may be anything, and inf * 0 is NaN.
-        difference = (inputs.logps - inputs.old_logps).masked_fill(~mask, 0.0)
-        ratio = self.ratio(difference, mask)
+        difference = (inputs.logps - inputs.old_logps).masked_fill(~within, 0.0)
+        ratio = self.ratio(difference, within)
         advantage = inputs.advantages.unsqueeze(-1)
         clipped = ratio.clamp(self.low, self.high)
         gain = mean_over_tokens(torch.min(ratio * advantage, clipped * advantage).expand_as(mask), mask)

@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.schedule import RolloutSchedule, SFTSchedule, Shuffled, StepLoader
+from igpo_lightning.data.schedule import RolloutSchedule, SFTSchedule, Shuffled, StepLoader, run_length
 
 
 def opened(batches):
@@ -134,3 +134,33 @@ def test_at_its_end_a_loader_has_nothing_left():
     loader = StepLoader(list("abc"))
     loader.load_state_dict({"next": 3, "per_update": 1})
     assert list(loader) == []
+
+
+@pytest.mark.parametrize(("count", "epochs", "expected"), [
+    (7, None, 7),
+    (None, 3, 12),
+    (None, 2.5, 10),
+    (None, 0.01, 1),  # a run makes at least one
+    (5, 3, 5), (50, 3, 12),  # whichever is first
+])  # fmt: skip
+def test_a_run_ends_after_a_count_or_after_passes(count, epochs, expected):
+    assert run_length(("algo.windows", "algo.epochs"), count, epochs, per_epoch=4) == expected
+
+
+def test_passes_are_over_what_fills_whole_windows():
+    """26 rows make 4 windows of 6; 2 wait for the next pass."""
+    steps = rollouts(26, windows=None, epochs=2)
+    assert steps.windows == 8 and len(steps) == 8 * 3 * 3
+    assert len({i for step in steps if step.window < 4 for i in step.indices}) == 24
+    sft = SFTSchedule(26, steps=None, epochs=2, batch_size=4, rows_per_step=4, seed=0)
+    assert sft.steps == 26 // 4 * 2
+
+
+@pytest.mark.parametrize(("limits", "said"), [
+    ({"windows": None}, "algo.windows, algo.epochs: both are null"),
+    ({"windows": 0}, "algo.windows=0: expected a whole number"),
+    ({"windows": None, "epochs": 0}, "algo.epochs=0: expected a number above 0"),
+])  # fmt: skip
+def test_a_run_without_an_end_is_refused(limits, said):
+    with pytest.raises(ConfigError, match=said):
+        rollouts(24, **limits)

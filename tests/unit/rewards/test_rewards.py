@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewards import AnswerFormat, Correctness, RewardSum, Verifier
+from igpo_lightning.rewards import AnswerFormat, Correctness, RewardSum, TagFormat, Verifier
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -34,6 +34,42 @@ def test_the_math_reward_by_hand():
     assert scores.total.dtype == torch.float32 and scores.correct.dtype == torch.bool
 
 
+REASONED = "<reasoning>\nhalf of 12\n</reasoning>\n<answer>\n"
+
+
+@pytest.mark.parametrize(("completion", "total", "correct"), [
+    (REASONED + "\\boxed{6}\n</answer>", 3.75, True),
+    (REASONED + "\\boxed{7}\n</answer>", 0.75, False),
+    (REASONED + "6\n</answer>", 3.5, True),                          # four tags, no box
+    (REASONED + "\\boxed{6}\n</answer>\n</answer>", 3.625, True),    # one tag stands twice
+    ("<reasoning>half</reasoning><answer>\\boxed{6}</answer>", 3.5, True),  # no line breaks: two tags count
+    ("so \\boxed{6}", 3.25, True),
+    ("so it is half", 0.0, False),
+    ("", 0.0, False),
+])  # fmt: skip
+def test_the_published_reward_by_hand(completion, total, correct):
+    scores = reward("paper")([completion], ["6"])
+    assert (scores.total.item(), scores.correct.item()) == (total, correct)
+    assert sorted(scores.parts) == ["accuracy", "format"]
+
+
+def test_reading_the_first_box_is_another_verdict_on_the_same_text():
+    texts = ["\\boxed{6} no, \\boxed{7}", "\\boxed{7} no, \\boxed{6}", "the answer is 6"]
+    plain = reward("paper")
+    first = plain.first_box()
+    assert plain(texts, ["6"] * 3).correct.tolist() == [False, True, True]
+    assert first(texts, ["6"] * 3).correct.tolist() == [True, False, False]
+    assert first(texts, ["6"] * 3).total.tolist() == [3.25, 0.25, 0.0]
+    braces = [
+        "\\boxed{\\frac{1}{2}} \\boxed{3}",
+        "\\boxed{3",
+        "\\boxed{} \\boxed{3}",
+        "\\boxed{3} and \\boxed{4}",
+    ]
+    assert first(braces[:1], ["\\frac{1}{2}"]).correct.tolist() == [True]
+    assert first(braces[1:], ["3"] * 3).correct.tolist() == [False, False, True]
+
+
 def test_a_format_reward_never_makes_a_completion_correct():
     scores = reward("math", "terms.format.weight=5")([r"\boxed{7}"], ["72"])
     assert scores.total.tolist() == [5.0] and scores.correct.tolist() == [False]
@@ -55,6 +91,10 @@ def test_bad_rewards_are_refused():
         RewardSum({"accuracy": Correctness(Verifier())}, correctness="acc")
     with pytest.raises(ConfigError, match=r"reward\.terms\.odd"):
         RewardSum({"odd": len}, correctness="odd")
+    with pytest.raises(ConfigError, match="are not a list of texts"):
+        TagFormat(tags="<answer>")
+    with pytest.raises(ConfigError, match=r"compat.first_box: reward.terms.own \(Constant\)"):
+        RewardSum({"own": Constant([], 1.0)}, correctness="own").first_box()
     with pytest.raises(ValueError, match=r"'two'.*\(2,\)"):
         RewardSum({"two": Constant([1.0, 2.0], 1.0)}, correctness="two")(["a"], ["b"])
     with pytest.raises(ValueError, match="1 completions but 2 answers"):

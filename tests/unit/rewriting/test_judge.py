@@ -2,6 +2,7 @@ import pytest
 from scripted import LENGTH
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.prompts import PromptFormat
 from igpo_lightning.rewriting import Judge
 from igpo_lightning.rewriting import judge as reasons
 from igpo_lightning.types import Problem
@@ -43,7 +44,7 @@ def test_the_end_token_needs_a_place_too(judge):
     assert judge(PROBLEM, fits).reason is None
     over = judge(PROBLEM, "x" + fits)
     assert (over.reason, over.tokens) == (reasons.TOO_LONG, LENGTH)
-    assert over.told == "it has 41 tokens, but at most 40 fit."
+    assert over.told == "it has 41 tokens, but at most 40 fit: 1 too many."
 
 
 def test_a_rewrite_that_was_cut_off_is_not_kept_even_if_it_ends_well(judge):
@@ -69,3 +70,15 @@ def test_odd_text_is_judged_all_the_same(judge, text):
 def test_a_canvas_without_room_is_refused(tokenizer):
     with pytest.raises(ConfigError, match="length=1: "):
         Judge(tokenizer, 1)
+
+
+def test_the_layout_that_the_prompt_asks_for_has_to_fit_as_well(tokenizer):
+    """``> … \\boxed{1}``: 12 tokens of layout, so 28 of 40 are left for a rewrite, its statement put away."""
+    form = PromptFormat("x", response="> {reasoning} \\boxed{{answer}}")
+    judge, problem = Judge(tokenizer, LENGTH, form), Problem("toy/3", "?", "so\n#### 1", "1")
+    assert judge.tokens(problem) == len("> so \\boxed{1}")
+    assert judge.room(problem) == LENGTH - 1 - len("> . \\boxed{1}")
+    text = "x" * 27 + ".\n\\boxed{1}"
+    assert (judge(problem, text).reason, judge(problem, text).tokens) == (None, 40)
+    assert judge(problem, "x" + text).reason == reasons.TOO_LONG
+    assert Judge(tokenizer, LENGTH)(problem, text).tokens == len(text)

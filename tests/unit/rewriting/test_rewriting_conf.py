@@ -35,7 +35,7 @@ def test_the_paper_s_set_fits_the_paper_s_canvas():
 
 def test_the_request_in_full():
     rules = instantiate(composed(*OPENAI).rules)
-    ask = rules.ask(Problem("x/1", "Why?", "Because.", "\\frac{1}{2}"), 256, 2, ("Short.", "it was wrong."))
+    ask = rules.ask(Problem("x/1", "Why?", "Because.", "\\frac{1}{2}"), 255, 2, ("Short.", "it was wrong."))
     assert "Problem:\nWhy?\n" in ask.user and "Long solution:\nBecause.\n" in ask.user
     assert "Final answer: \\frac{1}{2}\n" in ask.user and "\\boxed{}" in ask.user
     assert "under 255 tokens, which is about 127 words" in ask.user
@@ -47,6 +47,7 @@ def test_settings_are_flat_and_name_neither_place_nor_pace():
     cfg = composed(*OPENAI, "rewriter.extra={top_p: 0.9}", "rewriter.base_url=http://here/v1")
     settings = settings_of(cfg, instantiate(cfg.rules), instantiate(cfg.rewriter, _convert_="all"))
     assert settings["rewriter.model"] == "m" and settings["rewriter.extra.top_p"] == 0.9
+    assert settings["prompt.response"].startswith("<reasoning>")
     assert settings["data.source._target_"].endswith("OpenR1")
     assert all(isinstance(value, str | int | float | bool | None) for value in settings.values())
     assert not {"SECRET", "http://here/v1"} & set(map(str, settings.values()))

@@ -13,7 +13,7 @@ PROBLEM = Problem("toy/1", "What is {answer}?", "It is {tokens}, \\frac{1}{2}.",
 def test_a_problem_fills_the_templates_in_one_pass():
     user = "Q {question} T {trace} A {answer} {tokens} {words}"
     rules = Rules(user=user, retry="{reason}", system="S {words}")
-    ask = rules.ask(PROBLEM, length=101)
+    ask = rules.ask(PROBLEM, tokens=100)
     assert ask.user == "Q What is {answer}? T It is {tokens}, \\frac{1}{2}. A \\frac{1}{2} 100 50"
     assert ask.messages == [
         {"role": "system", "content": "S 50"},
@@ -23,7 +23,7 @@ def test_a_problem_fills_the_templates_in_one_pass():
 
 def test_a_retry_says_what_was_wrong():
     rules = Rules(user="{question}{trace}", retry="No: {reason} You wrote: {rewrite} Limit {tokens}")
-    ask = rules.ask(PROBLEM, 11, attempt=2, rejected=("{reason}" + "x" * 5000, "too long."))
+    ask = rules.ask(PROBLEM, 10, attempt=2, rejected=("{reason}" + "x" * 5000, "too long."))
     assert ask.attempt == 2
     said = ask.user.partition("\n\n")[2]
     assert said == "No: too long. You wrote: {reason}" + "x" * 3992 + " Limit 10"

@@ -1,0 +1,152 @@
+"""The departures of the published code, each against the plain behaviour, by hand."""
+
+import math
+
+import pytest
+import torch
+from fakes import TINY_RL, WIDTH, FixedPolicy, compose, encoded, engine, tiny_policy
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from igpo_lightning.algos.losses import ClippedSurrogate
+from igpo_lightning.rewards import Correctness, RewardSum, Verifier
+from igpo_lightning.rollout import AllWrong, ChunkPlacer, Resample
+from igpo_lightning.rollout.groups import Cost, Groups
+from igpo_lightning.rollout.hints import stretched
+from igpo_lightning.types import LossInputs
+
+MASK = 1
+SWITCHES = {  # key → whether a stage that was built with it has it
+    "tokens_after_eos": lambda data, module: data.engine.tokens_after_eos,
+    "first_box": lambda data, module: (
+        data.engine.reward.terms["accuracy"].read("\\boxed{1} \\boxed{2}") == "1"
+    ),
+    "filtered_in_ratio": lambda data, module: module.loss.filtered_in_ratio,
+    "micro_batch_trigger": lambda data, module: data.engine.intervention.trigger.micro_batch,
+    "stretched_hints": lambda data, module: data.engine.intervention.placer.stretch,
+}
+
+
+def test_every_switch_is_off_and_known_here(tmp_path):
+    compat = OmegaConf.to_container(compose(tmp_path, "algo=igpo").algo.compat)
+    assert compat == dict.fromkeys(SWITCHES, False)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("on", [False, True])
+def test_a_switch_reaches_its_place_and_no_other(name, on, tmp_path):
+    cfg = compose(tmp_path, "algo=igpo", *TINY_RL, f"algo.compat.{name}={str(on).lower()}")
+    data = instantiate(cfg.algo.datamodule)
+    module = instantiate(cfg.algo.module, policy=tiny_policy())
+    found = {key: has(data, module) for key, has in SWITCHES.items()}
+    assert found == {**dict.fromkeys(SWITCHES, False), name: on}
+
+
+def test_filtered_tokens_within_the_ratio():
+    """Differences ln 2 (kept) and ln 8 (filtered out): the ratio is 2, or exp((ln 2 + ln 8) / 2) = 4.
+
+    With advantage -1 the loss is the ratio, and its gradient by a log-prob is the ratio over the number
+    of tokens in its mean. The third token is after the completion's end.
+    """
+    for on, ratio, gradient in ((False, 2.0, [2.0, 0.0, 0.0]), (True, 4.0, [2.0, 2.0, 0.0])):
+        old = torch.zeros(1, 1, 3)
+        logps = torch.tensor([[[math.log(2), math.log(8), float("nan")]]], requires_grad=True)
+        inputs = LossInputs(
+            logps, old, None, torch.tensor([[-1.0]]),
+            mask=torch.tensor([[[True, False, False]]]), unfiltered=torch.tensor([[[True, True, False]]]),
+        )  # fmt: skip
+        loss, metrics = ClippedSurrogate("sequence", kl=0.0, filtered_in_ratio=on)(inputs)
+        loss.backward()
+        assert (loss.item(), metrics["ratio_max"].item()) == pytest.approx((ratio, ratio))
+        assert logps.grad[0, 0].nan_to_num(7.0).tolist() == pytest.approx(gradient)
+
+
+def test_tokens_after_the_end_in_the_loss():
+    """The policy writes two words, its end and rubbish: 3 tokens are the completion, 16 the canvas."""
+    teacher = tiny_policy()
+
+    def logits(tokens):
+        wanted = torch.full_like(tokens, 5)
+        wanted[:, 2 - WIDTH] = teacher.eos_id
+        return 50.0 * torch.nn.functional.one_hot(wanted, len(teacher.tokenizer)).float()
+
+    policy = FixedPolicy(logits, teacher.mask_id, teacher.eos_id, teacher.tokenizer)
+    policy.keeps_reference = False
+    for on, tokens in ((False, 3), (True, WIDTH)):
+        batch = engine(tokens_after_eos=on).run(policy, encoded(teacher, 2), window=0)
+        assert batch.loss_mask.sum(-1).unique().tolist() == [tokens]
+        assert batch.keep.sum(-1).unique().tolist() == [tokens]
+        assert batch.metrics["length"] == 3
+
+
+def groups(correct):
+    correct = torch.tensor(correct, dtype=torch.bool)
+    tokens = torch.zeros(*correct.shape, 4, dtype=torch.long)
+    return Groups(tokens, tokens.bool(), correct.float(), correct, {}, Cost())
+
+
+@pytest.mark.parametrize(("size", "whole", "single"), [
+    (1, [0, 2, 3], [0, 2, 3]),
+    (2, [2, 3], [0, 2, 3]),
+    (3, [3], [0, 2, 3]),  # the last micro-batch has one prompt
+    (4, [], [0, 2, 3]),
+])  # fmt: skip
+def test_one_correct_completion_keeps_a_micro_batch_from_a_second_try(size, whole, single):
+    class Window:
+        micro_batch = size
+
+    found = groups([[0, 0], [0, 1], [0, 0], [0, 0]])
+    assert AllWrong(micro_batch=True)(found, Window()) == whole
+    assert AllWrong()(found, Window()) == single
+
+
+def test_an_engine_tells_its_intervention_the_micro_batch_of_training():
+    seen = []
+
+    class Look:
+        def __call__(self, found, again):
+            seen.append(again.micro_batch)
+            return AllWrong(micro_batch=True)(found, again)
+
+    policy = tiny_policy()
+    engine(intervention=Resample(trigger=Look()), prompts_per_forward=3).run(policy, encoded(policy, 3), 0)
+    assert seen == [3]
+
+
+@pytest.mark.parametrize(("chunks", "length", "room", "columns"), [
+    ([(4, 8), (12, 16)], 16, 24, [6, 16]),            # factor 1.5: 4 → 6, then a gap of 4 → 6 after column 10
+    ([(4, 8), (12, 16)], 16, 20, [5, 14]),            # factor 1.25: 4 → 5, gap 4 → 5 after column 9
+    ([(4, 8), (12, 16)], 16, 200, [6, 16]),           # the factor is at most 1.5
+    ([(4, 8), (12, 16)], 16, 12, [4]),                # and at least 1; what no longer fits is left out
+    ([(0, 5), (5, 9)], 16, 24, [0, 5]),               # neighbours stay neighbours
+    ([(0, 5), (105, 110)], 120, 180, [0, 105]),       # a gap of 150 would exceed 100
+    ([], 16, 24, []),
+])  # fmt: skip
+def test_stretched_places(chunks, length, room, columns):
+    assert stretched(chunks, length, room) == columns
+
+
+def test_stretched_hints_are_the_same_tokens_elsewhere():
+    """Of 12 tokens in chunks of 3, in a canvas whose first 60 - 30 columns may be used: factor 1.5."""
+    trace = tuple(range(100, 112))
+    for seed in range(20):
+        plain, _ = ChunkPlacer((3, 3))(trace, 60, 0.5, seed, MASK)
+        spread, is_hint = ChunkPlacer((3, 3), stretch=True)(trace, 60, 0.5, seed, MASK)
+        assert plain[plain != MASK].tolist() == spread[is_hint].tolist()
+        first, second = (c for c in range(12) if plain[c] != MASK and c % 3 == 0)
+        start = int(first * 1.5)
+        expected = [start, start + 3 + int((second - first - 3) * 1.5)]
+        assert [spread.tolist().index(100 + chunk) for chunk in (first, second)] == expected
+
+
+def test_a_short_canvas_has_no_room_for_stretched_hints():
+    _, is_hint = ChunkPlacer((3, 3), stretch=True)(tuple(range(100, 112)), 30, 1.0, 0, MASK)
+    assert not is_hint.any()
+
+
+def test_the_first_box_is_what_training_reads():
+    reward = RewardSum({"accuracy": Correctness(Verifier())}, "accuracy")
+    text = ["\\boxed{3} is too small, so \\boxed{4}"]
+    assert engine(reward=reward).reward(text, ["4"]).correct.tolist() == [True]
+    assert engine(reward=reward, first_box=True).reward(text, ["4"]).correct.tolist() == [False]
+    assert reward(text, ["4"]).correct.tolist() == [True]  # held-out completions are judged as ever

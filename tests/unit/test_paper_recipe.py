@@ -1,0 +1,143 @@
+"""The composed recipes against the paper's table, value by value."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from igpo_lightning.checks import ConfigError, check_config
+from igpo_lightning.config import find_conf
+
+CONF = Path(find_conf()).absolute()
+TABLE = yaml.safe_load(Path(__file__).with_name("paper_table.yaml").read_text(encoding="utf-8"))
+RECIPES = ["paper_sft", "paper_grpo", "paper_resample", "paper_igpo"]
+
+
+def composed(*overrides: str, program: str = "train") -> DictConfig:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(program, [*overrides])
+
+
+def settings(*overrides: str) -> dict:
+    """Everything that a run depends on, resolved: all but where it writes."""
+    cfg = OmegaConf.to_container(composed(*overrides, "output_dir=x"), resolve=False)
+    for key in ("hydra", "sweep_dir"):
+        cfg.pop(key, None)
+    return OmegaConf.to_container(OmegaConf.create(cfg), resolve=True)
+
+
+@pytest.fixture(scope="module")
+def recipes():
+    """Of every row of the table, the composed config that it speaks of."""
+    made = {("train", name): composed(f"experiment={name}") for name in RECIPES}
+    return made | {("evaluate", None): composed("model=llada", program="evaluate")}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row["quantity"] for row in TABLE])
+def test_a_composed_value_is_the_paper_s_or_the_deviation_that_is_listed(row, recipes):
+    program = row.get("program", "train")
+    cfg = recipes[program, row.get("recipe", "paper_igpo" if program == "train" else None)]
+    found = OmegaConf.select(cfg, row["key"])
+    found = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+    assert found == row.get("ours", row["value"])
+    assert ("ours" in row) == ("because" in row)
+    assert "ours" not in row or row["ours"] != row["value"]
+
+
+def test_every_key_of_the_table_exists_but_the_dropout(recipes):
+    absent = object()
+    lacking = {
+        row["key"]
+        for row in TABLE
+        if "program" not in row and "recipe" not in row
+        and OmegaConf.select(recipes["train", "paper_igpo"], row["key"], default=absent) is absent
+    }  # fmt: skip
+    assert lacking == {"model.lora.dropout"}
+
+
+@pytest.mark.parametrize(("recipe", "groups"), [
+    ("paper_igpo", ["algo=igpo", "model=llada", "data=metamath"]),
+    ("paper_grpo", ["algo=grpo", "model=llada", "data=metamath"]),
+    ("paper_resample", ["algo=grpo_resample", "model=llada", "data=metamath"]),
+    ("paper_sft", ["algo=sft", "model=llada", "data=openr1_concise", "model.lora=null"]),
+])  # fmt: skip
+def test_a_recipe_is_the_same_run_as_its_parts(recipe, groups):
+    assert settings(f"experiment={recipe}") == settings(*groups)
+
+
+def test_algorithms_differ_in_nothing_but_their_algorithm():
+    igpo, grpo = settings("experiment=paper_igpo"), settings("experiment=paper_grpo")
+    differing = {key for key in igpo["algo"] if igpo["algo"][key] != grpo["algo"].get(key)}
+    assert differing == {"name", "inpaint", "token_filter", "compat", "datamodule"}
+    assert {key for key in igpo if igpo[key] != grpo[key]} == {"algo"}
+
+
+def test_the_page_has_every_deviation_and_every_switch(recipes):
+    page = (CONF.parent / "docs" / "paper.md").read_text(encoding="utf-8")
+    assert all(f"`{row['key']}`" in page for row in TABLE if "ours" in row)
+    assert all(f"`{name}=" in page for name in recipes["train", "paper_igpo"].algo.compat)
+    assert all(f"experiment={name}" in page for name in RECIPES)
+
+
+# ---------------------------------------------------------------- what a model changes
+
+
+def recipe_names(stage: str) -> set[str]:
+    """Names that conf/algo looks for in model.rl or model.sft."""
+    text = "".join(path.read_text() for path in (CONF / "algo").rglob("*.yaml"))
+    return {part.split(",")[0] for part in text.split(f"oc.select:model.{stage}.")[1:]} - {"NAME"}
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "model").glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_a_model_changes_is_read(path):
+    model = yaml.safe_load(path.read_text())
+    for stage in ("rl", "sft"):
+        assert set(model.get(stage) or {}) <= recipe_names(stage)
+
+
+def test_the_toy_has_its_own_values_and_the_command_line_has_the_last_word():
+    toy = composed()
+    assert toy.algo.windows == toy.model.rl.windows and toy.algo.epochs is None
+    assert toy.algo.optimizer.lr == toy.model.rl.lr
+    assert toy.algo.loss.ratio == toy.model.rl.ratio
+    mine = composed("algo.windows=3", "algo.optimizer.lr=1e-4", "algo.inpaint.placer.chunk=[1,1]")
+    assert (mine.algo.windows, mine.algo.optimizer.lr) == (3, 1e-4)
+    assert mine.algo.datamodule.windows == 3 and mine.algo.inpaint.placer.chunk == [1, 1]
+    assert composed("algo=sft").algo.steps == toy.model.sft.steps
+    large = composed(
+        "experiment=paper_igpo", "algo.windows=3", "model.path=x", "reward=accuracy", "sampler=tiny"
+    )
+    assert (large.algo.windows, large.model.path, large.sampler.length) == (3, "x", 20)
+    assert "format" not in large.reward.terms
+
+
+def test_a_fine_tuned_bidirectional_model_changes_the_rate_alone():
+    ours = settings("model=bidirectional", "model.path=x", "data=metamath")
+    paper = settings("model=llada", "model.path=x", "data=metamath")
+    assert ours["algo"]["optimizer"]["lr"] == 1e-6
+    for cfg in (ours, paper):
+        for part in (cfg["algo"]["optimizer"], cfg["algo"]["module"]["optimizer"]):
+            part["lr"] = None
+    assert {k for k in ours if ours[k] != paper[k]} == {"model"}
+
+
+@pytest.mark.parametrize("algo", ["igpo", "sft"])
+def test_a_wrong_word_for_a_value_that_models_may_change_is_refused_by_name(algo):
+    """Such a value is an interpolation, whose type the command line can't know."""
+    plain = OmegaConf.to_container(composed(f"algo={algo}").algo)
+    keys = [key for key, value in _leaves(plain) if str(value).startswith("${oc.select:model.")]
+    assert len(keys) > 5
+    for key in keys:
+        if key != "logprobs._target_":
+            with pytest.raises(ConfigError, match=rf"algo\.{key}=abc: expected"):
+                check_config(composed(f"algo={algo}", f"algo.{key}=abc"))
+
+
+def _leaves(tree, prefix=""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
