@@ -30,5 +30,5 @@ def test_threads_are_for_pytorch_and_all_else_for_the_trainer(threads):
     use_threads(OmegaConf.create({"threads": None}))
     use_threads(OmegaConf.create({"accelerator": "gpu"}))
     assert threads() == 3
-    with pytest.raises(ConfigError, match="hardware.threads=0: expected a whole number of at least 1"):
+    with pytest.raises(ConfigError, match=r"hardware\.threads=0: expected a whole number of at least 1"):
         use_threads(OmegaConf.create({"threads": 0}))
