@@ -22,8 +22,8 @@ from ..callbacks import WorkProgress
 from ..checks import ConfigError, existing_path, positive_int
 from ..console import quieten
 from ..data.encoding import Encoder
-from ..hardware import trainer_options, use_threads
 from ..files import write_atomic
+from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..rewards import extract
 from ..stopping import interruptible
