@@ -12,9 +12,9 @@ WORKERS ?= 2
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## make .venv with the locked versions (about 80 s, once)
+setup: $(READY)  ## make .venv with the locked versions (about a minute, once)
 
-train: $(READY)  ## the whole recipe on a CPU: SFT, then IGPO, then the report
+train: $(READY)  ## the whole recipe on a CPU, about 3 minutes: SFT, then IGPO, then the report
 	$(BIN)/python -m igpo_lightning.train experiment=quickstart $(ARGS)
 
 sweep: $(READY)  ## IGPO and GRPO over three seeds (ARGS="…" for your own)
@@ -45,7 +45,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.10 or later is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) can't make environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV), about 80 s the first time ..."
+	@echo "installing into $(VENV), about a minute the first time ..."
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r requirements.lock -e . ; \
 	 else \
