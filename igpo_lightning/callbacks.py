@@ -112,6 +112,10 @@ class RolloutProgress(WorkProgress):
         self._validating = ExitStack()
         self._begin()
 
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._validating.close()
+        super().teardown(trainer, pl_module, stage)
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._end()
         self._begin()

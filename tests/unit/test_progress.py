@@ -3,6 +3,7 @@
 import io
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,7 +127,7 @@ class Clock:
 
 def lines_of_long_work(stream, interval):
     shown = RolloutProgress(interval, stream, clock=Clock())
-    shown._trainer = type("T", (), {"datamodule": type("D", (), {"windows": 40})})
+    shown._trainer = SimpleNamespace(datamodule=SimpleNamespace(windows=40))
     with progress.observed(shown._report_work), progress.work("sample", rows=256, width=256, window=2):
         progress.began(256)
         for step in range(128):
@@ -150,3 +151,15 @@ def test_on_a_terminal_every_step_is_seen_with_pace_and_eta(monkeypatch, columns
     late = shown[10:]
     assert all("rollout 3/40 | sample " in line and " tok/s | ETA " in line for line in late)
     assert all(("block " in line) == (columns == 200) for line in late)
+
+
+def test_a_run_that_fails_leaves_no_work_behind():
+    out = Terminal()
+    shown = RolloutProgress(stream=out)
+    validation = SimpleNamespace(steps=[[1, 2], [3]])
+    trainer = SimpleNamespace(is_global_zero=True, val_dataloaders=validation, datamodule=SimpleNamespace())
+    shown.setup(trainer, None, "fit")
+    shown.on_validation_start(trainer, None)
+    assert [work.rows for work in seen_of(lambda: progress.began(2))] == [3]
+    shown.on_exception(trainer, None, RuntimeError())
+    assert seen_of(lambda: progress.began(2)) == []
