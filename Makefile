@@ -12,9 +12,9 @@ WORKERS ?= 2
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## make .venv with the locked versions (about 80 s, once)
+setup: $(READY)  ## make .venv with the locked versions (about a minute, once)
 
-train: $(READY)  ## the whole recipe on a CPU: SFT, then IGPO, then the report
+train: $(READY)  ## the whole recipe on a CPU, about 3 minutes: SFT, then IGPO, then the report
 	$(BIN)/python -m igpo_lightning.train experiment=quickstart $(ARGS)
 
 sweep: $(READY)  ## IGPO and GRPO over three seeds (ARGS="…" for your own)
@@ -41,17 +41,18 @@ clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find igpo_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml.
+# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml. The lock is
+# complete, so pip need not resolve anything (--no-deps); what is imported is compiled when it is (--no-compile).
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)': install Python 3.10 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.10 or later is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) can't make environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV), about 80 s the first time ..."
+	@echo "installing into $(VENV), about a minute the first time ..."
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock && \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e . ; \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r requirements.lock -e . ; \
 	 else \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[tasks,rewrite,sweep-joblib,dev]' ; \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
+	     -e '.[tasks,rewrite,sweep-joblib,dev]' ; \
 	 fi
 	@touch $@

@@ -1,11 +1,11 @@
-"""What a user sees while a run is on: one progress line, and samples with their hints marked."""
+"""What a user sees while a run is on: a header, one progress line, and samples with their hints marked."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,84 +13,116 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from igpo_lightning import progress
+from igpo_lightning.cells import pace_cells, rollout_cells, supervised_cells, work_cells
+from igpo_lightning.console import Cell, Line
+from igpo_lightning.header import header
+from igpo_lightning.progress import Work
 from igpo_lightning.reporting import samples as samples_file
 from igpo_lightning.reporting.table import duration
 from igpo_lightning.types import SampleRecord
 
-_CLEAR = "\r\x1b[2K"
+_REFRESH = 0.2  # seconds between two looks of a line that is rewritten in place
 
 
-def short(value: float | None, digits: int = 2) -> str | None:
-    """``0.314`` as ``.31``; None stays None, and so does NaN."""
-    if value is None or value != value:
-        return None
-    text = f"{value:.{digits}f}"
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+class WorkProgress(Callback):
+    """One line that says how far the work under way is; with ``Trainer(enable_progress_bar=False)``.
 
-
-def rollout_cells(metrics: Mapping[str, float]) -> list[str]:
-    """The cells of one rollout window, leaving out what was not measured."""
-    reward, before = short(metrics.get("rollout/reward")), short(metrics.get("rollout/reward_before"))
-    wrong = short(metrics.get("rollout/all_wrong_before"))
-    rescued = short(metrics.get("rollout/all_wrong_after"))
-    # A window without an all-wrong group tries no hints; what is left there is of an earlier one.
-    hinted = short(metrics.get("rollout/hint_success")) if metrics.get("rollout/all_wrong_before") else None
-    cells = [
-        reward and f"reward {reward}" + (f" (before {before})" if before and hinted else ""),
-        wrong and f"all-wrong {wrong}" + (f"→{rescued}" if rescued and hinted else ""),
-        hinted and f"hints ok {hinted}",
-        _cell("acc", metrics.get("val/accuracy")),
-        _cell("kl", metrics.get("train/kl"), 3),
-    ]
-    return [cell for cell in cells if cell]
-
-
-def supervised_cells(metrics: Mapping[str, float]) -> list[str]:
-    """The cells of supervised training, leaving out what was not measured."""
-    cells = [
-        _cell("loss", metrics.get("train/loss")),
-        _cell("token acc", metrics.get("train/token_accuracy")),
-        _cell("padding", metrics.get("train/padding_share")),
-        _cell("val loss", metrics.get("val/loss")),
-        _cell("val acc", metrics.get("val/accuracy")),
-    ]
-    return [cell for cell in cells if cell]
-
-
-class RolloutProgress(Callback):
-    """One line that says how a run goes; use it with ``Trainer(enable_progress_bar=False)``.
-
-    On a terminal the line is rewritten in place. Elsewhere one line is printed per rollout window,
-    and during supervised training at most one every ``interval`` seconds. A batch that carries
-    ``window`` belongs to a rollout; any other batch is a supervised step.
+    On a terminal the line is rewritten in place, elsewhere there is one every ``interval`` seconds at
+    most. Counts and paces are those of the first process.
 
     Args:
-        interval: Least time between two lines of supervised training, in seconds.
+        interval: Least time between two lines where there is no terminal, in seconds.
         stream: Where to write; standard output if None.
+        clock: Gives seconds.
     """
 
-    def __init__(self, interval: float = 10.0, stream: TextIO | None = None) -> None:
-        self.interval = interval
-        self._stream = stream
+    def __init__(
+        self,
+        interval: float = 10.0,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.interval, self.clock = interval, clock
+        self._line = Line(stream)
         self._enabled = True
-        self._begin()
+        self._contexts = ExitStack()  # who is told of work, and the work that a whole loop is
+        self._work: Work | None = None
+        self._started = self._shown = self._work_began = clock()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._enabled = trainer.is_global_zero
+        self._trainer = trainer
+        self._contexts.close()
+        self._contexts.enter_context(progress.observed(self._report_work))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._contexts.close()
+        self._end()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "")
 
     def print(self, text: str) -> None:
         """Print ``text`` for good, above the progress line."""
-        self._write(text, keep=True)
+        if self._enabled:
+            self._line.print(text)
 
-    def show(self, text: str) -> None:
-        """Put ``text`` in place of the progress line; off a terminal, print it."""
-        self._write(text)
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        data = trainer.datamodule
+        self._contexts.enter_context(progress.work("completions", data.rows, data.width))
+
+    def _report_work(self, work: Work) -> None:
+        if work is not self._work:
+            self._work, self._work_began = work, self.clock()
+        if not work.over and self._due():
+            self._show(work_cells(work, self.clock() - self._work_began))
+
+    def _due(self) -> bool:
+        return self.clock() - self._shown >= (_REFRESH if self._line.in_place else self.interval)
+
+    def _show(self, cells: Sequence[Cell]) -> None:
+        if self._enabled:
+            self._shown = self.clock()
+            self._line.show(cells)
+
+    def _end(self) -> None:
+        if self._enabled:
+            self._line.end()
+
+
+class RolloutProgress(WorkProgress):
+    """A header, and one line that says how a run goes.
+
+    The line follows every rollout: its samples, scores and log-probs, and its updates; it follows
+    supervised training, and held-out problems that are decoded. A batch that carries ``window`` belongs
+    to a rollout; any other batch is a supervised step. Off a terminal, every rollout has a line.
+
+    Args:
+        stage, model, data: Names for the header.
+        **line: See :class:`WorkProgress`.
+    """
+
+    def __init__(
+        self, interval: float = 10.0, stream: TextIO | None = None, *,
+        stage: str | None = None, model: str | None = None, data: str | None = None, **line: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(interval, stream, **line)
+        self._names = {"stage": stage, "model": model, "data": data}
+        self._validating = ExitStack()
+        self._begin()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._validating.close()
+        super().teardown(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end()
+        self._begin()
+        self.print(header(trainer, pl_module, **self._names))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._finish_line()
         self._begin()
-        if describe := getattr(trainer.datamodule, "describe", None):
-            self.print(describe())
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         # Callbacks see the end of a batch before the module has logged it: report on a window, or on
@@ -106,20 +138,28 @@ class RolloutProgress(Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches += 1
-        if self._window is not None and self._tty:
-            self._write(" | ".join([self._head(trainer), *self._cells, f"update {self._batches}"]))
+        if self._window is not None and self._line.in_place:
+            self._show([self._head(self._window), *self._cells, Cell(f"update {self._batches}", 7)])
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        rows = sum(map(len, getattr(trainer.val_dataloaders, "steps", ())))
+        width = getattr(trainer.datamodule, "length", 0)
+        self._validating.enter_context(progress.work("validation", rows, width))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._validating.close()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._window is not None:
             self._report_window(trainer)
         else:
             self._report_step(trainer, last=True)
-        self._finish_line()
+        self._end()
 
     def _begin(self) -> None:
-        self._started = self._shown = time.monotonic()
-        self._line = ""  # what stands on the terminal's last line
-        self._cells: list[str] = []  # what is known of the last window
+        self._started = self._shown = self.clock()
+        self._pace: float | None = None  # seconds per rollout
+        self._cells: list[Cell] = []  # what is known of the last window
         self._window: int | None = None  # the window being trained on
         self._windows = 0  # that this process has seen end
         self._batches = 0  # of this window, or of supervised training
@@ -128,54 +168,42 @@ class RolloutProgress(Callback):
         if self._window is None:
             return
         self._windows += 1
-        pace = (time.monotonic() - self._started) / self._windows
-        self._cells = [*rollout_cells(_numbers(trainer)), f"{pace:.1f} s/rollout"]
-        if total := getattr(trainer.datamodule, "windows", None):
-            self._cells.append(f"ETA {duration(pace * (total - self._window - 1))}")
-        self._write(" | ".join([self._head(trainer), *self._cells]))
+        self._pace = (self.clock() - self._started) / self._windows
+        left = self._seconds_left(self._window + 1)
+        self._cells = [*rollout_cells(_numbers(trainer)), *pace_cells(f"{self._pace:.1f} s/rollout", left)]
+        self._show([self._head(self._window), *self._cells])
 
     def _report_step(self, trainer: pl.Trainer, last: bool = False) -> None:
-        now = time.monotonic()
-        pause = 0.2 if self._tty else self.interval
-        if not self._batches or (not last and now - self._shown < pause):
+        if not self._batches or (not last and not self._due()):
             return
-        self._shown = now
-        pace = (now - self._started) / self._batches
+        pace = (self.clock() - self._started) / self._batches
         total, done = trainer.num_training_batches, trainer.fit_loop.batch_idx + last
-        cells = [f"step {done}/{total}", *supervised_cells(_numbers(trainer)), f"{pace:.2f} s/step"]
-        self._write(" | ".join([*cells, f"ETA {duration(pace * (total - done))}"]))
+        cells = [Cell(f"step {done}/{total}"), *supervised_cells(_numbers(trainer))]
+        self._show([*cells, *pace_cells(f"{pace:.2f} s/step", pace * (total - done))])
 
-    def _head(self, trainer: pl.Trainer) -> str:
-        total = getattr(trainer.datamodule, "windows", None)
-        return f"rollout {self._window + 1}/{total}" if total else f"rollout {self._window + 1}"
-
-    @property
-    def _out(self) -> TextIO:
-        return self._stream or sys.stdout
-
-    @property
-    def _tty(self) -> bool:
-        return self._out.isatty()
-
-    def _write(self, text: str, keep: bool = False) -> None:
-        """On a terminal: in place of the last line, or, if ``keep``, for good and above it."""
-        if not self._enabled:
+    def _report_work(self, work: Work) -> None:
+        if work.window is None:
+            super()._report_work(work)
             return
-        encoding = getattr(self._out, "encoding", None) or "utf-8"
-        text = text.encode(encoding, "replace").decode(encoding)
-        if not self._tty:
-            self._out.write(text + "\n")
-        elif keep:
-            self._out.write(f"{_CLEAR}{text}\n{self._line}")
-        else:
-            self._line = text[: shutil.get_terminal_size().columns - 1]
-            self._out.write(_CLEAR + self._line)
-        self._out.flush()
+        if work is not self._work:
+            self._work, self._work_began = work, self.clock()
+        if self._window not in (None, work.window):  # the last one has ended: say so before the next
+            self._report_window(self._trainer)
+            self._window = None
+        if work.over or not self._due():
+            return
+        left = self._seconds_left(work.window)
+        run = [] if left is None else [Cell(f"run ETA {duration(left)}", 3)]
+        self._show([self._head(work.window), *work_cells(work, self.clock() - self._work_began), *run])
 
-    def _finish_line(self) -> None:
-        if self._line and self._tty and self._enabled:
-            self._out.write("\n")
-        self._line = ""
+    def _seconds_left(self, window: int) -> float | None:
+        """From the beginning of ``window`` to the end of the run."""
+        total = getattr(self._trainer.datamodule, "windows", None)
+        return None if total is None or self._pace is None else self._pace * (total - window)
+
+    def _head(self, window: int) -> Cell:
+        total = getattr(self._trainer.datamodule, "windows", None)
+        return Cell(f"rollout {window + 1}/{total}" if total else f"rollout {window + 1}")
 
 
 class SampleTable(Callback):
@@ -187,8 +215,8 @@ class SampleTable(Callback):
     Args:
         path: The JSONL file.
         every_n_windows: Rollout windows from one table to the next.
-        samples: Completions per table.
-        console: How many of them are printed.
+        samples: Completions per table, a quarter of each kind: right and wrong, with hints and without.
+        console: How many of them are printed, of as many kinds as there are.
     """
 
     def __init__(
@@ -216,7 +244,7 @@ class SampleTable(Callback):
         if window % self.every_n_windows or source is None or not (records := source(self.samples)):
             return
         samples_file.append(self.path, records)
-        self._print(trainer, records[: self.console])
+        self._print(trainer, samples_file.mixed(records, self.console))
         for logger in trainer.loggers:
             _log_samples(logger, records, trainer.global_step)
 
@@ -244,18 +272,22 @@ def _numbers(trainer: pl.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _cell(name: str, value: float | None, digits: int = 2) -> str | None:
-    text = short(value, digits)
-    return text and f"{name} {text}"
-
-
 def _log_samples(logger: Any, records: Sequence[SampleRecord], step: int) -> None:
     rows = [
-        [r.window, r.prompt, samples_file.marked(r.pieces), r.answer, r.reward, r.correct, r.inpainted]
+        [
+            r.window,
+            r.prompt,
+            samples_file.marked(r.pieces),
+            r.answer,
+            r.reward,
+            r.correct,
+            r.inpainted,
+            r.trace,
+        ]
         for r in records
     ]
     if isinstance(logger, WandbLogger):
-        columns = ["window", "prompt", "completion", "gold", "reward", "correct", "inpainted"]
+        columns = ["window", "prompt", "completion", "gold", "reward", "correct", "inpainted", "gold trace"]
         logger.log_table("samples", columns=columns, data=rows)
     elif isinstance(logger, TensorBoardLogger):
         text = "\n\n".join(f"```\n{samples_file.describe(record)}\n```" for record in records)

@@ -207,6 +207,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "hardware.strategy": strategy,
     "hardware.devices": devices,
     "hardware.num_nodes": positive_int,
+    "hardware.threads": positive_int,
     "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
     **{f"callbacks.{guard}.action": lambda name, value: choice(name, value, *ACTIONS) for guard in _GUARDS},
     "batch_size": positive_int,

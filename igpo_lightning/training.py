@@ -28,6 +28,7 @@ from .console import quieten
 from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
 from .finishing import Finish, SaveModel
+from .hardware import trainer_options, use_threads
 from .models import Policy
 from .modules.resuming import fingerprint
 from .precision import check_precision
@@ -50,6 +51,7 @@ def run(cfg: DictConfig) -> float | None:
     """
     folder = Path(cfg.output_dir)
     quieten()
+    use_threads(cfg.hardware)
     if cfg.dry_run:
         return _dry_run(cfg)
     if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -207,7 +209,7 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
     )
     module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
     trainer = L.Trainer(
-        **instantiate(cfg.hardware, _convert_="all"),
+        **trainer_options(cfg.hardware),
         **instantiate(cfg.algo.trainer),
         default_root_dir=cfg.output_dir,
         callbacks=_objects(cfg.callbacks),

@@ -183,7 +183,7 @@ class LossInputs:
 class SampleRecord:
     """One completion as a person reads it: for sample tables and files.
 
-    ``pieces`` are (text, is_hint) runs whose concatenation is the completion.
+    ``pieces`` are (text, is_hint) runs whose concatenation is the completion; ``trace`` is the gold one.
     """
 
     window: int
@@ -193,3 +193,4 @@ class SampleRecord:
     reward: float
     correct: bool
     inpainted: bool
+    trace: str = ""

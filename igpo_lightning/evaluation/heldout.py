@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from .. import progress
 from ..distributed import reduce
 from ..reporting.summary import Accuracy
 from ..types import Prompt
@@ -67,7 +68,6 @@ class HeldOutAccuracy(Callback):
         if not problems:
             return None
         started, training = time.monotonic(), module.training
-        _show(trainer, f"{name} problems ...")
         module.eval()
         with trainer.precision_plugin.forward_context():
             right = self._right(trainer, module, problems)
@@ -84,15 +84,16 @@ class HeldOutAccuracy(Callback):
         # Sharded weights need as many model calls on every process: a short share repeats a problem.
         padded = [*mine, *problems[: -(-len(problems) // world) - len(mine)]]
         right = 0.0
-        for start in range(0, len(padded), batch):
-            part = padded[start : start + batch]
-            found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
-            right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
+        with progress.work("held-out problems", len(padded), module.decoder.length):
+            for start in range(0, len(padded), batch):
+                part = padded[start : start + batch]
+                found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
+                right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
         return reduce([right], "sum", module.device)[0]
 
 
 def _show(trainer: Trainer, text: str) -> None:
     """Through the callback that owns the console, if there is one."""
     for callback in trainer.callbacks:
-        if hasattr(callback, "show"):
-            callback.show(text)
+        if hasattr(callback, "print"):
+            callback.print(text)

@@ -53,12 +53,18 @@ class EvaluationData(L.LightningDataModule):
     Args:
         batches: All batches of the evaluation, the same on every process.
         folder: Where completions are saved; only the first process needs to know.
+        width: Columns of a completion.
     """
 
-    def __init__(self, batches: Sequence[Batch], folder: Path | None) -> None:
+    def __init__(self, batches: Sequence[Batch], folder: Path | None, width: int = 0) -> None:
         super().__init__()
-        self.batches, self.folder = batches, folder
+        self.batches, self.folder, self.width = batches, folder, width
         self._mine: list[Batch] = []
+
+    @property
+    def rows(self) -> int:
+        """Completions that are left to this process."""
+        return sum(len(batch.tasks) for batch in self._mine)
 
     def setup(self, stage: str) -> None:
         self.folder = Path(of_first(str(self.folder), self.trainer.strategy.root_device))

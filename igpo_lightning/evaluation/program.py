@@ -19,11 +19,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
+from ..callbacks import WorkProgress
 from ..checks import ConfigError, existing_path, positive_int
 from ..console import quieten
 from ..data.encoding import Encoder
 from ..distributed import ended
 from ..files import write_atomic
+from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..precision import check_precision
 from ..rewards import extract
@@ -67,6 +69,7 @@ def _evaluate(cfg: DictConfig) -> float:
     positive_int("batch_size", cfg.batch_size)
     check_precision(cfg.hardware, trains=False)
     quieten()
+    use_threads(cfg.hardware)
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     found = {name: benchmark.read() for name, benchmark in benchmarks.items()}
     problems = {name: rows for name, (rows, _) in found.items()}
@@ -75,10 +78,12 @@ def _evaluate(cfg: DictConfig) -> float:
     policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
     batches = _batches(cfg, policy, benchmarks, problems)
     trainer = L.Trainer(
-        **instantiate(cfg.hardware, _convert_="all"),
+        **trainer_options(cfg.hardware),
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        enable_progress_bar=False,
+        callbacks=[WorkProgress()],
         inference_mode=False,  # sharded weights are gathered under no_grad
     )
     if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
@@ -95,7 +100,7 @@ def _evaluate(cfg: DictConfig) -> float:
         for name, benchmark in benchmarks.items()
     }
     started = time.perf_counter()
-    _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder))
+    _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder, cfg.sampler.length))
     if manifest is None:
         return 0.0
     manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)

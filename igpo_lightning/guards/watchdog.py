@@ -120,6 +120,7 @@ class Watch(threading.Thread):
         self.phase, self._window, self._update = "setup", None, None
         self._at = time.time()
         self._beats = 0
+        self._seen, self._silent, self._looked = -1, 0.0, time.monotonic()
         self._done = threading.Event()
         self._watched = threading.main_thread().ident  # Lightning's loops run there
 
@@ -139,18 +140,25 @@ class Watch(threading.Thread):
         self.join(timeout=5)
 
     def run(self) -> None:
-        seen, silent, before = -1, 0.0, time.monotonic()
         while not self._done.wait(self.interval):
-            now = time.monotonic()
-            # Only what this thread lived through: a process that was stopped was not hanging.
-            silent, before = silent + min(now - before, 2 * self.interval), now
-            if self._beats != seen:
-                seen, silent = self._beats, 0.0
-                self.file.write(self.beat_now())
-            elif self._debugged():
-                silent = 0.0
-            elif silent >= self.timeout and not self._others_debugged():
-                self.fire(silent)
+            self.look(time.monotonic())
+
+    def look(self, now: float) -> None:
+        """See whether there was a sign of life since the last look.
+
+        Args:
+            now: Seconds of a clock that never goes back.
+        """
+        # Only what this thread lived through: a process that was stopped was not hanging.
+        self._silent += min(now - self._looked, 2 * self.interval)
+        self._looked = now
+        if self._beats != self._seen:
+            self._seen, self._silent = self._beats, 0.0
+            self.file.write(self.beat_now())
+        elif self._debugged():
+            self._silent = 0.0
+        elif self._silent >= self.timeout and not self._others_debugged():
+            self.fire(self._silent)
 
     def fire(self, silent: float) -> None:
         """Say what is known, and end the process."""

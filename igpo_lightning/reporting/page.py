@@ -10,10 +10,10 @@ from pathlib import Path
 
 from igpo_lightning.reporting.picture import picture
 from igpo_lightning.reporting.run import Run
-from igpo_lightning.reporting.samples import Sample, marked
+from igpo_lightning.reporting.samples import Sample, by_kind, marked
 from igpo_lightning.reporting.table import facts
 
-MAX_SAMPLES = 24
+MAX_SAMPLES = 6  # of each kind
 
 _STYLE = """
 :root { --ink:#1f2933; --muted:#7b8794; --line:#e4e7eb; --paper:#ffffff; --card:#f7f8fa; --hint:#ffe2a8; }
@@ -38,6 +38,8 @@ td:last-child { text-align:right; font-variant-numeric:tabular-nums; }
   margin:12px 0; background:var(--card); }
 .sample.right { border-left-color:#1b998b; }
 .sample p { margin:6px 0; }
+.pair { display:grid; grid-template-columns:repeat(auto-fit, minmax(260px, 1fr)); gap:4px 20px; }
+h3 { font-size:16px; margin:26px 0 8px; }
 pre { white-space:pre-wrap; overflow-wrap:anywhere; margin:6px 0; font:13.5px/1.6 ui-monospace, monospace; }
 mark { background:var(--hint); color:inherit; border-radius:3px; padding:1px 2px; }
 summary { cursor:pointer; font-weight:600; margin:14px 0; }
@@ -100,30 +102,44 @@ def _table(run: Run) -> str:
 def _samples(samples: tuple[Sample, ...]) -> str:
     if not samples:
         return ""
-    shown = "".join(_sample(sample) for sample in _spread(samples, MAX_SAMPLES))
     note = (
-        '<p class="muted">Text on <mark>this ground</mark> was written in as a hint from the gold trace.</p>'
+        '<p class="muted">Text on <mark>this ground</mark> was written in as a hint from the gold trace. '
+        "The mix is fixed, a quarter of each kind: how many there are of one says nothing of how often it "
+        "happens.</p>"
     )
-    return f"<h2>Samples</h2>{note}{shown}"
+    kinds = "".join(_kind(name, found) for name, found in by_kind(samples).items())
+    return f"<h2>Samples</h2>{note}{kinds}"
 
 
-def _spread(samples: tuple[Sample, ...], count: int) -> tuple[Sample, ...]:
+def _kind(name: str, samples: list[Sample]) -> str:
+    shown = "".join(_sample(sample) for sample in _spread(samples, MAX_SAMPLES))
+    return f"<h3>{name.capitalize()}</h3>{shown or '<p>None in the rollouts that were kept.</p>'}"
+
+
+def _spread(samples: list[Sample], count: int) -> list[Sample]:
     """At most ``count`` samples, evenly over the run, the first and the last among them."""
     if len(samples) <= count:
         return samples
-    return tuple(samples[i * (len(samples) - 1) // (count - 1)] for i in range(count))
+    return [samples[i * (len(samples) - 1) // (count - 1)] for i in range(count)]
 
 
 def _sample(sample: Sample) -> str:
     verdict = "right" if sample.correct else "wrong"
-    origin = " · inpainted" if sample.inpainted else ""
+    origin = " · with hints" if sample.inpainted else ""
     head = (
         f"rollout {sample.window + 1} · {verdict}{origin} · reward {sample.reward:.2f} · gold {sample.answer}"
     )
+    sides = _side("model", marked(sample.pieces, "html"))
+    if sample.trace:
+        sides += _side("gold", html.escape(sample.trace))
     return (
         f'<div class="sample {verdict}"><div class="muted">{html.escape(head)}</div>'
-        f"<p>{html.escape(sample.prompt)}</p><pre>{marked(sample.pieces, 'html')}</pre></div>"
+        f'<p>{html.escape(sample.prompt)}</p><div class="pair">{sides}</div></div>'
     )
+
+
+def _side(name: str, text: str) -> str:
+    return f'<div><span class="muted">{name}</span><pre>{text}</pre></div>'
 
 
 def _details(title: str, text: str) -> str:

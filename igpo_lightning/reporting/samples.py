@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,29 @@ class Sample:
     reward: float
     correct: bool
     inpainted: bool
+    trace: str = ""  # the gold one
+
+
+KINDS = {  # (inpainted, correct) -> what a reader calls such samples
+    (False, False): "wrong, without hints",
+    (True, True): "right, with hints",
+    (False, True): "right, without hints",
+    (True, False): "wrong, with hints",
+}
+
+
+def by_kind(samples: Iterable[SampleRecord | Sample]) -> dict[str, list[SampleRecord | Sample]]:
+    """The samples of each of the ``KINDS``, be there any or none."""
+    kinds: dict[str, list[SampleRecord | Sample]] = {name: [] for name in KINDS.values()}
+    for sample in samples:
+        kinds[KINDS[sample.inpainted, sample.correct]].append(sample)
+    return kinds
+
+
+def mixed(samples: Iterable[SampleRecord | Sample], count: int) -> list[SampleRecord | Sample]:
+    """``count`` samples at most, of as many kinds as there are."""
+    rounds = zip_longest(*by_kind(samples).values())
+    return [sample for each in rounds for sample in each if sample is not None][:count]
 
 
 def append(path: str | Path, records: Iterable[SampleRecord]) -> None:
@@ -73,13 +97,14 @@ def marked(pieces: Sequence[tuple[str, bool]], style: str = "plain") -> str:
 
 
 def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
-    """A few lines for the console: verdict, question, completion."""
+    """A few lines for the console: verdict, question, completion, gold trace."""
     verdict = "right" if sample.correct else "wrong"
     origin = ", inpainted" if sample.inpainted else ""
     head = (
         f"[rollout {sample.window + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}"
     )
-    return f"{head}\n  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
+    text = f"{head}\n  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
+    return f"{text}\n  gold: {_printable(sample.trace).strip()}" if sample.trace else text
 
 
 def _row(record: SampleRecord) -> dict:
@@ -91,6 +116,7 @@ def _row(record: SampleRecord) -> dict:
         "reward": float(record.reward),
         "correct": bool(record.correct),
         "inpainted": bool(record.inpainted),
+        "trace": record.trace,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 
+from igpo_lightning import progress
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
 from igpo_lightning.rewards.verify import Verifier
@@ -40,7 +41,11 @@ class Correctness:
         self.verifier, self.weight, self.read = verifier, weight, read
 
     def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
-        return [float(self._right(c, a)) for c, a in zip(completions, answers, strict=True)]
+        verdicts = []
+        for completion, answer in zip(completions, answers, strict=True):
+            progress.step(len(verdicts), len(completions))
+            verdicts.append(float(self._right(completion, answer)))
+        return verdicts
 
     def _right(self, completion: str, answer: str) -> bool:
         stated = self.read(completion)

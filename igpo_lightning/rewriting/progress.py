@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from igpo_lightning.console import Cell, Line, join
 from igpo_lightning.reporting.table import duration
 from igpo_lightning.rewriting.tally import Tally
 
-_CLEAR = "\r\x1b[2K"
 _REFRESH = 0.5  # seconds, on a terminal
 
 
@@ -27,10 +25,9 @@ class Progress:
 
     def __init__(self, tally: Tally, interval: float = 10.0, stream: TextIO | None = None) -> None:
         self.tally, self.interval = tally, interval
-        self._stream = stream
+        self._line = Line(stream)
         self._started = time.monotonic()
         self._before = (tally.done, tally.completion_tokens)  # of earlier sessions
-        self._line = ""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -42,53 +39,38 @@ class Progress:
             yield
         finally:
             ticker.cancel()
-            self._write(self.line())
-            if self._tty:
-                self._out.write("\n")
-                self._out.flush()
+            self._line.show(self.cells())
+            self._line.end()
 
     def say(self, text: str) -> None:
         """Print ``text`` for good, above the line."""
-        self._out.write(f"{_CLEAR}{text}\n{self._line}" if self._tty else text + "\n")
-        self._out.flush()
+        self._line.print(text)
 
     def line(self) -> str:
         """The line as it is now; pace and ETA are those of this session."""
+        return join(self.cells())
+
+    def cells(self) -> list[Cell]:
+        """The parts of the line."""
         tally = self.tally
         seconds = max(time.monotonic() - self._started, 1e-9)
         done, tokens = tally.done - self._before[0], tally.completion_tokens - self._before[1]
         left = tally.total - tally.done
         cells = [
-            f"{tally.done:,}/{tally.total:,} traces",
-            f"kept {100 * tally.kept / tally.done:.0f}%" if tally.done else "",
-            f"{tokens / seconds:,.0f} tok/s" if tokens else "",
-            f"ETA {duration(left * seconds / done)}" if done and left else "",
-            f"tokens {count(tally.prompt_tokens)} in, {count(tally.completion_tokens)} out",
-            "" if tally.cost is None else f"${tally.cost:,.2f}",
-            f"{tally.failed:,} requests failed" if tally.failed else "",
+            Cell(f"{tally.done:,}/{tally.total:,} traces"),
+            Cell(f"kept {100 * tally.kept / tally.done:.0f}%" if tally.done else "", 1),
+            Cell(f"{tokens / seconds:,.0f} tok/s" if tokens else ""),
+            Cell(f"ETA {duration(left * seconds / done)}" if done and left else ""),
+            Cell(f"tokens {count(tally.prompt_tokens)} in, {count(tally.completion_tokens)} out", 4),
+            Cell("" if tally.cost is None else f"${tally.cost:,.2f}", 3),
+            Cell(f"{tally.failed:,} requests failed" if tally.failed else "", 2),
         ]
-        return " | ".join(cell for cell in cells if cell)
+        return [cell for cell in cells if cell.text]
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(_REFRESH if self._tty else self.interval)
-            self._write(self.line())
-
-    def _write(self, text: str) -> None:
-        if self._tty:
-            self._line = text[: shutil.get_terminal_size().columns - 1]
-            self._out.write(_CLEAR + self._line)
-        else:
-            self._out.write(text + "\n")
-        self._out.flush()
-
-    @property
-    def _out(self) -> TextIO:
-        return self._stream or sys.stdout
-
-    @property
-    def _tty(self) -> bool:
-        return self._out.isatty()
+            await asyncio.sleep(_REFRESH if self._line.in_place else self.interval)
+            self._line.show(self.cells())
 
 
 def count(tokens: int) -> str:

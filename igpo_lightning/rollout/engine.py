@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .. import progress
 from ..checks import group_size as checked_group_size
 from ..checks import positive_int
 from ..models import Policy
@@ -119,6 +120,11 @@ class RolloutEngine:
     def _add_logprobs(self, policy: Policy, batch: RolloutBatch) -> None:
         """Old and reference log-probs, and the tokens to learn from, for every view of the window."""
         views = self.logprobs.views(self.inner_updates)
+        rows = batch.rewards.numel() * views * (1 + policy.keeps_reference)
+        with progress.work("log-probs", rows, window=batch.window):
+            self._estimate_all(policy, batch, views)
+
+    def _estimate_all(self, policy: Policy, batch: RolloutBatch, views: int) -> None:
         old = [self._estimate(policy, batch, view, entropy=True) for view in range(views)]
         batch.old_logps = torch.stack([logps for logps, _, _ in old])
         batch.keep = torch.stack(
@@ -133,7 +139,10 @@ class RolloutEngine:
         """Estimate the window in slices of the training micro-batch's size."""
         step, parts = self.prompts_per_forward, []
         for start in range(0, len(batch.prompt_ids), step):
-            part = self.logprobs(policy, batch.rows(start, start + step), view, entropy=entropy)
+            rows = batch.rows(start, start + step)
+            progress.began(rows.rewards.numel())
+            part = self.logprobs(policy, rows, view, entropy=entropy)
             parts.append((part.logps, part.scored, part.entropy))
+            progress.finished()
         logps, scored, nats = zip(*parts, strict=True)
         return torch.cat(logps), torch.cat(scored), torch.cat(nats) if entropy else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -17,11 +18,14 @@ from .groups import Groups, InterventionReport
 def sample_records(
     policy: Policy, prompts: Sequence[Prompt], batch: RolloutBatch, count: int
 ) -> list[SampleRecord]:
-    """``count`` completions of a window: inpainted ones, second tries that failed, then the others."""
+    """Completions of a window in a fixed mix: with hints right and wrong, and without them right and wrong.
+
+    There are ⌊count / 4⌋ of each kind (at least one), fewer where the window has no more. The wrong ones
+    with hints are second tries that failed, which entered no group.
+    """
+    share = max(1, count // 4)
     inpainted, completed = batch.hint_mask.any(-1), up_to_stop(batch.completions, policy.stop_ids)
     every = [(p, g) for g in range(batch.rewards.shape[1]) for p in range(batch.rewards.shape[0])]
-    first = [at for at in every if inpainted[at]][:count]
-    rest = [at for at in every if not inpainted[at]][:count]
 
     def read(at: tuple[int, int]) -> SampleRecord:
         tokens, hints = batch.completions[at][completed[at]], batch.hint_mask[at]
@@ -29,7 +33,11 @@ def sample_records(
             policy, prompts[at[0]], batch.window, tokens, hints, batch.rewards[at], batch.correct[at]
         )
 
-    return [*map(read, first), *batch.second_tries, *map(read, rest)][:count]
+    def some(hinted: bool, correct: bool) -> list[SampleRecord]:
+        fitting = (at for at in every if inpainted[at] == hinted and batch.correct[at] == correct)
+        return list(map(read, islice(fitting, share)))
+
+    return [*some(True, True), *batch.second_tries[:share], *some(False, True), *some(False, False)]
 
 
 def failed_tries(
@@ -72,6 +80,7 @@ def _record(
         reward=float(reward),
         correct=bool(correct),
         inpainted=bool(hints.any()),
+        trace=prompt.problem.trace,
     )
 
 

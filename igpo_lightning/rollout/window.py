@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .. import progress
 from ..distributed import agree_any
 from ..models import Policy
 from ..sampling.canvas import attention_of, collate, completion_texts
@@ -82,17 +83,20 @@ class WindowSampler:
         index = torch.tensor([p for p, _ in rows], dtype=torch.long, device=self.device)
         full = torch.cat([self.tensors.ids[index], canvas.to(self.device).view(-1, self.width)], dim=1)
         attention = attention_of(self.tensors.mask, self.width)
-        samples = fill(
-            self.policy,
-            self.sampler,
-            full,
-            None if attention is None else attention[index],
-            [self.seed(purpose, p, g) for p, g in rows],
-            self.rows_per_forward,
-        )
+        with progress.work(purpose, len(rows), self.width, self.window):
+            samples = fill(
+                self.policy,
+                self.sampler,
+                full,
+                None if attention is None else attention[index],
+                [self.seed(purpose, p, g) for p, g in rows],
+                self.rows_per_forward,
+            )
         completions = samples.tokens[:, -self.width :]
         texts = completion_texts(self.policy, completions)
-        scores = self.reward(texts, [self.prompts[p].problem.answer for p, _ in rows])
+        with progress.work("score", len(rows), window=self.window):
+            progress.began(len(rows))
+            scores = self.reward(texts, [self.prompts[p].problem.answer for p, _ in rows])
         shape = (len(which), self.group_size)
         return Groups(
             completions=completions.view(*shape, self.width),

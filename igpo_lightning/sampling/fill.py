@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .. import progress
 from ..distributed import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
@@ -44,7 +45,9 @@ def fill(
             idle = torch.full((1, canvas.shape[1]), policy.eos_id, dtype=torch.long, device=device)
             sampler(policy, idle, None, [0], keep_going=anyone)
             continue
+        progress.began(len(part))
         samples = sampler(policy, part, mask, list(seeds[rows]), keep_going=anyone)
+        progress.finished()
         tokens.append(samples.tokens)
         forwards += samples.forwards
         row_forwards += samples.row_forwards

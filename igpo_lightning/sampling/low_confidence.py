@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .. import progress
 from ..checks import denoising_schedule, positive_int
 from ..models import Policy
 from ..seeding import torch_rng
@@ -105,6 +106,7 @@ class _Fill:
             rows = self.alive[masked.any(-1)]
             if not self.keep_going(len(rows) > 0):
                 break
+            progress.step(index * steps + step, sampler.steps, index + 1, sampler.blocks)
             count = quota[rows] // steps + (step < quota[rows] % steps)
             if len(rows):
                 self._step(rows, columns, index * steps + step, count)

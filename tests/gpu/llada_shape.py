@@ -114,7 +114,7 @@ def overrides(folder: Path, model: Path, algo: str, small: bool = False) -> list
         f"algo={algo}", "model=llada", f"model.path={model}", "data=word_problems", "prompt=plain",
         *sizes[algo], "algo.validate_every=1",
         f"sampler.length={length}", "sampler.block_length=16", f"sampler.steps={steps}",
-        "data.source.train_size=32", "data.source.heldout_size=8", "data.source.steps=[1,1]",
+        "data.source.train_size=32", "data.source.steps=[1,1]",
         "data.on_long=drop", "data.val_size=0", "data.test_size=0", "evaluate=false", "report=false",
         "callbacks.checkpoint=null", f"output_dir={folder}",
         f"+callbacks.phases={{_target_: llada_shape.Phases, file: {folder / 'phases.json'}}}",

@@ -62,7 +62,7 @@ TRAIN = {
     "hardware.devices=0": "a count of at least 1",
     "hardware.precision=fp8": "32-true, bf16-mixed",
     # at odds with one another
-    "sampler.block_length=7": "nearest: 5 or 10",
+    "sampler.block_length=5": "nearest: 2 or 7",
     "sampler.steps=3": "nearest: 2 or 4",
     "algo.prompts_per_window=7 hardware=cpu_ddp": "multiple of the 2 processes; nearest: 6",
     "model.create.heads=3": "must divide hidden_size=64",

@@ -11,15 +11,10 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from torch.utils.data import DataLoader
 
-from igpo_lightning.callbacks import (
-    LearningRate,
-    RolloutProgress,
-    SampleTable,
-    _log_samples,
-    rollout_cells,
-    short,
-    supervised_cells,
-)
+from igpo_lightning.callbacks import LearningRate, RolloutProgress, SampleTable, _log_samples
+from igpo_lightning.cells import rollout_cells, short, supervised_cells
+from igpo_lightning.console import join
+from igpo_lightning.header import parameters, quantity
 from igpo_lightning.reporting import samples
 from igpo_lightning.types import SampleRecord
 
@@ -69,6 +64,9 @@ class Rollouts(Data):
         super().__init__([Batch(w, i) for w in range(windows) for i in range(WINDOW)])
         self.windows = windows
 
+    def describe(self):
+        return "2 problems"
+
     def sample_records(self, count):
         return [record(text) for text in "abcdef"[:count]]
 
@@ -105,19 +103,19 @@ def test_the_cells_of_a_rollout():
         "rollout/all_wrong_after": 0.08, "rollout/hint_success": 0.47, "val/accuracy": 0.31,
         "train/kl": 0.002,
     }  # fmt: skip
-    assert " | ".join(rollout_cells(metrics)) == (
+    assert join(rollout_cells(metrics)) == (
         "reward .31 (before .22) | all-wrong .55→.08 | hints ok .47 | acc .31 | kl .002"
     )
     without = {key: value for key, value in metrics.items() if key != "rollout/hint_success"}
-    assert rollout_cells(without)[:2] == ["reward .31", "all-wrong .55"]
-    assert "hints ok .47" not in rollout_cells({**metrics, "rollout/all_wrong_before": 0.0})
-    assert supervised_cells({"train/loss": 2.5, "val/accuracy": 0.1}) == ["loss 2.50", "val acc .10"]
+    assert join(rollout_cells(without)) == "reward .31 | all-wrong .55 | acc .31 | kl .002"
+    assert "hints ok" not in join(rollout_cells({**metrics, "rollout/all_wrong_before": 0.0}))
+    assert join(supervised_cells({"train/loss": 2.5, "val/accuracy": 0.1})) == "loss 2.50 | val acc .10"
 
 
 def test_one_line_per_window_with_all_of_that_window_in_it(tmp_path):
     out = io.StringIO()
     fit(tmp_path, Rollouts(3), RolloutProgress(stream=out))
-    lines = out.getvalue().splitlines()
+    lines = [line for line in out.getvalue().splitlines() if line.startswith("rollout")]
     assert [line.split(" | ")[:3] for line in lines] == [
         ["rollout 1/3", "reward .10", "kl .001"],
         ["rollout 2/3", "reward .20", "kl .011"],
@@ -130,20 +128,19 @@ def test_on_a_terminal_the_line_is_rewritten_and_prints_stand_above_it(tmp_path,
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 20)))
     out = Terminal()
     fit(tmp_path, Rollouts(2), RolloutProgress(stream=out))
-    assert out.getvalue().count("\n") == 1 and out.getvalue().endswith("\n")
-    assert max(len(part) for part in out.getvalue().split("\r\x1b[2K")) <= 40
-    progress = RolloutProgress(stream=out)
-    progress._write("line")
-    progress.print("above")
-    assert out.getvalue().endswith("\r\x1b[2Kline\r\x1b[2Kabove\nline")
+    lines = out.getvalue()[out.getvalue().index("\r\x1b[2Krollout") :]
+    assert lines.count("\n") == 1 and lines.endswith("\n")
+    assert max(len(part) for part in lines.split("\r\x1b[2K")) <= 40
+    assert "ETA 0:00" in lines
 
 
 def test_supervised_training_is_shown_by_time(tmp_path):
     every, rarely = io.StringIO(), io.StringIO()
     fit(tmp_path, Data([0, 1, 2]), RolloutProgress(0.0, every), RolloutProgress(1000.0, rarely))
-    heads = [line.split(" | ")[:2] for line in every.getvalue().splitlines()]
+    lines = [line for line in every.getvalue().splitlines() if line.startswith("step")]
+    heads = [line.split(" | ")[:2] for line in lines]
     assert heads == [["step 1/3", "loss .00"], ["step 2/3", "loss 1.00"], ["step 3/3", "loss 2.00"]]
-    assert [line.split(" | ")[0] for line in rarely.getvalue().splitlines()] == ["step 3/3"]
+    assert [line.split(" | ")[0] for line in rarely.getvalue().splitlines()[3:]] == ["step 3/3"]
 
 
 def test_samples_every_n_windows_to_file_and_console(tmp_path, capsys):
@@ -159,9 +156,30 @@ def test_samples_every_n_windows_to_file_and_console(tmp_path, capsys):
 def test_samples_are_printed_above_the_progress_line(tmp_path):
     out = io.StringIO()
     fit(tmp_path, Rollouts(1), RolloutProgress(stream=out), SampleTable(tmp_path / "s.jsonl", console=1))
-    assert out.getvalue().startswith(
-        "[rollout 3] right, inpainted, reward 1.00, gold 7\n  Q: Q?\n  A: a[[hint]]\n"
+    assert "[rollout 3] right, inpainted, reward 1.00, gold 7\n  Q: Q?\n  A: a[[hint]]\nrollout 1/1 | " in (
+        out.getvalue()
     )
+
+
+def test_a_stage_begins_with_what_it_works_with(tmp_path):
+    out = io.StringIO()
+    fit(tmp_path, Rollouts(1), RolloutProgress(stream=out, stage="igpo", model="tiny", data="toys"))
+    threads = torch.get_num_threads()
+    assert out.getvalue().splitlines()[:5] == [
+        "stage   igpo",
+        "model   tiny, 1 parameters, all trained",
+        f"device  CPU with {threads} thread{'s' * (threads > 1)}, 1 process, 32-true",
+        "data    toys, 2 problems",
+        f"folder  {tmp_path}",
+    ]
+
+
+def test_parameters_are_counted_whole_and_trained_ones_apart():
+    frozen = torch.nn.Parameter(torch.zeros(0), requires_grad=False)
+    frozen.ds_numel = 8_015_581_184  # what ZeRO-3 leaves here is empty
+    trained = torch.nn.Parameter(torch.zeros(2_500_000))
+    assert parameters([frozen, trained]) == "2.5M of 8.02B parameters trained"
+    assert [quantity(n) for n in (156_352, 42_000_000, 999_900_000)] == ["156,352", "42M", "1B"]
 
 
 def test_supervised_training_has_no_samples(tmp_path):
@@ -179,8 +197,8 @@ def test_samples_reach_tensorboard_and_wandb(tmp_path, monkeypatch):
     logged = {}
     monkeypatch.setattr(WandbLogger, "log_table", lambda self, key, **kwargs: logged.update({key: kwargs}))
     _log_samples(WandbLogger.__new__(WandbLogger), [record()], step=4)
-    assert logged["samples"]["data"] == [[2, "Q?", "a[[hint]]", "7", 1.0, True, True]]
-    assert len(logged["samples"]["columns"]) == 7
+    assert logged["samples"]["data"] == [[2, "Q?", "a[[hint]]", "7", 1.0, True, True, ""]]
+    assert len(logged["samples"]["columns"]) == 8
 
 
 def test_the_learning_rate_needs_no_logger(tmp_path):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
 import subprocess
 import sys
 
@@ -137,22 +136,19 @@ def test_help_lists_groups_options_and_usual_settings(program, capsys):
 
 
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.gruop_size=4", 2), ("--version", 0)])
-def test_answers_come_without_torch_in_two_seconds(conf_tree, argument, code):
+def test_answers_come_without_anything_heavy(conf_tree, argument, code):
     script = (
         "import sys; from pathlib import Path; import igpo_lightning.cli.program as program\n"
         f"program.find_conf = lambda: Path({str(conf_tree)!r})\n"
         "try: program.entry('train', 'absent.module:run')()\n"
-        "finally: assert not {'torch', 'lightning', 'transformers'} & set(sys.modules)\n"
+        "finally: assert not {'torch', 'lightning', 'transformers', 'numpy', 'datasets'} & set(sys.modules)\n"
     )
-    before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     done = subprocess.run(
         [sys.executable, "-c", script, argument],
         capture_output=True, text=True, env={**os.environ, "HYDRA_FULL_ERROR": "0"},
     )  # fmt: skip
-    seconds = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before  # of processor time
     assert done.returncode == code, done.stderr
     assert "AssertionError" not in done.stderr
-    assert seconds < 2
 
 
 def test_flags_may_stand_between_overrides(program, tmp_path, capsys):

@@ -21,7 +21,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Literal
 
@@ -210,10 +210,7 @@ class WordProblems(Source):
         ceiling = self.max_number // self.people  # so that the total stays below max_number
         for _ in range(_TRIES):
             operands = [rng.randint(1, _MAX_OPERAND) for _ in range(actions)]
-            starts = [
-                s for s in range(sum(operands) or 1, _MAX_START + 1) if _highest(s, operands) <= ceiling
-            ]
-            if starts:
+            if starts := _starts(tuple(operands), ceiling):
                 return Person(name, rng.choice(starts), tuple((rng.choice(words), n) for n in operands))
         raise ConfigError(
             f"data.source.max_number: no story with {actions} actions per person stays within "
@@ -226,6 +223,13 @@ def _checked_steps(steps: Sequence[int]) -> tuple[int, int]:
     if len(values) != 2 or not all(isinstance(v, int) for v in values) or not 1 <= values[0] <= values[1]:
         raise ConfigError(f"data.source.steps: expected [fewest, most] with 1 <= fewest <= most, got {steps}")
     return values[0], values[1]
+
+
+@lru_cache(maxsize=100_000)
+def _starts(operands: tuple[int, ...], ceiling: int) -> tuple[int, ...]:
+    """What a person may own at first so that no choice of operators leaves 0..ceiling."""
+    lowest = sum(operands) or 1
+    return tuple(s for s in range(lowest, _MAX_START + 1) if _highest(s, operands) <= ceiling)
 
 
 def _highest(start: int, operands: Sequence[int]) -> int:

@@ -63,7 +63,22 @@ def test_many_samples_are_thinned_from_first_to_last(run_folder, tmp_path):
     row = json.loads(path.read_text())
     path.write_text("".join(json.dumps(row | {"window": w}) + "\n" for w in range(200)))
     shown = re.findall(r"rollout (\d+) ·", page(read_run(run_folder), tmp_path / "page.html").read_text())
-    assert len(shown) == 24 and (shown[0], shown[-1]) == ("1", "200")
+    assert len(shown) == 6 and (shown[0], shown[-1]) == ("1", "200")
+
+
+def test_samples_stand_by_kind_with_the_gold_trace_beside_and_no_kind_is_passed_over(run_folder, tmp_path):
+    path = run_folder / "samples.jsonl"
+    right = json.loads(path.read_text())
+    wrong = right | {"correct": False, "inpainted": False, "trace": "1 < 2 #### 7", "window": 4}
+    path.write_text(f"{json.dumps(right)}\n{json.dumps(wrong)}\n")
+    text = page(read_run(run_folder), tmp_path / "page.html").read_text()
+    _, *kinds = re.split("<h3>", text.partition("<h2>How it was made")[0])
+    assert [kind.partition("<")[0] for kind in kinds] == [
+        "Wrong, without hints", "Right, with hints", "Right, without hints", "Wrong, with hints",
+    ]  # fmt: skip
+    assert "rollout 5 ·" in kinds[0] and "<pre>1 &lt; 2 #### 7</pre>" in kinds[0]
+    assert "rollout 1 ·" in kinds[1] and "gold</span>" not in kinds[1]  # written before traces were kept
+    assert ["None" in kind for kind in kinds] == [False, False, True, True]
 
 
 def test_the_command_writes_all_three_without_torch(run_folder):

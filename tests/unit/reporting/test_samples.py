@@ -24,5 +24,18 @@ def test_records_come_back_from_the_file(tmp_path):
     assert samples.read(tmp_path / "none.jsonl") == ()
 
 
+def test_a_mix_has_as_many_kinds_as_there_are():
+    def kind(correct, inpainted):
+        return SampleRecord(0, "Q?", "7", [("x", False)], 1.0, correct, inpainted)
+
+    right, hinted, failed = kind(True, False), kind(True, True), kind(False, True)
+    given = [right, right, hinted, hinted, failed]
+    assert samples.mixed(given, 3) == [hinted, right, failed]
+    assert samples.mixed(given, 9) == [hinted, right, failed, hinted, right]
+    assert list(samples.by_kind([])) == list(samples.KINDS.values())
+
+
 def test_console_lines():
     assert samples.describe(record()) == "[rollout 4] right, reward 1.10, gold 7\n  Q: Q?\n  A: x[[hint]]"
+    traced = SampleRecord(3, "Q?", "7", [("x", False)], 1.1, True, False, "3 + 4\x1b = 7")
+    assert samples.describe(traced).splitlines()[-1] == "  gold: 3 + 4\ufffd = 7"

@@ -2,9 +2,11 @@
 
 import io
 import json
+import re
 
 import pytest
 
+from igpo_lightning.console import join
 from igpo_lightning.rewriting import Answer, Trace, Verdict
 from igpo_lightning.rewriting import report as module
 from igpo_lightning.rewriting.progress import Progress, count
@@ -128,6 +130,21 @@ def test_large_counts_are_short(tokens, text):
     assert count(tokens) == text
 
 
+def test_pace_and_eta_stay_on_60_columns(traces, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("igpo_lightning.rewriting.progress.time.monotonic", lambda: clock[0])
+    tally = Tally.of(traces[:3], attempts=2, prices=Prices(2.0, 10.0))
+    tally.total = 93_733
+    progress = Progress(tally, stream=io.StringIO())
+    tally.finish(traces[3])
+    tally.completion_tokens += 8_000_000
+    clock[0] = 36_000.0
+    whole, narrow = join(progress.cells()), join(progress.cells(), 60)
+    pace = re.search(r"[\d,]+ tok/s \| ETA [\d:]+", whole)[0]
+    assert len(whole) > 60 >= len(narrow)
+    assert narrow.startswith("4/93,733 traces | ") and pace in narrow
+
+
 def test_a_terminal_line_is_rewritten_in_place(traces):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -135,7 +152,7 @@ def test_a_terminal_line_is_rewritten_in_place(traces):
 
     screen = Terminal()
     progress = Progress(Tally.of(traces, 2), stream=screen)
-    progress._write(progress.line())
+    progress._line.show(progress.cells())
     progress.say("stopping")
     assert screen.getvalue().count("\n") == 1
     assert screen.getvalue().split("\n")[0].endswith("\r\x1b[2Kstopping")

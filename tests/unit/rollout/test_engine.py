@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 from fakes import HashReward, encoded, engine, inpaint, tiny_policy
@@ -5,6 +7,7 @@ from fakes import HashReward, encoded, engine, inpaint, tiny_policy
 from igpo_lightning.algos import TopEntropyHints
 from igpo_lightning.algos.logprobs import MeanField, RandomMasking
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.reporting.samples import KINDS
 from igpo_lightning.rollout.records import sample_records
 from igpo_lightning.types import RolloutBatch, Scores
 
@@ -120,25 +123,28 @@ def test_the_filter_sees_entropies_and_hints(policy):
     assert torch.equal(batch.keep[0] & ~batch.hint_mask, own)
 
 
-def test_records_show_inpainted_completions_first_with_their_hints(policy):
+def test_records_are_a_fixed_mix_with_their_hints_and_gold_traces(policy):
     prompts = encoded(policy, 6)
     run = engine(intervention=inpaint(ratio=1.0))
     batch = run.run(policy, prompts, 2)
-    count = int(batch.hint_mask.any(-1).sum())
-    records = sample_records(policy, prompts, batch, 24)
-    failed = len(batch.second_tries)
-    assert failed == 4 and not any(r.correct for r in records[count : count + failed])
-    hinted = count + failed
-    assert len(records) == 24 and [r.inpainted for r in records] == [True] * hinted + [False] * (24 - hinted)
+    records = sample_records(policy, prompts, batch, 8)
+    assert Counter((r.inpainted, r.correct) for r in records) == dict.fromkeys(KINDS, 2)
     for record in records:
         text = "".join(piece for piece, _ in record.pieces)
         assert HashReward()([text], [record.answer]).correct.item() == record.correct == bool(record.reward)
         assert any(is_hint for _, is_hint in record.pieces) == record.inpainted
         assert record.window == 2
-    first = records[0]
-    trace = next(p.problem.trace for p in prompts if p.problem.prompt == first.prompt)
-    hint = next(piece for piece, is_hint in first.pieces if is_hint)
-    assert hint.strip() in trace
+        assert record.trace == next(p.problem.trace for p in prompts if p.problem.prompt == record.prompt)
+    hinted = next(r for r in records if r.inpainted)
+    hint = next(piece for piece, is_hint in hinted.pieces if is_hint)
+    assert hint.strip() in hinted.trace
+
+
+def test_a_kind_that_a_window_lacks_is_not_made_up_by_others(policy):
+    prompts = encoded(policy, 6)
+    batch = engine().run(policy, prompts, 2)  # gives no hints
+    kinds = Counter((r.inpainted, r.correct) for r in sample_records(policy, prompts, batch, 8))
+    assert kinds == {(False, True): 2, (False, False): 2}
 
 
 def test_slices_of_a_window_and_its_checkpoint(policy):
