@@ -16,6 +16,7 @@ from igpo_lightning.errors import ConfigError
 
 _TRAINER = "lightning.pytorch.Trainer"
 _OF_TRAINER = ("hardware", "algo.trainer")  # nodes whose keys are its arguments
+_NOT_THE_TRAINERS = ("hardware.threads",)
 _UNKNOWN = object()
 _KINDS = {
     "int": (int, "a whole number"),
@@ -68,7 +69,7 @@ def _check_arguments(
         if added and (told := habit(argument, plain)):
             raise ConfigError(f"{path}.{argument}: here it is {told}")
         if argument not in signature.parameters:
-            if signature.open:
+            if signature.open or f"{path}.{argument}" in _NOT_THE_TRAINERS:
                 continue
             near = did_you_mean([f"{path}.{other}" for other in close(argument, signature.parameters)])
             near = near or f"; {name} takes: {', '.join(signature.parameters) or 'nothing'}"
