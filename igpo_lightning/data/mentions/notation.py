@@ -27,6 +27,7 @@ FRACTION = r"\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
 MIXED = re.compile(rf"(?:\s|\\[,!: ])*{FRACTION}|(?:(?:\s|\\[,!: ])+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
 """The fraction of a mixed number, behind its whole number; behind a hyphen it may also be taken off."""
 
+SYMBOL = re.compile(r"[A-WYZa-wyz√π]")  # x may be a sign between numbers
 NAME = re.compile(r"\\([A-Za-z]+)")
 WORD = re.compile(r"[A-Za-z]+")
 LAST_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\Z")

@@ -80,7 +80,7 @@ class Reader:
         return n.MONEY.match(self.text, at).end() if self.text[at : at + 1] in n.MONEY_BEGINS else at
 
     def _note(self, items: Sequence[_Item], join: Callable[..., Value | None]) -> Value | None:
-        """Note every run of ``items``; the value of them all."""
+        """Note every run of ``items``, of plain numbers only the whole; the value of them all."""
         whole = items[0][2]
         for item in items[1:]:
             whole = join(whole, item[2])
@@ -89,12 +89,13 @@ class Reader:
                 self.formulas.append(Formula(items[0][0], items[-1][1], whole))
             return whole
         for first, (start, end, value) in enumerate(items):
-            if value and (len(items) == 1 or end > start + 1 or self.text[start].isdigit()):
-                self.formulas.append(Formula(start, end, value))
-            for _, end, other in items[first + 1 :]:
+            if value and join is v.multiply and (len(items) == 1 or end > start + 1):
+                self.formulas.append(Formula(start, end, value))  # a sum's terms are noted as products
+            for last, (_, end, other) in enumerate(items[first + 1 :], start=first + 2):
                 if not (value := join(value, other)):
                     break
-                self.formulas.append(Formula(start, end, value))
+                if last - first == len(items) or n.SYMBOL.search(self.text, start, end):
+                    self.formulas.append(Formula(start, end, value))
         return whole
 
     # ------------------------------------------------------------ sums and products

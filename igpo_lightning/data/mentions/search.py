@@ -29,8 +29,9 @@ def mentions(trace: str, answer: str, verifier: Verifier) -> list[Span]:
     if option := _LETTER.fullmatch(answer):
         _add_values(aims, trace, option[1])
     spans = [match.span() for pattern in aims.patterns for match in pattern.finditer(trace)]
-    spans += _numbers(trace, aims)
-    spans += _formulas(trace, aims)
+    found = [*_numbers(trace, aims), *_formulas(trace, aims)]
+    negative = "-" in answer or "−" in answer
+    spans += [(begin - (negative and trace[begin - 1 : begin] in _MINUS), end) for begin, end in found]
     spans += list(_options(trace, spans))
     return spans + list(_accepted(trace, [answer, *pieces], verifier, merged(spans)))
 
@@ -48,14 +49,15 @@ def merged(spans: Sequence[Span]) -> tuple[Span, ...]:
 
 # ---------------------------------------------------------------- numbers
 
+_MINUS = ("-", "−", "–")
+
 
 def _numbers(trace: str, aims: Targets) -> Iterator[Span]:
     constants = [abs(v[0].real) for v in aims.formulas if v[0] == v[1] and not v[0].imag]
     endless = [value for value in constants if value % 1]
     for numeral in numerals(trace):
         if not aims.numbers.isdisjoint(numeral.values) or (endless and _rounds(trace, numeral, aims, endless)):
-            signed = trace[numeral.start - 1 : numeral.start] in ("-", "−")
-            yield numeral.start - signed, numeral.end
+            yield numeral.start, numeral.end
 
 
 def _rounds(trace: str, numeral: Numeral, aims: Targets, values: Sequence[float]) -> bool:
