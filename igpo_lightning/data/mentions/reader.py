@@ -104,7 +104,7 @@ class Reader:
         """The longest sum at ``position``; None if no formula begins there."""
         terms: list[_Item] = []
         while True:
-            start = self._operand(position)
+            start = self.skip(position) if terms else self._operand(position)
             sign = n.SIGN.match(self.text, start)
             if terms and not sign:
                 break
