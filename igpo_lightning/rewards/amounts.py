@@ -31,7 +31,8 @@ class Amount:
         unit: Its unit; None if it has none.
         text: How the number was written, where that decides (decimals).
         base: The base of its digits, if one is named; ``text`` has the digits then.
-        loose: A lone letter beside the number was taken for a unit, where it may be a name.
+        loose: It was understood with some freedom, which a gold answer is not given: a lone letter was taken
+            for a unit, or a sentence stands around it.
     """
 
     tree: Tree

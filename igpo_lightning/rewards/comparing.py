@@ -213,6 +213,8 @@ def _amounts(stated: Amount, gold: Amount) -> bool:
     if has(stated.tree, "pm") or has(gold.tree, "pm"):
         return _items(stated, gold)
     if stated.base or gold.base:
+        if stated.unit or gold.unit:
+            return False
         return stated.text.upper() == gold.text.upper() and not (
             stated.base and gold.base and stated.base != gold.base
         )

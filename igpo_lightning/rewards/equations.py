@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from igpo_lightning.rewards.amounts import Amount
-from igpo_lightning.rewards.nodes import Node, Relation, Words
+from igpo_lightning.rewards.nodes import Items, Node, Relation, Words
 from igpo_lightning.rewards.trees import Tree, aligned, names
 from igpo_lightning.rewards.values import close, everywhere, same
 
@@ -48,6 +48,8 @@ def name_of(side: Readings) -> str | None:
             return f'"{" ".join(node.words)}"'
         if isinstance(node, Amount) and node.unit is None and (name := _name(node)) is not None:
             return name
+        if isinstance(node, Items) and node.shape == "()" and all(map(name_of, node.items)):
+            return ",".join(name_of(item) for item in node.items)  # (x, y)
     return None
 
 
@@ -59,6 +61,8 @@ def _name(amount: Amount) -> str | None:
         return None
     if _APPLIED.fullmatch(amount.text):
         return amount.text
+    if len(tree) == 3 and tree[2][1].startswith("\\angle"):
+        return tree[2][1]  # the measure of an angle, m∠A
     letters = "".join(factor[1] for factor in tree[1:])
     return letters if letters.isalpha() and letters.isupper() else None  # a segment AB
 
@@ -82,8 +86,9 @@ def _same_names(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
     """True if one names nothing that the other does not; "the area" may stand for a letter."""
     if not here or not there or set(here) & set(there):
         return True
-    if any(name.startswith('"') for name in (*here, *there)):
-        return True
+    worded = [any(name.startswith('"') for name in names_) for names_ in (here, there)]
+    if any(worded):
+        return not all(worded)
     plotted = [names_ == ("y",) for names_ in (here, there)]
     return any(plotted) and all(name == "y" or name.endswith("(x)") for name in (*here, *there))
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from igpo_lightning.rewards.cursor import NotUnderstood
-from igpo_lightning.rewards.naming import ACCENTS, FIGURES, NameReader, letters_of, named
+from igpo_lightning.rewards.naming import ACCENTS, FIGURES, NameReader, letters_of
 from igpo_lightning.rewards.numbers import decimal, repeating
 from igpo_lightning.rewards.tokens import FUNCTIONS, Token
 from igpo_lightning.rewards.trees import Tree, product, proper
@@ -29,6 +29,9 @@ def parse(tokens: Sequence[Token]) -> Tree:
     """
     parser = _Parser(list(tokens))
     tree = parser.sum()
+    if parser.peek() == "\\choose":
+        parser.take()
+        tree = ("binom", tree, parser.sum())
     if parser.at < len(parser.tokens):
         raise NotUnderstood(parser.tokens[parser.at].text)
     return tree
@@ -89,6 +92,8 @@ class _Parser(NameReader):
             if self.depth > _DEPTH:
                 raise NotUnderstood("nested too deeply")
             sign = self.take().text
+            if self.peek() in ("+", "-"):
+                raise NotUnderstood("two signs")
             inner = self.signed()
             self.depth -= 1
             tree = ("pm", inner) if sign in ("\\pm", "\\mp") else inner
@@ -216,11 +221,11 @@ class _Parser(NameReader):
         if name not in FUNCTIONS:
             raise NotUnderstood(text)
         if name == "sqrt":
-            order: Tree = ("number", Fraction(2))
             if self.peek() == "[":
                 self.take()
                 order = self.group("[")
-            return ("pow", self.argument(whole_number=True), ("div", ("number", Fraction(1)), order))
+                return ("root", self.argument(whole_number=True), order)
+            return ("pow", self.argument(whole_number=True), ("number", Fraction(1, 2)))
         base = power = None
         while self.peek() in ("^", "_"):
             if self.take().text == "^":
@@ -249,4 +254,6 @@ class _Parser(NameReader):
             raise NotUnderstood(token.text)
         if len(letters) == 1:
             return self.name(token._replace(text=letters[0]))
-        return product([named(letter) for letter in letters])
+        apart = [token._replace(kind="name", text=letter) for letter in letters]
+        self.tokens[self.at - 1 : self.at] = apart
+        return self.name(apart[0])

@@ -101,7 +101,7 @@ _QUOTES = "\"'`"
 def plain(answer: str) -> str:
     """``answer`` in the grader's dialect; an empty text if nothing but notation is in it.
 
-    The percent sign is dropped, as in the gold answers of MATH: 25% equals 25 and not 0.25.
+    A percent sign is a unit, as in the gold answers of MATH: 25% equals 25 and not 0.25.
     """
     text = _markdown(answer.strip())
     if not text.isascii():
@@ -115,7 +115,7 @@ def plain(answer: str) -> str:
         text = _DEGREE.sub(r"\\degree ", text)
     elif "'" in text:
         text = _GROUPED.sub(_digits, text)
-    text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", " ")
+    text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", "\\percent ")
     text = _CROSS.sub(r" \\times ", " ".join(text.split()))
     text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
     return _bare(text)

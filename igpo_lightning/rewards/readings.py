@@ -14,7 +14,6 @@ from igpo_lightning.rewards.amounts import Amount, amounts, combined
 from igpo_lightning.rewards.expressions import NotUnderstood, parse
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
-from igpo_lightning.rewards.notation import plain
 from igpo_lightning.rewards.tokens import Token, tokenize
 from igpo_lightning.rewards.trees import Tree
 from igpo_lightning.rewards.units import OTHER_MEANING
@@ -23,10 +22,10 @@ from igpo_lightning.rewards.vocabulary import listed
 _MOST_ITEMS = 60
 _DEPTH = 8
 _LABELS = listed(
-    "answer answers approximately about roughly around exactly only just approx nearly almost total "
-    "final the a an is of"
+    "answer answers approximately about roughly around exactly only just approx total final  the a an is of"
 )
 _SENTENCE_WORDS = 10
+_REMARKS = frozenset(["rounded", "rounding"])
 _CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} | listed(
     "at least most more less fewer than under over below above up twice double triple thrice by about "
     "between increase decrease change until before after option choice step part chapter day number no"
@@ -40,6 +39,7 @@ def readings(text: str) -> tuple[Node, ...]:
         tokens = [tokens[0], tokens[1]._replace(text=":"), *tokens[2:]]
     if not tokens or not layout.balanced(tokens):
         return ()
+    tokens = _without_remark(tokens)
     grouped = layout.group_thousands(tokens)
     found = list(_read(grouped, 0))
     if all(isinstance(node, Words) for node in found):
@@ -49,9 +49,20 @@ def readings(text: str) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def read(answer: str) -> tuple[Node, ...]:
-    """All readings of an answer as it was written."""
-    return readings(plain(answer))
+def _without_remark(tokens: list[Token]) -> list[Token]:
+    """Without "(rounded to two decimal places)" at the end."""
+    for at in range(1, len(tokens)):
+        if tokens[at].kind == "word" and tokens[at].text.lower() in _REMARKS:
+            end = at
+            while end > 1 and (tokens[end - 1].kind == "sign" and tokens[end - 1].text in "(,"):
+                end -= 1
+            rest = tokens[at:]
+            return (
+                tokens[:end]
+                if all(t.kind in ("word", "name", "number") or t.text in ")." for t in rest)
+                else tokens
+            )
+    return tokens
 
 
 def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
@@ -162,8 +173,8 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
         if cells and all(cells) and len({len(line) for line in lines}) == 1 and len(cells) <= _MOST_ITEMS:
             yield Items("matrix", cells, len(lines[0]))
         return
-    if opening == "\\{" and len(told := layout.split_at(inner, {"|", ":"})[0]) == 2:
-        yield from _read(told[1], depth + 1)  # {x | x > 3}
+    if opening == "\\{" and (condition := _condition(inner)) is not None:
+        yield from _read(condition, depth + 1)
         return
     items = layout.separate(inner).items
     if opening == "(" and closing == ")" and len(items) == 1:
@@ -171,8 +182,18 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
         return
     shape = "set" if opening == "\\{" else opening + closing
     found = tuple(tuple(_read(item, depth + 1)) for item in items)
-    if all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
+    if len(found) == 1 and found[0] and isinstance(found[0][0], Items) and found[0][0].shape == "matrix":
+        yield found[0][0]  # brackets around an array
+    elif all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
         yield Items(shape, found)
+
+
+def _condition(tokens: Tokens) -> Tokens | None:
+    """x > 3 of {x | x > 3} and {x ∈ ℝ : x > 3}."""
+    sides, _ = layout.split_at(tokens, {"|", ":"})
+    if len(sides) != 2 or not sides[0] or sides[0][0].kind != "name":
+        return None
+    return sides[1] if len(sides[0]) == 1 or sides[0][1].text == "\\in" else None
 
 
 def _multiple(tokens: Tokens, depth: int) -> Items | None:

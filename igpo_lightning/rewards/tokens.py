@@ -93,6 +93,8 @@ def _upright(content: str, begin: int, start: int, end: int) -> list[Token]:
     bare = content.strip()
     if bare in FUNCTIONS and bare not in UNITS:
         return [Token("function", f"\\{bare}", start, end, True, True)]
+    if bare.lower() in ("infinity", "\\infty"):
+        return [Token("name", "\\infty", start, end, False, True)]
     if bare in ("e", "i"):
         return [Token("name", bare, start, end, False, True)]
     found = []

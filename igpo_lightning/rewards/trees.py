@@ -1,8 +1,8 @@
 """Formulas as trees.
 
 A tree is nested tuples: ``("number", Fraction)``, ``("name", "x_1")``, ``("constant", "pi")``, and the
-operations ``add``, ``mul``, ``div``, ``pow``, ``neg``, ``pm`` (plus or minus), ``call``, ``factorial``,
-``binom``, ``abs``, ``floor`` and ``ceil``.
+operations ``add``, ``mul``, ``div``, ``pow``, ``root``, ``neg``, ``pm`` (plus or minus), ``call``,
+``factorial``, ``binom``, ``abs``, ``floor`` and ``ceil``.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ UNITS = _table()
 
 SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\pounds": "pounds", "\\yen": "yen",
            "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
-           "\\mu": "micro"}  # fmt: skip
+           "\\mu": "micro", "\\percent": "percent"}  # fmt: skip
 
 _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     **dict.fromkeys(("dollar", "euro"), ("money", Fraction(100))), "cent": ("money", Fraction(1)),
@@ -64,17 +64,20 @@ _FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
     "degree": ("angle", Fraction(60)), "arcmin": ("angle", Fraction(1)),
 }  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-_LINKS = frozenset(["of", "a", "an", "the", "each", "every", "and"])
+_LINKS = frozenset(["of", "a", "an", "the", "and"])
 _SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
 _WORDS = """
 or if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
-minus times divided over with without either both neither nor to from through between mod modulo remainder
-base squared cubed factorial choose is are was equals equal solution solutions undefined infinity infinite
+minus divided over with without either both neither nor to from through between mod modulo remainder
+base squared cubed factorial choose is are was equals equal undefined infinity infinite
 half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
 tenth tenths hundredth hundredths thousandth thousandths th st nd rd
 """
 OTHER_MEANING = frozenset(_WORDS.split()) | NUMBER_WORDS - {"a", "an", "and", "quarter", "quarters", "score"}
 """Words that change what a number says, and so are no part of a unit."""
+
+
+_TEMPERATURES = frozenset({(("celsius", 1),), (("F", 1),)})
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,22 @@ class Unit:
     def agrees(self, other: Unit) -> bool:
         """True if both may stand after one number: neither says what the other denies.
 
-        A missing unit agrees with every one. Of words, one side may say more than the other.
+        A missing unit agrees with every one, and 40° with a gold answer of 40°F. Of words, one side may
+        say more than the other.
         """
         if self.powers and other.powers and self.powers != other.powers:
-            return False
+            vague = self.powers == (("degree", 1),) and other.powers in _TEMPERATURES
+            return vague or _generic(self, other) or _generic(other, self)
         mine, theirs = set(self.words), set(other.words)
         if (self.powers and not other.powers and theirs) or (other.powers and not self.powers and mine):
             return not (self.powers and other.powers) and bool(mine & theirs)
         return not mine or not theirs or mine <= theirs or theirs <= mine
+
+
+def _generic(unit: Unit, other: Unit) -> bool:
+    """True for square units beside any square of one unit."""
+    powers = [power for name, power in unit.powers if name == "unit"]
+    return powers == [power for _, power in other.powers] and len(unit.powers) == 1
 
 
 def unit_name(word: str) -> str | None:
@@ -145,7 +156,7 @@ class _UnitReader:
 
     def unit(self) -> Unit:
         powers = {
-            name: power for name, power in self.powers.items() if power and name not in ("unit", "percent")
+            name: power for name, power in self.powers.items() if power and (name, power) != ("unit", 1)
         }
         if "degree" in powers and powers.keys() & {"celsius", "F", "K"}:
             del powers["degree"]
@@ -161,9 +172,15 @@ class _UnitReader:
             self.last = self.last if piece in "{}" else None
             if piece == ")" and self.grouped:
                 self.grouped, self.sign = False, 1
+        elif piece == "in" and self._before_word():
+            self.last = None  # "in total" is no inch
         else:
             return piece.lower() in _LINKS
         return True
+
+    def _before_word(self) -> bool:
+        after = self.pieces[self.at] if self.at < len(self.pieces) else ""
+        return after[:1].isalpha() and unit_name(after) is None and after.lower() not in _POWERS
 
     def _raised(self, piece: str) -> bool:
         """Exponents, and "square" before or "squared" after a unit."""

@@ -139,6 +139,14 @@ def _power(mp, sign: int, base, exponent):
     return mp.power(base, exponent)
 
 
+def _root(mp, sign: int, base, order):
+    """Odd roots of negative numbers are negative numbers."""
+    odd = mp.isint(order) and order % 2 == 1
+    if odd and not _imaginary(base) and mp.re(base) < 0:
+        return -_power(mp, sign, -mp.re(base), 1 / order)
+    return _power(mp, sign, base, 1 / order)
+
+
 def _factorial(mp, sign: int, n):
     if abs(n) > 10**5:
         raise Undefined("too large")
@@ -161,6 +169,7 @@ _STEPS: dict[str, Callable] = {
     "floor": lambda mp, sign, a: mp.floor(a),
     "ceil": lambda mp, sign, a: mp.ceil(a),
     "pow": _power,
+    "root": _root,
     "factorial": _factorial,
     "binom": _binom,
 }

@@ -52,12 +52,12 @@ def test_long_answers_are_cut():
 
 
 def test_deep_nesting_takes_linear_time():
-    start = time.perf_counter()
+    start = time.process_time()
     assert extract(r"\boxed{" * 20000) is None
     assert extract(r"\boxed{" * 5000 + "1" + "}" * 5000) is not None
     assert extract("<answer>" * 20000) is None
     assert extract("<answer>" + " " * 200000) is None
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Answers that look alike and differ, and answers that look different and are the same.
 
-What was decided where people disagree: a percent sign is dropped, so 10\\% is 10 and not 0.1, as in the
+What was decided where people disagree: a percent sign is a unit, so 10\\% is 10 and not 0.1, as in the
 gold answers of MATH. A unit, and the base of a number, may be left out but not be another one. Values
 count, not their form: 6 \\cdot 12 is 72. A comma groups thousands and is no decimal comma.
 """

@@ -7,14 +7,15 @@ import pytest
 
 from igpo_lightning.rewards import Correctness, Verifier
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "verdicts"
 
 
 def sections():
-    """(heading, (stated, gold, verdict) of its lines) of spellings.txt."""
-    for section in (HERE / "spellings.txt").read_text(encoding="utf-8").split("\n## ")[1:]:
-        heading, *lines = section.splitlines()
-        yield pytest.param([line.rsplit(" | ", 2) for line in lines if line], id=heading)
+    """(stated, gold, verdict) of the lines under each heading of the tables."""
+    for table in sorted(HERE.glob("*.txt")):
+        for section in table.read_text(encoding="utf-8").split("\n## ")[1:]:
+            heading, *lines = section.splitlines()
+            yield pytest.param([line.rsplit(" | ", 2) for line in lines if line], id=heading)
 
 
 @pytest.fixture(scope="module")

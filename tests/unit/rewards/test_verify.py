@@ -77,10 +77,10 @@ def test_not_equal(verifier, candidate, gold):
 
 def test_numerals_need_no_worker_and_take_microseconds():
     verifier = Verifier()
-    start = time.perf_counter()
+    start = time.process_time()
     for i in range(512):
         assert verifier.equal(f"{i}.0", str(i)) and not verifier.equal(str(i), str(i + 1))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert verifier._checker._worker is None
 
 
@@ -103,8 +103,8 @@ def test_bad_limits_are_refused():
 
 
 HOSTILE = [
-    "9", "1,", "1 ", "{", "(", "((1,", "$", "\\frac{", "^{", "_", "'", "\\text{a} ", "1.000.", "=", "or ", "½",
-    "²", "\\begin{pmatrix}", "~", "1e9", "five ", "1 ft ", "A) ", "|", "\\pm1", "x", "-", "\\sqrt",
+    "9", "1,", "1 ", "{", "(", "((1,", "$", "\\frac{", "^{", "_", "'", "\\text{a} ", "1.000.", "=", "or ",
+    "½", "²", "\\begin{pmatrix}", "~", "1e9", "five ", "1 ft ", "A) ", "|", "\\pm1", "x", "-", "\\sqrt",
 ]  # fmt: skip
 
 
