@@ -27,7 +27,6 @@ def left(trace, answer, verifier):
     # digits in groups
     ("about 4, 816 or 4 816 or 4'816", "4816", ["4, 816", "4 816", "4'816"]),
     ("$71{,}004$ or 71\\,004 or $71~004$", "71004", ["71{,}004", "71\\,004", "71~004"]),
-    ("650 000/2", "325000", ["650 000/2"]),
     # words
     ("she has ninety-six, or eight dozen", "96", ["ninety-six", "eight dozen"]),
     ("half a dozen of them, the sixth", "6", ["half a dozen", "sixth"]),
@@ -49,11 +48,9 @@ def left(trace, answer, verifier):
     ("$(y-4)(y+1)$", "y^2-3y-4", ["(y-4)(y+1)"]),
     ("so $3y = 6x - 12$", "y = 2x - 4", ["3y = 6x - 12"]),
     ("$\\frac{7 \\pm \\sqrt{13}}{2}$", "\\frac{7 - \\sqrt{13}}{2}", ["\\frac{7 \\pm \\sqrt{13}}{2}"]),
-    # calculations
-    ("9 x .5 + 12", "16.5", ["9 x .5 + 12"]),
-    ("{9 \\choose 2} - 6!/20", "0", ["{9 \\choose 2} - 6!/20"]),
-    ("$3 \\cdot 120^\\circ$", "360^\\circ", ["3 \\cdot 120^\\circ"]),
-    ("Day 4:63/7 = 9", "9", ["63/7", "9"]),
+    # powers and the like are values
+    ("$10^5$, $5 \\times 10^4 \\cdot 2$", "100000", ["10^5", "5 \\times 10^4"]),
+    ("{9 \\choose 2} ways", "36", ["{9 \\choose 2}"]),
     # parts
     ("$a=-6$ or $b=2$", "2, -6", ["-6", "2"]),
     ("$x=5$, $y=\\frac{2}{4}$", "\\left(5, \\frac12\\right)", ["5", "\\frac{2}{4}"]),
@@ -86,6 +83,8 @@ def test_what_tells(trace, answer, told, verifier):
     ("a third of it, 3 of 9", "5", "a third of it, 3 of 9"),
     ("an article, a bat", "\\text{A}", "an article, a bat"),
     ("evenly, seven", "\\text{even}", "evenly, seven"),
+    ("48 + 24, 6 \\cdot 12, (8)(9), 144/2, \\frac{144}{2}, 90 - 3 x 6", "72",
+     "48 + 24, 6 \\cdot 12, (8)(9), 144/2, \\frac{144}{2}, 90 - 3 x 6"),
     ("first 3 + 4 of 9 + 8", "12", "first 3 + 4 of 9 + 8"),
     ("$x+1$ and $2x-1$", "2x+1", "$x+1$ and $2x-1$"),
     ("$\\infty$ is no bound", "[3,\\infty)", "$\\infty$ is no bound"),

@@ -18,14 +18,14 @@ def told(trace, answer):
 @pytest.mark.parametrize(
     "trace, answer, hint, mentions",
     [
-        ("48 + 24 = 72 clips.\n#### 72", "72", "48 + 24 = 72 clips.\n", ["48 + 24", "72"]),
+        ("48 + 24 = 72 clips.\n#### 72", "72", "48 + 24 = 72 clips.\n", ["72"]),
         ("She sold 10.\nThe answer is: 72", "72", "She sold 10.\n", []),
-        ("6 * 12 = 72. The answer is 72.", "72", "6 * 12 = 72. ", ["6 * 12", "72"]),
+        ("6 * 12 = 72. The answer is 72.", "72", "6 * 12 = 72. ", ["72"]),
         ("So the final answer is 72.", "72", "So ", []),
         ("It is $x = \\boxed{72}$.", "72", "It is $x = ", []),
         ("The answer is \\boxed{72}.", "72", "The answer is ", []),
-        ("5 + 2 = 7 ; 7 + 5 = 12", "12", "5 + 2 = 7 ; 7 + 5 ", ["7 + 5"]),
-        ("So $a+b=-3+3=\\boxed{0}$. The answer is 0.", "0", "So $a+b=-3+3=\\boxed{0}$. ", ["-3+3", "\\boxed{0}"]),
+        ("5 + 2 = 7 ; 7 + 5 = 12", "12", "5 + 2 = 7 ; 7 + 5 ", []),
+        ("So $a+b=-3+3=\\boxed{0}$. The answer is 0.", "0", "So $a+b=-3+3=\\boxed{0}$. ", ["\\boxed{0}"]),
         ("It is 1,000 or 1000.0\n#### 1,000", "1000", "It is 1,000 or 1000.0\n", ["1,000", "1000.0"]),
         ("It costs .25.25 more\n#### 25", "25", "It costs .25.25 more\n", [".25.25"]),
         ("a quarter is .25\n#### 0.25", "0.25", "a quarter is .25\n", ["a quarter", ".25"]),
@@ -35,7 +35,7 @@ def told(trace, answer):
         ("x = -3, so |x| = 3\n#### -3", "-3", "x = -3, so |x| = 3\n", ["-3", "3"]),
         ("half is \\dfrac{1}{2}, 1/2, 2/4 or 0.5. \\boxed{\\frac12}", "\\frac{1}{2}",
          "half is \\dfrac{1}{2}, 1/2, 2/4 or 0.5. ", ["half", "\\dfrac{1}{2}", "1/2", "2/4", "0.5"]),
-        ("6/2 = 3, 7-3\n#### 3", "3", "6/2 = 3, 7-3\n", ["6/2", "3", "3"]),
+        ("6/2 = 3, 7-3\n#### 3", "3", "6/2 = 3, 7-3\n", ["3", "3"]),
         ("It is (18,-18), not (18, -19). \\boxed{(18, -18)}", "(18, -18)",
          "It is (18,-18), not (18, -19). ", ["(18,-18)", "18"]),
         ("Bart or B? \\boxed{\\text{B}}", "B", "Bart or B? ", ["B"]),
@@ -96,8 +96,8 @@ def test_hint_positions_are_those_of_the_response():
     ids = tokenizer(trace)["input_ids"]
     mask = 99
     hint = hint_ids(trace, "12", tokenizer, mask)
-    told = {0, 1, 2, 4, 6, 12, 13, 14, 16}  # 12, and 7 + 5 and 10 + 2, which come to it
-    assert hint == tuple(mask if i in told else ids[i] for i in range(17))
+    twelves = {4, 6, 16}
+    assert hint == tuple(mask if i in twelves else ids[i] for i in range(17))
 
 
 class MergingTokenizer:
