@@ -19,11 +19,29 @@ from math_verify import parse
 GAP = "▯"
 """Stands for a token that is hidden."""
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["-", "-", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SEPARATOR = r"(?:,\\!|\{,\}|\\,|, ?|[ ~'’\u202f])?"
 
 
@@ -66,7 +84,10 @@ def spellings(value: Fraction) -> Iterator[tuple[str, str]]:
         yield "digits", rf"(?<![\d.])(?<!\d,){_SEPARATOR.join(groups)}(?:\.0+)?(?![\d])(?!\.\d)(?!,\d{{3}})"
         if value < 10**12:
             words = in_words(int(value)).replace(" ", r"[\s-]+(?:and\s+)?")
-            yield "number words", rf"(?i)\b{words}\b(?![\s-]+(?:{'|'.join([*_ONES[1:], 'hundred', 'thousand'])})\b)"
+            yield (
+                "number words",
+                rf"(?i)\b{words}\b(?![\s-]+(?:{'|'.join([*_ONES[1:], 'hundred', 'thousand'])})\b)",
+            )
         if value % 12 == 0 and 0 < value <= 144:
             yield "dozens", rf"(?i)\b(?:{value // 12}|{in_words(int(value) // 12)})\s+dozen"
     for size, name in ((1000, "thousand"), (10**6, "million"), (10**9, "billion")):
@@ -103,7 +124,9 @@ _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.m
 def _stands_alone(text: str, match: re.Match[str]) -> bool:
     """True for a calculation that is no piece of a longer one, or of algebra."""
     before, after = text[: match.start()], text[match.end() :]
-    joined = re.search(r"[-+*/^×÷–}.\\]\s*\Z|[A-Za-z]\Z", before) or re.match(r"\s*[-+*/^×÷\\(]|[A-Za-z]", after)
+    joined = re.search(r"[-+*/^×÷–}.\\]\s*\Z|[A-Za-z]\Z", before) or re.match(
+        r"\s*[-+*/^×÷\\(]|[A-Za-z]", after
+    )
     return not joined and re.search(r"\d[\s$()]*[-+*/×÷x–]", match[0]) is not None
 
 
@@ -163,9 +186,13 @@ def words_told(hint: str, answer: str) -> list[tuple[str, str]]:
     for part in re.split(r",|\band\b", plain):
         word = part.strip(" .()")
         if re.fullmatch(r"[A-Za-z][A-Za-z' -]+", word):
-            found += [("word", m[0]) for m in re.finditer(rf"(?i)(?<![A-Za-z\\]){word}(?:e?s)?(?![a-z])", hint)]
+            found += [
+                ("word", m[0]) for m in re.finditer(rf"(?i)(?<![A-Za-z\\]){word}(?:e?s)?(?![a-z])", hint)
+            ]
         elif re.fullmatch(r"[A-Z]", word):
-            found += [("option", m[0]) for m in re.finditer(rf"\({word}\)|(?<![A-Za-z\\]){word}(?![A-Za-z])", hint)]
+            found += [
+                ("option", m[0]) for m in re.finditer(rf"\({word}\)|(?<![A-Za-z\\]){word}(?![A-Za-z])", hint)
+            ]
     return found
 
 

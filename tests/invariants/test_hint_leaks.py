@@ -51,7 +51,10 @@ def test_hints_of_a_whole_training_set(real_data, name, most):
     found = list(leaks(report.prompts, tokenizer, asked=0 if name == "gsm8k" else 500))
     hints = [token for prompt in report.prompts for token in prompt.hint]
     masked = hints.count(tokenizer.mask_token_id) / len(hints)
-    print(f"{name}: {len(report.prompts)} hints, {masked:.1%} masked; {Counter(kind for kind, *_ in found)}: {found}")
+    print(
+        f"{name}: {len(report.prompts)} hints, {masked:.1%} masked; "
+        f"{Counter(kind for kind, *_ in found)}: {found}"
+    )
     # MATH: algebra that looks like a calculation, and answers that sympy misreads.
     assert len({problem for _, problem, *_ in found}) <= most, found
     assert masked < 0.15

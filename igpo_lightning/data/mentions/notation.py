@@ -10,7 +10,9 @@ GAP_BEGINS = frozenset(" \t\n\r~\\&\u00a0\u2009\u202f")
 MONEY = re.compile(rf"(?:\\?[$£€])?{_SPACE}*")
 MONEY_BEGINS = frozenset("\\$£€")
 SIGN = re.compile(r"(?P<minus>[-−–](?!-))|\+|(?P<either>\\pm(?![A-Za-z])|±)|(?P<neither>\\mp(?![A-Za-z]))")
-TIMES = re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])|\*(?!\*)|[×·⋅∙]|(?<![A-Za-z])[xX](?=\s*\\?\$?\.?\d|\s\s?\()")
+TIMES = re.compile(
+    r"\\(?:cdot|times|ast)(?![A-Za-z])|\*(?!\*)|[×·⋅∙]|(?<![A-Za-z])[xX](?=\s*\\?\$?\.?\d|\s\s?\()"
+)
 OVER = re.compile(r"\\div(?![A-Za-z])|[/÷∕]")
 
 DIGITS = re.compile(r"\d+(?:\.\d+)?")
@@ -18,7 +20,8 @@ NUMBER = re.compile(
     r"\d{1,3}(?:(?:,\\!|\{,\}|\\,|,)\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\w))?|\.\d+"
 )
 LOOSE = re.compile(  # which may also be numbers side by side
-    r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?|(?<![\d.,])\d{1,3},\d{4,}"
+    r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?"
+    r"|(?<![\d.,])\d{1,3},\d{4,}"
 )
 NO_DIGIT = re.compile(r"[^\d.eE+-]")
 BASE = re.compile(r"\s*_\s*(?:\d+|\{[^{}]*\})")
@@ -39,10 +42,44 @@ EXPONENT = re.compile(r"\^\s*|\*\*\s*")
 SUPERSCRIPTS = {"²": 2, "³": 3}
 CLOSERS = {"(": ")", "[": "]", "{": "}", "|": "|"}
 
-FRACTIONS = frozenset("frac dfrac tfrac cfrac".split())
-CHOICES = frozenset("binom dbinom tbinom".split())
-WRAPPERS = frozenset("mathbf mathrm mathit text textbf textrm mbox boxed fbox".split())
+FRACTIONS = frozenset(["frac", "dfrac", "tfrac", "cfrac"])
+CHOICES = frozenset(["binom", "dbinom", "tbinom"])
+WRAPPERS = frozenset(["mathbf", "mathrm", "mathit", "text", "textbf", "textrm", "mbox", "boxed", "fbox"])
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma "
-    "tau phi varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega infty ell".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+        "infty",
+        "ell",
+    ]
 )

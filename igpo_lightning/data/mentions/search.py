@@ -57,7 +57,9 @@ def _numbers(trace: str, aims: Targets) -> Iterator[Span]:
     constants = [abs(v[0].real) for v in aims.formulas if v[0] == v[1] and not v[0].imag]
     endless = [value for value in constants if value % 1]
     for numeral in numerals(trace):
-        if not aims.numbers.isdisjoint(numeral.values) or (endless and _rounds(trace, numeral, aims, endless)):
+        if not aims.numbers.isdisjoint(numeral.values) or (
+            endless and _rounds(trace, numeral, aims, endless)
+        ):
             yield numeral.start, numeral.end
 
 
@@ -123,7 +125,7 @@ def _is_calculation(text: str, value: Value) -> bool:
 
     One fraction or mixed number is a value, unless it comes to a whole number (144/12).
     """
-    if not _ARITHMETIC.fullmatch(text) or not _OPERATION.search(text):
+    if value[0] != value[1] or not _ARITHMETIC.fullmatch(text) or not _OPERATION.search(text):
         return False
     return not (_ONE_FRACTION.fullmatch(text) and value[0].real % 1)
 

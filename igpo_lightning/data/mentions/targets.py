@@ -15,15 +15,16 @@ _LONGEST = 300  # characters of an answer that is read; a longer one is only loo
 _LARGEST_DENOMINATOR = 10**5
 
 _TEXT = re.compile(
-    r"\\(?:text(?:bf|rm|it|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|operatorname|emph|boxed|fbox)\s*"
-    r"\{([^{}]*)\}"
+    r"\\(?:text(?:bf|rm|it|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|operatorname|emph|boxed|fbox)"
+    r"\s*\{([^{}]*)\}"
 )
 _NOISE = re.compile(r"\\left(?![A-Za-z])|\\right(?![A-Za-z])|(?<!\\)\\[!,;: ]|\\?\$|~|\*\*|\\displaystyle")
 _ASSIGNED = re.compile(r"[^=<>]{0,12}(?:=|\\approx|≈|\\in(?![a-z]))\s*(?P<value>[^=<>]+)")
 _UNIT = re.compile(r"(?:\\(?:text(?:rm|bf|normal|up)?|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?\s*)+\Z")
 _EQUALS = re.compile(r"=|\\approx|≈|\\equiv")
 _BESIDE_A_NUMBER = re.compile(
-    r"(?:[A-Za-z .,'\-+−]|\\?%|\\(?:circ|degree|pounds|cent|yen|euro)(?![A-Za-z])|\^\{?\s*(?:\\circ|[23])\s*\}?"
+    r"(?:[A-Za-z .,'\-+−]|\\?%"
+    r"|\\(?:circ|degree|pounds|cent|yen|euro)(?![A-Za-z])|\^\{?\s*(?:\\circ|[23])\s*\}?"
     r"|[$£€¥°²³])*"
 )
 _BRACKET = re.compile(r"(?:\\?\{|[(\[])([^()\[\]]{1,80},[^()\[\]]{1,80}?)(?:\\?\}|[)\]])")
@@ -31,7 +32,9 @@ _BASED = re.compile(r"([0-9A-Fa-f.]+)\s*_\s*\{?\s*\d{1,2}\s*\}?")
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _INFINITE = re.compile(r"[-+]?\s*\\?infty|[-+]?\s*(?:∞|oo)")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
-ALL_NUMBERS = re.compile(r"\b(?:all|every|any) real(?:s|\s+(?:numbers?|values?))?\b|\\mathbb\s*\{?\s*R\s*\}?", re.I)
+ALL_NUMBERS = re.compile(
+    r"\b(?:all|every|any) real(?:s|\s+(?:numbers?|values?))?\b|\\mathbb\s*\{?\s*R\s*\}?", re.I
+)
 
 
 @dataclass
@@ -121,7 +124,9 @@ def _quantity(plain: str) -> Iterator[Fraction]:
     if not found:
         return
     longest = found[0]
-    if _BESIDE_A_NUMBER.fullmatch(plain[: longest.start]) and _BESIDE_A_NUMBER.fullmatch(plain[longest.end :]):
+    if _BESIDE_A_NUMBER.fullmatch(plain[: longest.start]) and _BESIDE_A_NUMBER.fullmatch(
+        plain[longest.end :]
+    ):
         for numeral in found:
             if numeral.start == longest.start:
                 yield from numeral.values
@@ -154,7 +159,9 @@ def literal(answer: str) -> re.Pattern[str]:
     before = r"(?<![A-Za-z\d\\])" if pieces[0][0].isalnum() else ""
     after = r"(?![A-Za-z\d])" if pieces[-1][-1].isalnum() else ""
     closing = r"\}*" if text.endswith("}") else ""
-    return re.compile(before + _GLUE.join(patterns) + after + closing, re.IGNORECASE if _is_words(text) else 0)
+    return re.compile(
+        before + _GLUE.join(patterns) + after + closing, re.IGNORECASE if _is_words(text) else 0
+    )
 
 
 def _is_words(text: str) -> bool:
