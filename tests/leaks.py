@@ -198,6 +198,12 @@ def words_told(hint: str, answer: str) -> list[tuple[str, str]]:
 
 def formulas_told(hint: str, answer: str, verifier) -> list[tuple[str, str]]:
     """Pieces of ``hint`` that the verifier takes for the answer, as a final answer."""
-    pieces = {piece.strip(" ,.&\\") for piece in _BREAK.split(hint)}
+    pieces = {piece.strip(" ,.&").rstrip("\\") for piece in _BREAK.split(hint)}
     asked = [piece for piece in pieces if piece and len(piece) <= 200 and re.search(r"\w", piece)]
     return [("accepted", piece) for piece in sorted(asked) if verifier.equal(piece, answer)]
+
+
+def is_arithmetic(text: str) -> bool:
+    """True if nothing but numbers and + - * / stand in ``text``."""
+    bare = re.sub(r"\\(?:cdot|times|div|left|right|[dt]?frac|,|!|\$|%| )|\^\{?\\circ\}?", "", text)
+    return re.fullmatch(r"[\d\s.,$%(){}*/+×÷·−–x-]+", bare) is not None

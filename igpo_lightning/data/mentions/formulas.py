@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from igpo_lightning.data.mentions.notation import DEGREE_SIGN, LOOSE, NO_DIGIT
-from igpo_lightning.data.mentions.reader import Formula, Reader
+from igpo_lightning.data.mentions.operands import Formula
+from igpo_lightning.data.mentions.reader import Reader
 from igpo_lightning.data.mentions.values import Value, add, constant, finite, negate
 
 _RELATION = re.compile(
     r"(?:[\s$&]|\\[,;:!> ]|\\left|\\right)*(?:=|[<>≤≥≈]|\\(?:leq?|geq?|leqslant|geqslant|approx|equiv|lt|gt)"
     r"(?![A-Za-z]))[\s$&]*"
 )
+_SPACES = r"(?:[\s$]|\\[,!:; ])*"
+_NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
 _RATIO = re.compile(
-    r"(?<![\d.,])(\d{1,9}(?:\.\d{1,9})?)(?:[\s$]|\\[,!:; ])*(?:[:∶]|\\colon|\b(?:to|in|out of)\b)(?:[\s$]|\\[,!:; ])*(\d{1,9}(?:\.\d{1,9})?)(?![\d])"
+    rf"(?<![\d.,]){_NUMBER}{_SPACES}(?:[:∶]|\\colon|\b(?:to|in|out of)\b){_SPACES}{_NUMBER}(?!\d)"
 )
 
 
@@ -78,7 +82,7 @@ def equation_of(text: str) -> Value | None:
 def _equations(text: str, sides: Sequence[Formula]) -> list[Formula]:
     return [
         Formula(left.start, right.end, add(left.value, negate(right.value)))
-        for left, right in zip(sides, sides[1:], strict=False)
+        for left, right in pairwise(sides)
         if _RELATION.fullmatch(text, left.end, right.start)
     ]
 

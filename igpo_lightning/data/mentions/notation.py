@@ -20,7 +20,8 @@ NUMBER = re.compile(
     r"\d{1,3}(?:(?:,\\!|\{,\}|\\,|,)\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\w))?|\.\d+"
 )
 LOOSE = re.compile(  # which may also be numbers side by side
-    r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?|(?<![\d.,])\d{1,3},\d{4,}"
+    r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?"
+    r"|(?<![\d.,])\d{1,3},\d{4,}"
 )
 NO_DIGIT = re.compile(r"[^\d.eE+-]")
 BASE = re.compile(r"\s*_\s*(?:\d+|\{[^{}]*\})")
@@ -29,6 +30,7 @@ FRACTION = r"\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
 MIXED = re.compile(rf"(?:\s|\\[,!: ])*{FRACTION}|(?:(?:\s|\\[,!: ])+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
 """The fraction of a mixed number, behind its whole number; behind a hyphen it may also be taken off."""
 
+SYMBOL = re.compile(r"[A-WYZa-wyz√π]")  # x may be a sign between numbers
 NAME = re.compile(r"\\([A-Za-z]+)")
 WORD = re.compile(r"[A-Za-z]+")
 LAST_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\Z")

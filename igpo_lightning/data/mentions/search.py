@@ -9,7 +9,7 @@ from fractions import Fraction
 from igpo_lightning.data.mentions.formulas import find, formula_at, value_of
 from igpo_lightning.data.mentions.numerals import Numeral, numerals
 from igpo_lightning.data.mentions.targets import Targets, targets
-from igpo_lightning.data.mentions.values import proportional, same
+from igpo_lightning.data.mentions.values import Value, proportional, same
 from igpo_lightning.rewards.layout import parts
 from igpo_lightning.rewards.verify import Verifier
 
@@ -20,17 +20,19 @@ def mentions(trace: str, answer: str, verifier: Verifier) -> list[Span]:
     """Every [begin, end) of ``trace`` that tells ``answer`` or a part of it; they may overlap.
 
     Told is whatever has the value of the answer, or of one of its parts, up to its sign: a number in digits
-    or words, a formula or a part of one, a calculation that comes to it, an equation that says the same, a
-    decimal that is the value rounded; the same words or text; and any other piece of mathematics that
-    ``verifier`` accepts. An option's letter is told by its value, and the value by the letter.
+    or words, a formula or a part of one, an equation that says the same, a decimal that is the value
+    rounded; the same words or text; and any other piece of mathematics that ``verifier`` accepts. An
+    option's letter is told by its value, and the value by the letter. Plain arithmetic tells nothing: that
+    48 + 24 is asked for is what a hint is there to say.
     """
     pieces = parts(answer)
     aims = targets(answer, pieces)
     if option := _LETTER.fullmatch(answer):
         _add_values(aims, trace, option[1])
     spans = [match.span() for pattern in aims.patterns for match in pattern.finditer(trace)]
-    spans += _numbers(trace, aims)
-    spans += _formulas(trace, aims)
+    found = [*_numbers(trace, aims), *_formulas(trace, aims)]
+    negative = "-" in answer or "−" in answer
+    spans += [(begin - (negative and trace[begin - 1 : begin] in _MINUS), end) for begin, end in found]
     spans += list(_options(trace, spans))
     return spans + list(_accepted(trace, [answer, *pieces], verifier, merged(spans)))
 
@@ -48,6 +50,8 @@ def merged(spans: Sequence[Span]) -> tuple[Span, ...]:
 
 # ---------------------------------------------------------------- numbers
 
+_MINUS = ("-", "−", "–")
+
 
 def _numbers(trace: str, aims: Targets) -> Iterator[Span]:
     constants = [abs(v[0].real) for v in aims.formulas if v[0] == v[1] and not v[0].imag]
@@ -56,8 +60,7 @@ def _numbers(trace: str, aims: Targets) -> Iterator[Span]:
         if not aims.numbers.isdisjoint(numeral.values) or (
             endless and _rounds(trace, numeral, aims, endless)
         ):
-            signed = trace[numeral.start - 1 : numeral.start] in ("-", "−")
-            yield numeral.start - signed, numeral.end
+            yield numeral.start, numeral.end
 
 
 def _rounds(trace: str, numeral: Numeral, aims: Targets, values: Sequence[float]) -> bool:
@@ -90,6 +93,16 @@ _BREAK = re.compile(
     r"=|<|>|&|\\\\|,|;|\.\s|\.\Z|\\(?:leq?|geq?|approx|Rightarrow|implies|in|q?quad|boxed|equiv|to|neq?)(?![A-Za-z])"
     r"|\\(?:text|mbox)\s*\{\s*(?:and|or|if|so|for|then)\s*\}"
 )
+_ARITHMETIC = re.compile(
+    r"(?:[\d\s.,$%()*/+×÷·−–xX{}°-]|\\[,!$%;: ]|\\(?:cdot|times|div|left|right|[dt]?frac)(?![A-Za-z])"
+    r"|\^\{?\s*\\circ\s*\}?)+"
+)
+_OPERATION = re.compile(
+    r"\d[\s\d.,$%)}]*(?:[-+*/×÷−–·(]|\\(?:cdot|times|div|[dt]?frac)|[xX]|\^\{?\s*\\circ\s*\}?\s*[-+*/])|\\[dt]?frac|\)\s*\("
+)
+_ONE_FRACTION = re.compile(
+    r"[-+\s(]*(?:\d+[\s-]*)?(?:\\[dt]?frac\s*(?:\{[\s\d.,]+\}|\d)\s*(?:\{[\s\d.,]+\}|\d)|[\d.,]+\s*/\s*[\d.,]+)[\s)]*"
+)
 _SLOW = re.compile(r"\\(?:sum|prod|int|lim)(?![A-Za-z])")
 _WORTH_ASKING = re.compile(r"\d|\\[A-Za-z]")
 _LONGEST = 120  # characters of a piece that is put to the grader
@@ -100,11 +113,21 @@ def _formulas(trace: str, aims: Targets) -> Iterator[Span]:
         return
     found = find(trace)
     for start, end, value in found.formulas:
-        if any(same(value, aim) for aim in aims.formulas):
+        if any(same(value, aim) for aim in aims.formulas) and not _is_calculation(trace[start:end], value):
             yield start, end
     for start, end, value in found.equations:
         if any(proportional(value, aim) for aim in aims.equations):
             yield start, end
+
+
+def _is_calculation(text: str, value: Value) -> bool:
+    """True for plain arithmetic that is still to be carried out, such as 48 + 24: it is no value yet.
+
+    One fraction or mixed number is a value, unless it comes to a whole number (144/12).
+    """
+    if value[0] != value[1] or not _ARITHMETIC.fullmatch(text) or not _OPERATION.search(text):
+        return False
+    return not (_ONE_FRACTION.fullmatch(text) and value[0].real % 1)
 
 
 def _accepted(trace: str, said: Sequence[str], verifier: Verifier, told: Sequence[Span]) -> Iterator[Span]:

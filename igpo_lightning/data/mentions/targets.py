@@ -15,15 +15,16 @@ _LONGEST = 300  # characters of an answer that is read; a longer one is only loo
 _LARGEST_DENOMINATOR = 10**5
 
 _TEXT = re.compile(
-    r"\\(?:text(?:bf|rm|it|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|operatorname|emph|boxed|fbox)\s*"
-    r"\{([^{}]*)\}"
+    r"\\(?:text(?:bf|rm|it|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|operatorname|emph|boxed|fbox)"
+    r"\s*\{([^{}]*)\}"
 )
 _NOISE = re.compile(r"\\left(?![A-Za-z])|\\right(?![A-Za-z])|(?<!\\)\\[!,;: ]|\\?\$|~|\*\*|\\displaystyle")
 _ASSIGNED = re.compile(r"[^=<>]{0,12}(?:=|\\approx|≈|\\in(?![a-z]))\s*(?P<value>[^=<>]+)")
 _UNIT = re.compile(r"(?:\\(?:text(?:rm|bf|normal|up)?|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?\s*)+\Z")
 _EQUALS = re.compile(r"=|\\approx|≈|\\equiv")
 _BESIDE_A_NUMBER = re.compile(
-    r"(?:[A-Za-z .,'\-+−]|\\?%|\\(?:circ|degree|pounds|cent|yen|euro)(?![A-Za-z])|\^\{?\s*(?:\\circ|[23])\s*\}?"
+    r"(?:[A-Za-z .,'\-+−]|\\?%"
+    r"|\\(?:circ|degree|pounds|cent|yen|euro)(?![A-Za-z])|\^\{?\s*(?:\\circ|[23])\s*\}?"
     r"|[$£€¥°²³])*"
 )
 _BRACKET = re.compile(r"(?:\\?\{|[(\[])([^()\[\]]{1,80},[^()\[\]]{1,80}?)(?:\\?\}|[)\]])")

@@ -12,6 +12,7 @@ from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Prompt
 
 MASK, G, C = 1, 4, 6
+TRACE = (10, 11, 12, 13, 14)
 HINT = (10, 11, 12, MASK)
 
 
@@ -49,7 +50,7 @@ class FakeWindow:
     group_size, width, mask_id = G, C, MASK
 
     def __init__(self, sample, prompts, anyone):
-        self.prompts = [Prompt(Problem(f"t/{i}", "", "", ""), (), (), HINT) for i in range(prompts)]
+        self.prompts = [Prompt(Problem(f"t/{i}", "", "", ""), (), TRACE, HINT) for i in range(prompts)]
         self.sample, self.anyone = sample, anyone
 
     def seed(self, purpose, p, g):
@@ -150,6 +151,14 @@ def test_without_anything_to_write_a_group_stays_as_it_is(hint):
     assert again.calls[1][0] == [0, 1, 2], "sampling again takes no trace"
 
 
+@pytest.mark.parametrize("content, tokens", [("trace", {10, 11, 12}), ("answer", {10, 11, 12, 13, 14})])
+def test_hints_are_cut_from_what_content_names(content, tokens):
+    again = Again(RIGHT)
+    Inpaint(ChunkPlacer((1, 1)), ratio=1.0, content=content)(groups([WRONG]), resampler(again, 1))
+    _, canvas, hint_mask, _ = again.calls[0]
+    assert set(canvas[hint_mask].tolist()) == tokens and int(hint_mask[0, 0].sum()) == len(tokens)
+
+
 def test_sampling_again_without_hints_has_an_empty_canvas():
     again = Again(RIGHT)
     Resample(0.5)(groups([WRONG]), resampler(again, 1))
@@ -181,5 +190,7 @@ def test_a_process_without_wrong_groups_joins_the_others_calls():
 def test_bad_values_are_refused():
     with pytest.raises(ConfigError, match=r"algo.inpaint.replace=1.5"):
         Resample(1.5)
+    with pytest.raises(ConfigError, match=r"algo.inpaint.content=all: expected one of trace, answer"):
+        Inpaint(ChunkPlacer((1, 1)), content="all")
     with pytest.raises(ConfigError, match=r"algo.inpaint.ratio=\[0.6,0.2\]"):
         Inpaint(ChunkPlacer((1, 1)), ratio=(0.6, 0.2))

@@ -1,0 +1,145 @@
+"""What tells an answer in other words, signs or pieces; and what does not."""
+
+import pytest
+
+from igpo_lightning.data.mentions import mentions, merged
+from igpo_lightning.data.mentions.formulas import value_of
+from igpo_lightning.data.mentions.number_words import in_words
+from igpo_lightning.data.mentions.values import same
+from igpo_lightning.data.traces import answer_spans
+from igpo_lightning.rewards import Verifier
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    return Verifier()
+
+
+def left(trace, answer, verifier):
+    """``trace`` with every told character as an underscore."""
+    text = list(trace)
+    for begin, end in merged(mentions(trace, answer, verifier)):
+        text[begin:end] = "_" * (end - begin)
+    return "".join(text)
+
+
+@pytest.mark.parametrize("trace, answer, told", [
+    # digits in groups
+    ("about 4, 816 or 4 816 or 4'816", "4816", ["4, 816", "4 816", "4'816"]),
+    ("$71{,}004$ or 71\\,004 or $71~004$", "71004", ["71{,}004", "71\\,004", "71~004"]),
+    # words
+    ("she has ninety-six, or eight dozen", "96", ["ninety-six", "eight dozen"]),
+    ("half a dozen of them, the sixth", "6", ["half a dozen", "sixth"]),
+    ("1.4 million, $1.4\\text{ million}$, one million four hundred thousand", "1400000",
+     ["1.4 million", "1.4\\text{ million", "one million four hundred thousand"]),
+    ("3.5k and 3,500", "3500", ["3.5k", "3,500"]),
+    ("two-thirds or 2/3, 66.7 or 0.667", "\\frac23", ["two-thirds", "2/3", "0.667"]),
+    # percent and cents
+    ("25\\% or 0.25 or one quarter", "\\frac14", ["25\\%", "0.25", "one quarter"]),
+    ("that is 0.35 of all", "35\\%", ["0.35"]),
+    ("60 cents", "\\$0.60", ["60 cents"]),
+    # fractions, roots and mixed numbers
+    ("$\\sqrt{176}$ or $\\sqrt{16 \\cdot 11}$", "4\\sqrt{11}", ["\\sqrt{176}", "\\sqrt{16 \\cdot 11}"]),
+    ("$\\frac{94}{9}$ is 94/9", "10\\frac{4}{9}", ["\\frac{94}{9}", "94/9"]),
+    ("$\\frac{3}{\\sqrt 5}$, about 1.342", "\\frac{3\\sqrt{5}}{5}", ["\\frac{3}{\\sqrt 5}", "1.342"]),
+    ("the ratio is $\\frac{7}{9}$ or 14 to 18", "7:9", ["\\frac{7}{9}", "14 to 18"]),
+    # algebra
+    ("$6-5x$ and $-5x+6$", "6 - 5x", ["6-5x", "-5x+6"]),
+    ("$(y-4)(y+1)$", "y^2-3y-4", ["(y-4)(y+1)"]),
+    ("so $3y = 6x - 12$", "y = 2x - 4", ["3y = 6x - 12"]),
+    ("$\\frac{7 \\pm \\sqrt{13}}{2}$", "\\frac{7 - \\sqrt{13}}{2}", ["\\frac{7 \\pm \\sqrt{13}}{2}"]),
+    # powers and the like are values
+    ("$10^5$, $5 \\times 10^4 \\cdot 2$", "100000", ["10^5", "5 \\times 10^4"]),
+    ("{9 \\choose 2} ways", "36", ["{9 \\choose 2}"]),
+    # parts
+    ("$a=-6$ or $b=2$", "2, -6", ["-6", "2"]),
+    ("$x=5$, $y=\\frac{2}{4}$", "\\left(5, \\frac12\\right)", ["5", "\\frac{2}{4}"]),
+    ("$x=8$ and $y=-11$", "\\begin{pmatrix} 8 \\\\ -11 \\end{pmatrix}", ["8", "-11"]),
+    ("$x=103$, $y=117$", "(103,117)", ["103", "117"]),
+    ("we need $t < 6$ and $t \\ge -2$", "[-2,6)", ["6", "-2"]),
+    ("$x > \\sqrt{12}$", "(2\\sqrt3, \\infty)", ["\\sqrt{12}"]),
+    ("it holds for all real numbers", "(-\\infty,\\infty)", ["all real numbers"]),
+    ("Tennis and chess", "\\text{Chess, Tennis}", ["Tennis", "chess"]),
+    # words in other letters, options
+    ("an ODD number, odds", "\\text{odd}", ["ODD", "odds"]),
+    ("two Parabolas, one parabola", "\\text{parabola}", ["Parabolas", "parabola"]),
+    ("(D) 31 fits, for 31 is prime", "\\text{D}", ["(D)", "31"]),
+    ("it is 31, so (D) 31", "31", ["31", "(D)"]),
+    # another base, a rounded value, a value with a unit
+    ("in base 3 it is 2101", "2101_3", ["2101"]),
+    ("exactly 7.4833, rounded 7.48", "7.48", ["7.4833", "7.48"]),
+    ("it takes 33/4 days, 8.25", "8\\frac14\\text{ days}", ["33/4", "8.25"]),
+])  # fmt: skip
+def test_what_tells(trace, answer, told, verifier):
+    hint = left(trace, answer, verifier)
+    for text in told:
+        assert text not in hint, hint
+    for begin, end in mentions(trace, answer, verifier):
+        assert 0 <= begin < end <= len(trace)
+
+
+@pytest.mark.parametrize("trace, answer, stays", [
+    ("172, 7.2, 720, 1,072, seventy-three", "72", "172, 7.2, 720, 1,072, seventy-three"),
+    ("a third of it, 3 of 9", "5", "a third of it, 3 of 9"),
+    ("an article, a bat", "\\text{A}", "an article, a bat"),
+    ("evenly, seven", "\\text{even}", "evenly, seven"),
+    ("48 + 24, 6 \\cdot 12, (8)(9), 144/2, \\frac{144}{2}, 90 - 3 x 6", "72",
+     "48 + 24, 6 \\cdot 12, (8)(9), 144/2, \\frac{144}{2}, 90 - 3 x 6"),
+    ("first 3 + 4 of 9 + 8", "12", "first 3 + 4 of 9 + 8"),
+    ("$x+1$ and $2x-1$", "2x+1", "$x+1$ and $2x-1$"),
+    ("$\\infty$ is no bound", "[3,\\infty)", "$\\infty$ is no bound"),
+    ("3.14 is about it", "3", "3.14 is about it"),
+    ("it is 71.6, so round up", "72", "it is 71.6, so round up"),
+])  # fmt: skip
+def test_what_tells_nothing(trace, answer, stays, verifier):
+    assert left(trace, answer, verifier) == stays
+
+
+@pytest.mark.parametrize("said, value", [
+    ("one hundred and seven", 107), ("twenty-first", 21), ("nineteen", 19), ("three and a half", 3.5),
+    ("two thousand three hundred", 2300), ("a dozen", 12), ("five eighths", 0.625),
+])  # fmt: skip
+def test_numbers_in_words(said, value):
+    found = {(start, end): values for start, end, values in in_words(f"so {said} it is")}
+    assert value in {float(v) for v in found[3, 3 + len(said)]}
+
+
+@pytest.mark.parametrize("left_text, right_text, equal", [
+    ("\\sin^2 y", "1 - \\cos^2 y", True), ("\\frac{\\sqrt6}2", "\\sqrt{\\frac32}", True),
+    ("\\binom{7}{2}", "21", True), ("0.1\\overline{6}", "1/6", True),
+    ("e^{2\\pi i/3}", "\\frac{-1+i\\sqrt3}{2}", True),
+    ("|3-4i|", "5", True), ("x^2y", "xy^2", False), ("\\log_2 32", "5", True), ("a_1", "a_2", False),
+    ("2^{-3}", "0.125", True), ("\\frac\\pi2", "π/2", True), ("x²", "x^2", True),
+])  # fmt: skip
+def test_values_of_formulas(left_text, right_text, equal):
+    assert same(value_of(left_text), value_of(right_text)) is equal
+
+
+@pytest.mark.parametrize(
+    "text", ["", "(", "x +", "2 apples each", "10^{400}", "1/0", "\\frac{1}", "(((" * 50]
+)
+def test_text_without_a_value(text):
+    assert value_of(text) is None
+
+
+@pytest.mark.parametrize("trace, answer", [
+    ("It is 46.\nThe answer is: 46 crates", "46"), ("So $\\boxed{y=11}$.", "11"),
+    ("It is 46.\nThe answer is **46**.", "46"),
+    ("It takes 46 days.\n\n**Final Answer**\n\\boxed{46}", "46"), ("So $\\boxed{2,350}$.", "2350"),
+    ("It takes 46 days.\nAnswer: 46", "46"), ("so 46\n<answer>46</answer>", "46"),
+    ("We add.\nFinal Answer:\n$46$", "46"), ("Dan wins.\nThe final answer is Dan.", "Dan"),
+])  # fmt: skip
+def test_final_statements_are_found_as_the_reward_finds_them(trace, answer):
+    final = answer_spans(trace, answer)
+    kept = "".join(
+        c for i, c in enumerate(trace[: final.start]) if not any(b <= i < e for b, e in final.spans)
+    )
+    assert answer not in kept and kept.strip()
+
+
+@pytest.mark.parametrize("text", [
+    "(1+" * 9_000, "one hundred and " * 5_000, "\\sin " * 9_000, "1 000 " * 9_000, " " * 50_000,
+    "\\frac{1}{2}" * 4_000, "√" * 9_000, "$1$ " * 9_000,
+])  # fmt: skip
+def test_long_and_broken_text_ends(text, verifier):
+    assert isinstance(mentions(text, "\\frac{3}{4}", verifier), list)
