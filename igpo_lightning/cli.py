@@ -159,6 +159,8 @@ def _usual(cfg: DictConfig) -> Iterator[str]:
         value: Any = plain
         for part in key.split("."):
             value = value.get(part, KeyError) if isinstance(value, dict) else KeyError
+        if str(value).startswith("${oc.select:"):  # a default that the model may change
+            value = OmegaConf.select(cfg, key)
         if value is not KeyError:
             shown = "null" if value is None else str(value).replace(" ", "")
             yield f"  {key}={shown}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import tokenizers
@@ -12,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.cache import EncodingCache, Outcome, code_of, collect, digest
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
-from igpo_lightning.data.responses import lay_out
+from igpo_lightning.data.responses import Response
 from igpo_lightning.data.tokenizers import SEP
 from igpo_lightning.data.traces import (
     AnswerNotFound,
@@ -48,16 +50,6 @@ class EncodeReport:
 
     prompts: Sequence[Prompt]
     dropped: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """What the tokenizer makes of a problem; ``final`` is in characters of the laid-out response."""
-
-    ids: tuple[int, ...]
-    response: tuple[int, ...]
-    offsets: list[Span]
-    final: FinalAnswer | AnswerNotFound | None
 
 
 class _TooLong(ConfigError):
@@ -126,7 +118,7 @@ class Encoder:
             AnswerNotFound: Hints are wanted, and the trace does not end in the answer.
             ConfigError: The problem exceeds a limit, or contains the mask token.
         """
-        return self._encode(problem, self._tokenize([problem])[0])
+        return self._encode(problem, *self._tokenize([problem])[0])
 
     def encode_all(self, problems: Sequence[Problem]) -> EncodeReport:
         """All problems that ``on_long`` and ``on_missing_answer`` let pass; raises as :meth:`encode`."""
@@ -139,9 +131,9 @@ class Encoder:
         """For each problem its encoding, or why it is left out."""
         for start in range(0, len(problems), _CHUNK):
             chunk = problems[start : start + _CHUNK]  # offsets of all tokens at once would fill the memory
-            for problem, encoded in zip(chunk, self._tokenize(chunk), strict=True):
+            for problem, tokens in zip(chunk, self._tokenize(chunk), strict=True):
                 try:
-                    yield self._encode(problem, encoded)
+                    yield self._encode(problem, *tokens)
                 except _TooLong as error:
                     if self.on_long == "error":
                         raise
@@ -157,10 +149,10 @@ class Encoder:
         options = (self.max_prompt, self.max_response, self.on_long, self.on_missing_answer, self.hints)
         return digest(
             [
-                code_of(Encoder, PromptFormat, lay_out, answer_spans, statements),
+                code_of(Encoder, PromptFormat, Response, answer_spans, statements),
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
-                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, self.prompt.response],
-                list(options),
+                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, *options],
+                [self.prompt.response],
                 *([problem.prompt, problem.trace, problem.answer] for problem in problems),
             ]
         )
@@ -174,38 +166,36 @@ class Encoder:
             return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
-    def _tokenize(self, problems: Sequence[Problem]) -> list[_Encoded]:
+    def _tokenize(
+        self, problems: Sequence[Problem]
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Span]]]:
+        """(prompt ids, response ids, response offsets) of each problem."""
         prompts = tokenize([self.prompt_text(problem.prompt) for problem in problems], self.tokenizer)
-        finals = [self._final(problem) for problem in problems]
-        laid = [
-            self.prompt.lay_out(p.trace, p.answer, None if isinstance(final, AnswerNotFound) else final)
-            for p, final in zip(problems, finals, strict=True)
-        ]
-        responses = tokenize([response.text for response in laid], self.tokenizer)
-        return [
-            _Encoded(ids, *tokens, layout.place(final) if isinstance(final, FinalAnswer) else final)
-            for (ids, _), tokens, layout, final in zip(prompts, responses, laid, finals, strict=True)
-        ]
+        responses = tokenize([self._laid_out(problem).text for problem in problems], self.tokenizer)
+        return [(ids, *response) for (ids, _), response in zip(prompts, responses, strict=True)]
 
-    def _final(self, problem: Problem) -> FinalAnswer | AnswerNotFound | None:
-        """Where the trace says its answer, or why that is not known; None if nobody asks."""
-        if not (self.hints or self.prompt.changes_traces):
-            return None
-        try:
-            return answer_spans(problem.trace, problem.answer)
-        except AnswerNotFound as error:
-            return error
+    def _laid_out(self, problem: Problem) -> Response:
+        """The trace as the response that the prompt asks for."""
+        final = None
+        if self.prompt.changes_traces:
+            with suppress(AnswerNotFound):
+                final = _final_answer(problem.trace, problem.answer)
+        return self.prompt.lay_out(problem.trace, problem.answer, final)
 
-    def _encode(self, problem: Problem, encoded: _Encoded) -> Prompt:
-        self._check(problem, encoded.ids, encoded.response)
+    def _encode(
+        self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...], offsets: list[Span]
+    ) -> Prompt:
+        self._check(problem, ids, response)
         hint: tuple[int, ...] = ()
         if self.hints:
-            if not isinstance(encoded.final, FinalAnswer):
+            try:
+                final = self._laid_out(problem).place(_final_answer(problem.trace, problem.answer))
+            except AnswerNotFound as error:
                 raise AnswerNotFound(
-                    f"problem {problem.id}: {encoded.final}; data.on_missing_answer=drop leaves such rows out"
-                )
-            hint = mask_answer(encoded.response, encoded.offsets, encoded.final, self.mask_id)
-        return Prompt(problem, encoded.ids, encoded.response, hint)
+                    f"problem {problem.id}: {error}; data.on_missing_answer=drop leaves such rows out"
+                ) from None
+            hint = mask_answer(response, offsets, final, self.mask_id)
+        return Prompt(problem, ids, response, hint)
 
     def _check(self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...]) -> None:
         if self.mask_id in ids or self.mask_id in response:
@@ -226,3 +216,9 @@ class Encoder:
                 f"but the canvas holds {self.max_response} (sampler.length); raise it, or leave such "
                 "rows out with data.on_long=drop",
             )
+
+
+@lru_cache(maxsize=2 * _CHUNK)
+def _final_answer(trace: str, answer: str) -> FinalAnswer:
+    """:func:`answer_spans`, which both the layout and the hint of a row ask for."""
+    return answer_spans(trace, answer)

@@ -30,9 +30,9 @@ class Response:
 
     Attributes:
         text: All of it.
-        start: Where the trace begins.
-        end: So many first characters of the trace stand there,
-        removed: but for these [begin, end) of them; sorted, and not overlapping.
+        start: Where the trace begins in it.
+        end: How many of the trace's first characters are in it, less those that are ``removed``.
+        removed: [begin, end) of the trace; sorted, and not overlapping.
     """
 
     text: str

@@ -65,6 +65,11 @@ class Judge:
         if positive_int("length", length) < 2:
             raise ConfigError(f"length={length}: a trace and its end token need at least 2 tokens")
         self.tokenizer, self.length, self.prompt = tokenizer, length, prompt
+        if (layout := len(self._ids(self._laid_out(".", "0")))) >= length:
+            raise ConfigError(
+                f"length={length}: the layout of prompt={prompt.name} takes {layout} tokens around a trace "
+                "of one, and needs one more for its end"
+            )
         self.verifier = verifier or Verifier()
         self._special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 

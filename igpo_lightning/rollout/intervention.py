@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..checks import fraction, interval
+from ..checks import choice, fraction, interval
 from ..seeding import python_rng
 from ..types import Prompt
 from .groups import Groups, InterventionReport, pick_replacements
@@ -107,6 +107,10 @@ class Resample:
         return again.blank(len(which))
 
 
+_CONTENT = {"trace": "hint", "answer": "response"}
+"""Fields of a :class:`~igpo_lightning.types.Prompt`."""
+
+
 class Inpaint(Resample):
     """IGPO: sample all-wrong groups once more with chunks of the true trace as fixed hints.
 
@@ -114,6 +118,8 @@ class Inpaint(Resample):
         placer: Writes the hints of one completion.
         ratio: (lowest, highest) share η of chunks to write, drawn per completion; one number fixes it.
         replace: λ, as in :class:`Resample`. 0 makes this GRPO.
+        content: What hints are cut from: the "trace" without what tells its answer, or the trace with
+            its "answer", whose copies are rewarded for nothing.
         trigger: As in :class:`Resample`.
     """
 
@@ -124,9 +130,11 @@ class Inpaint(Resample):
         placer,
         ratio: Sequence[float] | float = (0.2, 0.6),
         replace: float = 0.5,
+        content: str = "trace",
         trigger: Trigger | None = None,
     ):
         super().__init__(replace, trigger)
+        self.content = choice("algo.inpaint.content", content, *_CONTENT)
         self.placer = placer
         self.low, self.high = interval("algo.inpaint.ratio", ratio, 0.0, 1.0)
 
@@ -136,6 +144,6 @@ class Inpaint(Resample):
             for g in range(again.group_size):
                 seed = again.seed("place", p, g)
                 ratio = python_rng(seed, "ratio").uniform(self.low, self.high)
-                hint = again.prompts[p].hint
+                hint = getattr(again.prompts[p], _CONTENT[self.content])
                 canvas[row, g], hint_mask[row, g] = self.placer(hint, again.width, ratio, seed, again.mask_id)
         return canvas, hint_mask

@@ -83,6 +83,7 @@ def published(tmp_path):
     rl = [o for o in TINY_RL if not o.startswith("algo.prompts")]
     return [
         "model=llada",
+        "prompt=plain",
         f"model.path={folder}",
         *rl,
         "algo.prompts_per_step=1",

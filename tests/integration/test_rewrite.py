@@ -63,6 +63,7 @@ def overrides(files: Path, url: str, output: Path) -> list[str]:
         f"data.heldout_path={files / 'heldout.jsonl'}",
         f"tokenizer={files / 'tokenizer'}",
         "length=48",
+        "prompt=plain",
         f"output_dir={output}",
         "rewriter.model=m",
         f"rewriter.base_url={url}",

@@ -10,13 +10,15 @@ from omegaconf import OmegaConf
 
 from igpo_lightning.algos.losses import ClippedSurrogate
 from igpo_lightning.rewards import Correctness, RewardSum, Verifier
-from igpo_lightning.rollout import AllWrong, ChunkPlacer, Resample
+from igpo_lightning.rollout import AllWrong, ChunkPlacer, Inpaint, Resample
 from igpo_lightning.rollout.groups import Cost, Groups
 from igpo_lightning.rollout.hints import stretched
-from igpo_lightning.types import LossInputs
+from igpo_lightning.types import LossInputs, Problem, Prompt
 
 MASK = 1
+ON = {"hint_content": "answer"}  # all others are true
 SWITCHES = {  # key → whether a stage that was built with it has it
+    "hint_content": lambda data, module: data.engine.intervention.content == "answer",
     "tokens_after_eos": lambda data, module: data.engine.tokens_after_eos,
     "first_box": lambda data, module: (
         data.engine.reward.terms["accuracy"].read("\\boxed{1} \\boxed{2}") == "1"
@@ -29,17 +31,38 @@ SWITCHES = {  # key → whether a stage that was built with it has it
 
 def test_every_switch_is_off_and_known_here(tmp_path):
     compat = OmegaConf.to_container(compose(tmp_path, "algo=igpo").algo.compat)
-    assert compat == dict.fromkeys(SWITCHES, False)
+    assert compat == {**dict.fromkeys(SWITCHES, False), "hint_content": "trace"}
 
 
 @pytest.mark.parametrize("name", SWITCHES)
 @pytest.mark.parametrize("on", [False, True])
 def test_a_switch_reaches_its_place_and_no_other(name, on, tmp_path):
-    cfg = compose(tmp_path, "algo=igpo", *TINY_RL, f"algo.compat.{name}={str(on).lower()}")
+    switched = [f"algo.compat.{name}={ON.get(name, 'true')}"] if on else []
+    cfg = compose(tmp_path, "algo=igpo", *TINY_RL, *switched)
     data = instantiate(cfg.algo.datamodule)
     module = instantiate(cfg.algo.module, policy=tiny_policy())
     found = {key: has(data, module) for key, has in SWITCHES.items()}
     assert found == {**dict.fromkeys(SWITCHES, False), name: on}
+
+
+def test_answer_tokens_in_hints():
+    """Of a hint 10 _ 12 and its response 10 11 12 13 14, all of it is written: 2 tokens, or 5."""
+
+    class Window:
+        prompts = (Prompt(Problem("t/1", "", "", ""), (), (10, 11, 12, 13, 14), (10, MASK, 12)),)
+        group_size, width, mask_id = 1, 6, MASK
+
+        def seed(self, purpose, p, g):
+            return g
+
+        def blank(self, count):
+            return torch.full((count, 1, 6), MASK), torch.zeros(count, 1, 6, dtype=torch.bool)
+
+    for content, expected in (("trace", [10, MASK, 12]), ("answer", [10, 11, 12, 13, 14])):
+        rule = Inpaint(ChunkPlacer((1, 1)), ratio=1.0, content=content)
+        canvas, is_hint = rule.canvas([0], Window())
+        assert canvas[0, 0].tolist() == expected + [MASK] * (6 - len(expected))
+        assert is_hint[0, 0].tolist() == [token != MASK for token in canvas[0, 0].tolist()]
 
 
 def test_filtered_tokens_within_the_ratio():

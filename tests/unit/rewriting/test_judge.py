@@ -82,3 +82,5 @@ def test_the_layout_that_the_prompt_asks_for_has_to_fit_as_well(tokenizer):
     assert (judge(problem, text).reason, judge(problem, text).tokens) == (None, 40)
     assert judge(problem, "x" + text).reason == reasons.TOO_LONG
     assert Judge(tokenizer, LENGTH)(problem, text).tokens == len(text)
+    with pytest.raises(ConfigError, match=r"length=13: the layout of prompt=x takes 13 tokens"):
+        Judge(tokenizer, 13, form)
