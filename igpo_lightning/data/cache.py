@@ -146,7 +146,7 @@ def _read(entry: Path, problems: Sequence[Problem]) -> tuple[EncodedPrompts, dic
             raise ValueError(f"{len(table)} rows of {table.column_names} for {len(problems)} problems")
         dropped = table.data.column("dropped").to_pylist()
     except Exception as error:  # whatever is wrong with an entry, it can be made again
-        _LOG.info("%s: broken, made again: %s", entry, error)
+        _LOG.warning("%s: broken, made again: %s", entry, error)
         return None
     return EncodedPrompts(problems, table, dropped), dict(Counter(filter(None, dropped)))
 
