@@ -112,8 +112,11 @@ def quieten() -> None:
     import torch
     import transformers
 
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Hydra opens the console to INFO of everything that is imported; hydra.verbose=true asks for more.
+    for name in (None, "lightning", "lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
+        logger = logging.getLogger(name)
+        if logger.level in (logging.NOTSET, logging.INFO):
+            logger.setLevel(logging.WARNING)
     if not torch.accelerator.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or it warns that it found nothing else
     os.environ.setdefault("WANDB_SILENT", "true")  # the header names the page of a run that is online

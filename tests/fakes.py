@@ -279,7 +279,7 @@ def trainer(folder: Path, **changes: Any) -> L.Trainer:
 
 TINY = [
     "data.source.train_size=24",
-    "data.sft_source.train_size=24",
+    "++data.sft_size=24",  # data of other kinds have no such key
     "data.source.steps=[1,2]",
     "data.source.people=1",
     "data.source.max_number=31",

@@ -178,7 +178,7 @@ def _read(entry: Path, problems: Sequence[Problem]) -> Encoded | None:
         notes = zip(*(table.data.column(name).to_pylist() for name in ("kept", "note")), strict=True)
         fates = [Fate(kept, note) for kept, note in notes]
     except Exception as error:  # whatever is wrong with an entry, it can be made again
-        _LOG.info("%s: broken, made again: %s", entry, error)
+        _LOG.warning("%s: broken, made again: %s", entry, error)
         return None
     return EncodedPrompts(problems, table, fates), fates
 
