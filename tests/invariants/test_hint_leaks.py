@@ -44,7 +44,7 @@ def leaks(prompts, tokenizer, asked=0):
 @pytest.mark.parametrize("name, most", [("gsm8k", 0), ("math_train", 12)])
 def test_hints_of_a_whole_training_set(real_data, name, most):
     path = str(real_data(name))
-    source = Gsm8k(path) if name == "gsm8k" else Math(path, heldout_size=0)
+    source = Gsm8k(path) if name == "gsm8k" else Math(path)
     tokenizer = train_bpe(source.corpus(), 1024)
     report = Encoder(tokenizer, on_missing_answer="drop").encode_all(source.train)
     assert len(report.prompts) >= len(source.train) - 2

@@ -38,7 +38,7 @@ ODD = [
     ({"answer": {"value": 8}}, "answer of another type"),
     ({"answer": "Proof"}, "no answer"),
     ({"answer": "NotFound"}, "no answer"),
-    ({"answer": "9" * 301}, "answer too long"),
+    ({"answer": "9" * 1001}, "answer too long"),
     ({"prompt": None}, "no prompt"),
     ({"prompt": "\t\n"}, "no prompt"),
     ({"prompt": 8}, "prompt of another type"),
