@@ -37,15 +37,15 @@ IGNORED = (
         "hardware",
     ),
     *("algo.prompts_per_step", "algo.rows_per_step", "algo.rows_per_forward"),
-    *("data.cache_dir", "data.eval_batch", "model.name", "model.load.attn_implementation"),
+    *("data.cache_dir", "data.eval_batch", "model.name", "model.threads", "model.load.attn_implementation"),
     "model.load.gradient_checkpointing",
     # of the stage before, and the place of the weights, which are themselves compared
     *("warm_start", "algo.warm_start", "model.path", WEIGHTS),
 )
-LENGTHS = ("algo.steps", "algo.windows")
+LENGTHS = ("algo.steps", "algo.windows", "algo.epochs")
 APPLIED = (*LENGTHS, "algo.validate_every", "algo.optimizer", "algo.scheduler", "algo.trainer", "algo.loss")
-REFUSED = ("algo.optimizer._target_", "algo.loss._target_")  # in spite of that
-RECIPE = "model.recipe"  # defaults of others' keys, where they count
+REFUSED = ("algo.optimizer._target_",)  # in spite of that: its state is the former one's
+RECIPES = ("model.rl", "model.sft")  # defaults of others' keys, where they count
 _PLAIN = re.compile(r"\$\{(\.*)(\w[\w./-]*)\}")
 
 
@@ -84,7 +84,7 @@ class Resumption:
 
     @property
     def is_longer(self) -> bool:
-        return any(change.key in LENGTHS and change.now > change.before for change in self.changes)
+        return any(change.key in LENGTHS and _is_longer(change) for change in self.changes)
 
     def check_weights(self, weights: str) -> None:
         """Refuse to go on with a run that started from other weights, which are the reference of its KL."""
@@ -168,7 +168,7 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     """
     now = OmegaConf.to_container(cfg, resolve=True)
     old, new = (dict(_leaves(_at_home(tree, str(tree.get("output_dir"))))) for tree in (before, now))
-    changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _is_under(key, [RECIPE])}
+    changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _is_under(key, RECIPES)}
     raw = OmegaConf.to_container(cfg, resolve=False)
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]
     own = [key for key in own if not _is_under(key, IGNORED)]
@@ -196,7 +196,7 @@ def _at_home(tree: Any, folder: str) -> Any:
 
 def _origin(raw: Any, key: str) -> str:
     """The key that ``key`` takes its value from by interpolation, over any number of steps."""
-    while (source := _source(raw, key.split("."))) is not None and not _is_under(source, [RECIPE]):
+    while (source := _source(raw, key.split("."))) is not None and not _is_under(source, RECIPES):
         key = source  # a circle would not have been resolved
     return key
 
@@ -210,6 +210,11 @@ def _source(raw: Any, parts: list[str]) -> str | None:
             above = parts[: i - len(match[1])] if match[1] else []
             return ".".join([*above, match[2], *parts[i:]])
     return None
+
+
+def _is_longer(change: Change) -> bool:
+    """Null is no limit of this kind."""
+    return change.before is not None and (change.now is None or change.now > change.before)
 
 
 def _is_under(key: str, prefixes: Iterable[str]) -> bool:

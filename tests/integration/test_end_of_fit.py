@@ -82,7 +82,8 @@ def check_accuracies(cfg, folder):
     first, second = stages(folder)
     for stage, part in ((first, folder / "sft"), (second, folder)):
         assert stage["accuracy_before"]["n"] == stage["accuracy_after"]["n"] == 4
-        assert stage["accuracy_after"]["value"] == pytest.approx(measured(cfg, part / "model", "val_problems"))
+        value = stage["accuracy_after"]["value"]
+        assert value == pytest.approx(measured(cfg, part / "model", "val_problems"))
     assert first["test"] is None and second["test"]["n"] == 3
     assert second["test"]["value"] == pytest.approx(measured(cfg, folder / "model", "test_problems"))
 

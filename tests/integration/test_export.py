@@ -53,7 +53,7 @@ def test_a_checkpoint(trained, tmp_path, merge):
     other = exported(trained, tmp_path / "b", checkpoint=str(numbered(trained / "checkpoints")[1]))
     final = load_policy(str(trained / "model"))(TOKENS)
     distances = [(logits - final).abs().max().item() for logits in (policy(TOKENS), other(TOKENS))]
-    assert 0 < distances[0] < distances[1]  # it comes closer with every update
+    assert distances[0] < 1e-5 < distances[1]  # the newest is what the run ended with
 
 
 def test_nothing_is_written_over_and_nothing_made_up(trained, tmp_path):

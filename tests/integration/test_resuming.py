@@ -18,7 +18,8 @@ from igpo_lightning.training import run
 
 QUIET = ("callbacks=default", "report=false", "callbacks.checkpoint.every=1")
 SFT = ("algo=sft", "algo.steps=6", "algo.batch_size=8", "algo.validate_every=3", "logger=csv", *QUIET)
-WARMUP = "{_target_: igpo_lightning.modules.schedulers.warmup_cosine, _partial_: true, warmup: 2, total: 12}"
+COSINE = "igpo_lightning.modules.schedulers.warmup_cosine"
+WARMUP = f"{{_target_: {COSINE}, _partial_: true, warmup: 2, final: 0.05}}"
 
 
 def weights(folder):

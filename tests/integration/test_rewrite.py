@@ -61,6 +61,7 @@ def overrides(files: Path, url: str, output: Path) -> list[str]:
         "data=jsonl",
         f"data.train_path={files / 'train.jsonl'}",
         f"data.heldout_path={files / 'heldout.jsonl'}",
+        "data.val_size=0",
         f"tokenizer={files / 'tokenizer'}",
         "length=48",
         "prompt=plain",
@@ -203,7 +204,7 @@ def test_an_endpoint_that_is_down_ends_it_with_one_line_and_the_results_so_far(p
     ("limit=0", "limit=0: expected a whole number of at least 1"),
     ("tokenizer=nowhere", "tokenizer=nowhere: cannot load it; give the folder or hub id"),
     ("rewriter.base_url=localhost", "rewriter.base_url=localhost: expected something like http"),
-    ("rules.user=Shorten", "rules.user: the template must contain {question}"),
+    ("rules.user=Shorten", "rules.user: it must contain {question}"),
 ])  # fmt: skip
 def test_settings_that_cannot_work(program, tmp_path, change, said):
     status, _, err = program("http://127.0.0.1:9/v1", change)

@@ -29,12 +29,12 @@ def resumed(tmp_path, first):
 @pytest.mark.parametrize("override", [
     "algo.optimizer.lr=0.5", "algo.optimizer.weight_decay=0", "algo.optimizer.betas=[0.8,0.9]",
     "+algo.optimizer.eps=1e-6", "algo.trainer.gradient_clip_val=3", "algo.loss.kl=0.5", "algo.loss.clip=0.1",
-    "algo.windows=7", "algo.validate_every=2", "model.recipe.rl_lr=0.5",
+    "algo.windows=7", "algo.validate_every=2", "model.rl.lr=0.5",
     "algo.scheduler={_target_: igpo_lightning.modules.schedulers.warmup_cosine, _partial_: true, warmup: 1}",
 ])  # fmt: skip
 def test_how_it_is_learned_is_applied(resumed, override):
     changes = resumption_of(resumed(override)).changes
-    key = override.lstrip("+").partition("=")[0].replace("model.recipe.rl_lr", "algo.optimizer.lr")
+    key = override.lstrip("+").partition("=")[0].replace("model.rl.lr", "algo.optimizer.lr")
     assert changes and all(change.key.startswith(key) for change in changes)
 
 
@@ -87,7 +87,7 @@ def test_a_value_that_others_repeat_counts_once(resumed, tmp_path):
     assert cfg.algo.datamodule.seed == cfg.algo.module.seed == 5
     cfg = resumed("algo.module.seed=5")  # the one place that does not follow
     assert [change.key for change in differences(before, cfg)] == ["algo.module.seed"]
-    cfg = resumed("model.recipe.inner_updates=3", "algo.inner_updates=2")
+    cfg = resumed("model.rl.inner_updates=3", "algo.inner_updates=2")
     assert differences(before, cfg) == []
 
 

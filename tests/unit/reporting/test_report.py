@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from igpo_lightning import report
 from igpo_lightning.reporting import facts, page, picture, read_run, table
 from igpo_lightning.reporting.picture import running_mean
@@ -95,7 +97,8 @@ def test_the_command_writes_all_three_without_torch(run_folder):
 
 
 def test_the_command_reports_a_wrong_folder_in_one_line(tmp_path, capsys):
-    assert report.main([str(tmp_path)]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        report.main([str(tmp_path)])
     error = capsys.readouterr().err
     assert error.startswith("error: ") and str(tmp_path) in error and error.count("\n") == 1
 

@@ -287,5 +287,6 @@ def test_every_shape_of_sweep_gives_its_files(job, tmp_path, capsys, jobs):
 )  # fmt: skip
 def test_wrong_arguments_get_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert collect.main(arguments) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        collect.main(arguments)
     assert capsys.readouterr().err == f"error: {message}\n"
