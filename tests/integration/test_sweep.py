@@ -24,12 +24,12 @@ def sweep(folder: Path, *overrides: str, **environment: str) -> subprocess.Compl
 
 
 def test_one_job_fails_the_other_is_kept_and_both_are_collected(tmp_path):
-    command = ["algo.optimizer.betas=[0.9,0.99],[0.9,2.0]"]  # AdamW refuses the second
+    command = ["+algo.optimizer.eps=1e-8,-1.0"]  # AdamW refuses the second
     first = sweep(tmp_path, *command)
     assert first.returncode == 1
     assert ": 1 done, 1 failed\n" in first.stdout
-    assert "betas-0.9-2.0_" in first.stderr.splitlines()[-1]
-    assert "ValueError: Invalid beta" in first.stderr.splitlines()[-1]
+    assert "eps--1.0_" in first.stderr.splitlines()[-1]
+    assert "ValueError: Invalid epsilon" in first.stderr.splitlines()[-1]
 
     again = sweep(tmp_path, *command)
     assert again.returncode == 1
@@ -41,7 +41,7 @@ def test_one_job_fails_the_other_is_kept_and_both_are_collected(tmp_path):
     assert collected.returncode == 0, collected.stderr
     with (tmp_path / "s" / "sweep_jobs.csv").open() as file:
         rows = [(row["job"][:-7], row["state"], bool(row["accuracy"])) for row in csv.DictReader(file)]
-    assert rows == [("betas-0.9-0.99", "done", True), ("betas-0.9-2.0", "failed", False)]
+    assert rows == [("eps--1.0", "failed", False), ("eps-1e-08", "done", True)]
     assert "1 of 2 jobs are not finished" in collected.stdout
 
 

@@ -125,7 +125,7 @@ def test_one_line_per_window_with_all_of_that_window_in_it(tmp_path):
 
 
 def test_on_a_terminal_the_line_is_rewritten_and_prints_stand_above_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 20)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *args, **kwargs: os.terminal_size((40, 20)))
     out = Terminal()
     fit(tmp_path, Rollouts(2), RolloutProgress(stream=out))
     lines = out.getvalue()[out.getvalue().index("\r\x1b[2Krollout") :]

@@ -101,7 +101,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_line_is_written_over_and_texts_stand_above_it(monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 20)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *args, **kwargs: os.terminal_size((60, 20)))
     out = Terminal()
     line = Line(out)
     line.show(CELLS)
@@ -145,7 +145,7 @@ def test_off_a_terminal_work_is_a_line_every_interval_at_most():
 
 @pytest.mark.parametrize("columns", [60, 200])
 def test_on_a_terminal_every_step_is_seen_with_pace_and_eta(monkeypatch, columns):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 20)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *args, **kwargs: os.terminal_size((columns, 20)))
     shown = lines_of_long_work(Terminal(), interval=1e6).split("\r\x1b[2K")[1:]
     assert len(shown) > 100 and max(map(len, shown)) < columns
     late = shown[10:]
