@@ -40,7 +40,7 @@ def records(path):
 def told(folder):
     """(run, config, summary) of each offline run beneath ``folder``, in the order of their starts."""
     found = []
-    for path in sorted(folder.rglob("*.wandb"), key=lambda path: path.parent.name):
+    for path in folder.rglob("*.wandb"):
         run, config, summary = None, {}, {}
         for record in records(path):
             kind = record.WhichOneof("record_type")
@@ -49,7 +49,7 @@ def told(folder):
             for updated, item in ((kept, item) for kept, part in parts for item in part.update):
                 updated[item.key or ".".join(item.nested_key)] = json.loads(item.value_json)
         found.append((run, config, summary))
-    return found
+    return sorted(found, key=lambda each: each[0].start_time.ToNanoseconds())
 
 
 @pytest.fixture
