@@ -25,7 +25,7 @@ def header(
         ("device", [*devices(trainer), str(trainer.precision)]),
         ("data", [data, describe() if describe else None]),
         ("folder", [trainer.default_root_dir]),
-        ("online", [getattr(getattr(logger, "experiment", None), "url", None) for logger in trainer.loggers]),
+        ("online", [_page(logger) for logger in trainer.loggers]),
     ]
     said = ((name, ", ".join(part for part in parts if part)) for name, parts in rows)
     return "\n".join(f"{name:<7} {text}" for name, text in said if text)
@@ -62,6 +62,12 @@ def quantity(count: int) -> str:
     if count < 1_000_000:
         return f"{count:,}"
     return f"{count / 1e6:.3g}M" if count < 999_500_000 else f"{count / 1e9:.3g}B"
+
+
+def _page(logger: Any) -> str | None:
+    """Where a logger shows its run; on processes but the first, a logger's experiment answers anything."""
+    url = getattr(getattr(logger, "experiment", None), "url", None)
+    return url if isinstance(url, str) else None
 
 
 def _size(weight: Any) -> int:

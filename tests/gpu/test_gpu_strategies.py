@@ -33,7 +33,7 @@ def check(folder, said):
     stages = json.loads((folder / "summary.json").read_text())["stages"]
     assert [stage["name"] for stage in stages] == ["sft", "igpo"]
     for stage, part in zip(stages, (folder / "sft", folder), strict=True):
-        assert stage["accuracy_before"]["n"] == stage["accuracy_after"]["n"] == 3
+        assert stage["accuracy_before"]["n"] == stage["accuracy_after"]["n"] == 4
         assert stage["updates"] == 4 and (part / "checkpoints").is_dir()
         assert all(weight.isfinite().all() for weight in load_policy(str(part / "model")).parameters())
     assert (folder / "report.html").is_file()

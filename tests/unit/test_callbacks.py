@@ -2,6 +2,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import pytest
@@ -9,12 +10,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.logger import DummyExperiment
 from torch.utils.data import DataLoader
 
 from igpo_lightning.callbacks import LearningRate, RolloutProgress, SampleTable, _log_samples
 from igpo_lightning.cells import rollout_cells, short, supervised_cells
 from igpo_lightning.console import join
-from igpo_lightning.header import parameters, quantity
+from igpo_lightning.header import header, parameters, quantity
 from igpo_lightning.reporting import samples
 from igpo_lightning.types import SampleRecord
 
@@ -180,6 +182,22 @@ def test_parameters_are_counted_whole_and_trained_ones_apart():
     trained = torch.nn.Parameter(torch.zeros(2_500_000))
     assert parameters([frozen, trained]) == "2.5M of 8.02B parameters trained"
     assert [quantity(n) for n in (156_352, 42_000_000, 999_900_000)] == ["156,352", "42M", "1B"]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "page"),
+    [(SimpleNamespace(url="https://a/run"), "https://a/run"), (DummyExperiment(), None)],
+)
+def test_the_header_names_the_page_of_a_run_that_is_online(tmp_path, experiment, page):
+    """On processes but the first, the experiment of a logger is one whose every attribute is a function."""
+    trainer = SimpleNamespace(
+        datamodule=None, precision="32-true", default_root_dir=str(tmp_path), num_nodes=1, world_size=2,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+        loggers=[SimpleNamespace(experiment=experiment)],
+    )  # fmt: skip
+    lines = header(trainer, torch.nn.Linear(2, 2), stage="sft").splitlines()
+    assert lines[0] == "stage   sft" and "2 processes" in lines[2]
+    assert [line.split()[1] for line in lines if line.startswith("online")] == ([page] if page else [])
 
 
 def test_supervised_training_has_no_samples(tmp_path):
