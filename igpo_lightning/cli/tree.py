@@ -130,8 +130,12 @@ class ConfigTree:
         if any(o.key_or_group == "hydra.searchpath" for o in parsed):
             parsed = []  # names may come from folders that only Hydra's own composition sees
         choose = [o for o in parsed if self.options(o.key_or_group)]
+        # A group that is left out may come back as a node: ~reward '+reward={_target_: my.Reward}'.
+        made = {o.key_or_group for o in choose if o.type is OverrideType.ADD and isinstance(o.value(), dict)}
+        left_out = {o.key_or_group for o in choose if o.type is OverrideType.DEL}
         for override in choose:
-            self._check_option(override)
+            if override.key_or_group not in made & left_out:
+                self._check_option(override)
         base = self.base([str(o.input_line) for o in choose])
         plain = OmegaConf.to_container(base)
         for override in parsed:

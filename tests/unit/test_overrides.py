@@ -58,6 +58,13 @@ def test_a_wrong_override_gets_one_line(conf_tree, override, message):
     assert "\n" not in said
 
 
+def test_a_group_that_is_left_out_may_come_back_as_a_node(conf_tree):
+    cfg = check_command_line(conf_tree, "train", ["~data", "+data={size: 3}"])
+    assert cfg.data == {"size": 3}
+    with pytest.raises(ConfigError, match="~data: choose one"):
+        check_command_line(conf_tree, "train", ["~data"])
+
+
 def test_a_key_of_another_option_says_which(conf_tree):
     assert refusal(conf_tree, "algo=grpo", "algo.inpaint.ratio=0.5") == (
         "unknown key 'algo.inpaint.ratio' with algo=grpo; it exists with algo=igpo"
