@@ -59,8 +59,8 @@ def test_a_wrong_override_gets_one_line(conf_tree, override, message):
 
 
 def test_a_group_that_is_left_out_may_come_back_as_a_node(conf_tree):
-    cfg = check_command_line(conf_tree, "train", ["~data", "+data={size: 3}"])
-    assert cfg.data == {"size": 3}
+    line = check_command_line(conf_tree, "train", ["~data", "+data={size: 3}"])
+    assert line.cfg.data == {"size": 3}
     with pytest.raises(ConfigError, match="~data: choose one"):
         check_command_line(conf_tree, "train", ["~data"])
 
