@@ -34,6 +34,7 @@ RUN = [
     *(o for o in TINY if not o.startswith(("logger", "callbacks", "data.test_size"))),
     *TINY_RL, *SGD, *REWARD,
     "algo.windows=3", "algo.prompts_per_window=8", "data.test_size=3", "report=false",
+    "algo.scheduler.warmup=0", "algo.scheduler.final=1.0",  # the same at every length
     "callbacks.checkpoint.every=1",
     'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
 ]  # fmt: skip
