@@ -1,4 +1,4 @@
-"""What a user sees while a run is on: a header, one progress line, and samples with their hints marked."""
+"""Callbacks for whoever watches a run: a header, one progress line, and samples with their hints marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a progress line says: of a rollout, of supervised training, of the work under way."""
+"""Cells of the progress line: of a rollout, of supervised training, of the work under way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pace_cells(pace: str, seconds_left: float | None) -> list[Cell]:
 
 
 def work_cells(work: Work, seconds: float) -> list[Cell]:
-    """How far ``work`` is after so many seconds."""
+    """Cells for ``work`` after so many seconds."""
     rows = f"{work.name} {int(work.progress):,}/{work.rows:,}"
     cells = [Cell(f"{rows} rows", 1, short=rows)]
     if work.blocks:

@@ -1,4 +1,4 @@
-"""What processes tell one another: every collective of this package is in this file.
+"""Messages between processes: every collective of this package is in this file.
 
 They keep in step: a sharded policy (ZeRO-3, FSDP) gathers its parameters inside every forward, and a
 process that calls it once more than the others waits for ever.
@@ -81,7 +81,7 @@ def gather_objects(mine: Any, device: torch.device) -> list[Any]:
 
 
 def of_first(mine: Any, device: torch.device) -> Any:
-    """What the first process has as ``mine``."""
+    """Return what the first process has as ``mine``."""
     if world_size() == 1:
         return mine
     box = [mine]

@@ -71,7 +71,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def disk_trouble(error: BaseException | None) -> str | None:
-    """What a disk that takes no more (full, over quota, read-only) has to do with ``error``; None if nothing.
+    """Trouble with the disk (full, over quota, read-only) behind ``error``; None if there is none.
 
     Libraries wrap the system's error, or say it only in their text.
     """

@@ -1,4 +1,4 @@
-"""What a stage does when its training has ended, while the processes that trained still hold the weights."""
+"""Last steps of a stage: its training has ended, and the processes that trained still hold the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage works with, said when it starts."""
+"""Header of a stage: what it works with, said when it starts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def header(
 
 
 def parameters(weights: Iterable[nn.Parameter]) -> str:
-    """How many there are, over all processes, and how many of them are trained."""
+    """Count the weights over all processes, and those of them that are trained."""
     weights = list(weights)
     total = sum(map(_size, weights))
     trained = sum(_size(weight) for weight in weights if weight.requires_grad)

@@ -1,4 +1,4 @@
-"""Which problems a model's ancestors held out, in a file beside its weights.
+"""Record of the problems that a model's ancestors held out, in a file beside its weights.
 
 A model is judged on problems that none of its stages was trained on, and reported on problems that none of
 them was chosen by. So each stage writes down what it held out, and what its ancestors did; whoever goes on
@@ -28,7 +28,7 @@ _KEYS = ("split_seed", "val_size", "test_size")
 
 @dataclass(frozen=True)
 class Split:
-    """What one stage held out.
+    """Problems that one stage held out.
 
     Attributes:
         stage: Its algorithm's name.

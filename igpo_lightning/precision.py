@@ -1,4 +1,4 @@
-"""Which ``hardware.precision`` works where, said before anything is loaded."""
+"""Check of ``hardware.precision``: what works where, said before anything is loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .checks import ConfigError
 
 @dataclass(frozen=True)
 class Precision:
-    """What Lightning's name stands for.
+    """Meaning of one of Lightning's names.
 
     Attributes:
         dtype: In which the network computes.
@@ -41,7 +41,7 @@ _SHORT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixe
 
 
 def precision_of(hardware: Mapping[str, Any]) -> Precision:
-    """What ``hardware.precision`` stands for.
+    """Look up what ``hardware.precision`` stands for.
 
     Raises:
         ConfigError: It is none that this package is made for. (Lightning's transformer-engine puts other

@@ -1,4 +1,4 @@
-"""How far a long piece of work is, told by those who do it to whoever shows it.
+"""Progress of a long piece of work, told by those who do it to whoever shows it.
 
 Sampling, scoring and scoring log-probs know nothing of consoles::
 

@@ -161,7 +161,7 @@ def _refusal(change: Change, before: Mapping[str, Any], cfg: DictConfig) -> str:
 
 
 def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
-    """What matters and has another value in ``cfg`` than in a resolved config of before, algorithm first.
+    """List what matters and differs between ``cfg`` and a resolved config of before, algorithm first.
 
     A value that is repeated by interpolation (``${seed}``) counts once, where it stands. Paths within
     the run's folder are the same wherever that folder is.

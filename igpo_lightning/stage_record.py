@@ -1,4 +1,4 @@
-"""What a stage leaves of itself besides metrics: what it is, when it begins; its outcome, when it ends."""
+"""Record of a stage besides its metrics: what it is, when it begins; its outcome, when it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other trainers call a setting, and the key it has here.
+"""Names that other trainers give to settings, and the keys they have here.
 
 Of the keys after a name, the first ones that the composed config has are suggested; a name of a group
 (``hardware``, ``data``) stands for its options. A test holds the table against the configs.

@@ -141,7 +141,7 @@ def _asks_for_sweep(tree: ConfigTree, texts: Sequence[str]) -> bool:
 
 
 def _several(tree: ConfigTree, text: str, line: Sequence[str]) -> str:
-    """What to say of a sweep without ``-m``."""
+    """Message about a sweep without ``-m``."""
     key, _, value = text.partition("=")
     default = _default(tree, key.lstrip("+"), line)
     said = f"{text}: several values are a sweep: add -m"
@@ -156,7 +156,7 @@ def _several(tree: ConfigTree, text: str, line: Sequence[str]) -> str:
 
 
 def _no_value(tree: ConfigTree, text: str) -> str:
-    """What to say of a word without ``=``."""
+    """Message about a word without ``=``."""
     groups = tree.own_groups(OmegaConf.to_container(tree.base(())))
     for group, options in groups.items():
         if text in options:

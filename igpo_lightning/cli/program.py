@@ -81,7 +81,7 @@ def entry(config_name: str, run: str) -> Callable[[], None]:
 
 
 class Job:
-    """What Hydra calls once per job. An object, so that launchers can pickle it.
+    """Callable that Hydra calls once per job. An object, so that launchers can pickle it.
 
     Args:
         run: As of :func:`entry`.

@@ -1,4 +1,4 @@
-"""What a dotted name stands for and which arguments it takes, read from source without importing it.
+"""Signatures of dotted names, read from source without importing it.
 
 Importing ``torch.optim.AdamW`` to see whether it exists takes seconds; finding and parsing its file takes
 milliseconds. What can't be told from source (compiled modules, ``import *``, classes that inherit their

@@ -84,7 +84,7 @@ def _check_arguments(
 
 
 def _wanted(annotation: ast.expr, value: Any, module: str) -> str | None:
-    """What an argument with this annotation should be instead of ``value``; None if it will do."""
+    """Description of what this annotation wants instead of ``value``; None if that will do."""
     alternatives = _alternatives(annotation, module)
     names = [ast.unparse(part) for part in alternatives]
     if value is None:

@@ -1,4 +1,4 @@
-"""What every program owes the terminal: quiet ends, and characters that it can show."""
+"""Manners of every program at the terminal: quiet ends, and characters that it can show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from igpo_lightning.errors import ConfigError
 BAD_INPUT = 2
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13
-"""What a shell sees of a program that wrote into a pipe whose reader was gone (SIGPIPE)."""
+"""Exit code of a program that wrote into a pipe whose reader was gone (SIGPIPE)."""
 
 _PLAIN = {"→": "->", "←": "<-", "±": "+/-", "…": "...", "×": "x", "·": "-", "–": "-", "—": "-", "≤": "<=",
           "≥": ">=", "≈": "~", "’": "'", "“": '"', "”": '"', "μ": "u", "µ": "u", "✓": "ok"}  # fmt: skip

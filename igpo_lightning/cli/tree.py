@@ -186,7 +186,7 @@ class ConfigTree:
             raise ConfigError(f"{self._undecodable()}: not UTF-8") from error
 
     def _missing(self, error: MissingConfigException, texts: Sequence[str]) -> str:
-        """What to say of a config that is not there."""
+        """Message about a config that is not there."""
         if hint := how_to_install(error.missing_cfg_file):
             chosen = next((text for text in texts if text.startswith("sweep=")), "sweep")
             return f"{chosen}: {hint}"

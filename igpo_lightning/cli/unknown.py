@@ -15,7 +15,7 @@ Groups = Mapping[str, Sequence[str]]
 
 
 def unknown_key(key: str, plain: Mapping[str, Any], groups: Groups) -> str:
-    """What to say of a key or group that does not exist: the right one, or what there is."""
+    """Message about a key or group that does not exist: the right one, or what there is."""
     tree = dict(plain) if key.startswith("hydra.") else {k: v for k, v in plain.items() if k != "hydra"}
     parent, _, leaf = key.rpartition(".")
     siblings = _siblings(parent, tree, groups)
@@ -45,7 +45,7 @@ def added_keys(plain: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]
 
 
 def misspelt(added: Sequence[str], plain: Mapping[str, Any], before: Mapping[str, Any]) -> str | None:
-    """What to say of the first added key that nothing refers to and that looks like one there is."""
+    """Message about the first added key that nothing refers to and that looks like one there is."""
     referred = " ".join(value for _, value in leaves(plain) if is_interpolation(value))
     for key in added:
         parent, _, leaf = key.rpartition(".")

@@ -65,7 +65,7 @@ def _as_name(part: str, value: Any, path: bool) -> str:
 
 
 def expected(default: Any, value: Any, key: str) -> str | None:
-    """What should have been given instead of ``value``; None if it will do."""
+    """Description of what should have been given instead of ``value``; None if it will do."""
     if takes_any(key):
         return None
     if value is None:

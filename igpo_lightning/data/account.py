@@ -1,4 +1,4 @@
-"""What became of the rows of a training set: for people in a few lines, for programs in a file."""
+"""Account of a training set's rows: for people in a few lines, for programs in a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TELLING = 0.01  # shares of a group that are worth telling
 
 @dataclass(frozen=True)
 class Account:
-    """What became of a training set.
+    """Account of a training set.
 
     Args:
         dropped: What the source left out, by reason.

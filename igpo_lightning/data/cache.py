@@ -38,7 +38,7 @@ _COLUMNS = ("kept", "note", *_TOKENS)
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of a problem: whether it was kept, and why not, or what was done to it ("" if nothing)."""
+    """Fate of a problem: whether it was kept, and why not, or what was done to it ("" if nothing)."""
 
     kept: bool
     note: str = ""

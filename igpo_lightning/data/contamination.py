@@ -63,7 +63,7 @@ class Overlap:
 
 @dataclass
 class Decontaminated:
-    """What is left to train on, and what was looked at.
+    """Result: what is left to train on, and what was looked at.
 
     Attributes:
         problems: Without those that stand elsewhere.
@@ -78,7 +78,7 @@ class Decontaminated:
     unread: dict[str, str] = field(default_factory=dict)
 
     def describe(self) -> list[str]:
-        """What people must know, in lines."""
+        """Notes for people, in lines."""
         lines = []
         if self.overlaps:
             where = Counter(overlap.other.partition("/")[0] for overlap in self.overlaps)
@@ -132,7 +132,7 @@ class Decontaminator:
 
 
 def find(problems: Iterable[Problem], held: Iterable[Problem]) -> list[Overlap]:
-    """Which of ``problems`` stand in ``held``, in order; each once."""
+    """Find those of ``problems`` that stand in ``held``, in order; each once."""
     index = _Index(held)
     hits = [(problem, hit) for problem in problems if (hit := index.look_up(problem.prompt))]
     used: Counter[Words] = Counter()  # by how many different problems
@@ -172,7 +172,7 @@ class _Index:
             self.aligned.update(_runs(words, _ALIGNED))
 
     def look_up(self, text: str) -> _Hit | None:
-        """What ``text`` shares, None if nothing."""
+        """Return what ``text`` shares, None if nothing."""
         signs, words = signs_of(text), words_of(text)
         same = self.whole.get(signs) if signs else None
         same = same or self._standing_within(signs)

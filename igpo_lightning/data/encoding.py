@@ -52,18 +52,18 @@ class EncodeReport:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """How many were left out, by reason."""
+        """Number of problems left out, by reason."""
         return dict(Counter(fate.note for fate in self.fates if not fate.kept))
 
     @property
     def changed(self) -> dict[str, int]:
-        """How many were kept with a note, by note."""
+        """Number of problems kept with a note, by note."""
         return dict(Counter(fate.note for fate in self.fates if fate.kept and fate.note))
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """What the tokenizer makes of a problem; ``final`` is in characters of the laid-out response."""
+    """Problem as tokens; ``final`` is in characters of the laid-out response."""
 
     ids: tuple[int, ...]
     response: tuple[int, ...]
@@ -80,7 +80,7 @@ class _Refused(ConfigError):
 
 
 class _NoAnswer(_Refused, AnswerNotFound):
-    """Likewise, by ``on_missing_answer``: hints are wanted, and the trace does not end in its answer."""
+    """A row that ``on_missing_answer`` decides about: its trace, wanted for hints, ends in no answer."""
 
 
 class Encoder:

@@ -1,4 +1,4 @@
-"""How a question is put to the model, and the response that it asks for.
+"""Format of a question to the model, and of the response that it asks for.
 
 An experimental parameter, so it is named and hashed.
 """

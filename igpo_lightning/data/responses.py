@@ -112,7 +112,7 @@ def _inside_a_formula(text: str) -> bool:
 
 
 def _wrappers_of_boxes(text: str) -> Iterator[Span]:
-    """What makes boxes of their contents, ``\\boxed{`` and ``}``, nested ones included."""
+    """Find what makes boxes of their contents, ``\\boxed{`` and ``}``, nested ones included."""
     open_braces: list[Span | None] = []  # what opened a box; None for a plain brace
     for token in _BRACE.finditer(text):
         if token[0] == "}":

@@ -1,4 +1,4 @@
-"""Which problems are held out: a function of their texts and ``data.split_seed``, never of the run's seed.
+"""Choice of held-out problems: a function of their texts and ``data.split_seed``, never of the run's seed.
 
 Validation and test problems are drawn at random, each level and subject in proportion. The draw depends
 neither on the order of the rows nor on the sizes that are asked for elsewhere: a problem's rank is a hash.

@@ -1,4 +1,4 @@
-"""What people must know of an evaluation before it begins, in lines; found out before weights are read."""
+"""Notes for people before an evaluation begins, in lines; found out before weights are read."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def read_adapter(folder: str | Path, network: nn.Module, family: Family | None =
 
 
 def read_adapter_config(folder: str | Path) -> LoraConfig:
-    """What adapter_config.json says of a LoRA that is computed here as peft computes it.
+    """Settings in adapter_config.json of a LoRA that is computed here as peft computes it.
 
     Raises:
         ConfigError: Not JSON, another kind of adapter, or a setting that would be left out.

@@ -238,7 +238,7 @@ def _notes(jobs: Sequence[Job], keys: Sequence[str], differing: Sequence[str]) -
 
 
 def _choice(name: str, figures: dict[str, Metric]) -> tuple[str, ...]:
-    """What a reader must know of how the best is chosen."""
+    """Note on how the best is chosen."""
     if not figures[name].chooses:
         return (
             f"no best is marked: {name} is for reporting, so choose by accuracy, and report {name} of that",

@@ -112,7 +112,7 @@ def ends_cleanly(completion: str, statement: Statement) -> bool:
 
 
 class _Taken:
-    """Which stretches of a text are statements already; both sequences run from left to right."""
+    """Tell the stretches of a text that are statements already; both sequences run from left to right."""
 
     def __init__(self, found: list[Statement]) -> None:
         self._found, self._at = found, 0

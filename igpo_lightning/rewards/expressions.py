@@ -77,7 +77,7 @@ class _Parser(NameReader):
                 return product(factors)
 
     def divisor(self, over: Tree) -> Tree:
-        """What stands below a slash: t/RC is t/(RC), while 1/2 x is half of x."""
+        """Denominator below a slash: t/RC is t/(RC), while 1/2 x is half of x."""
         under = self.signed()
         if over[0] == "number" and under[0] == "number":
             return under
@@ -240,7 +240,7 @@ class _Parser(NameReader):
         return tree if power is None else ("pow", tree, power)
 
     def operand(self) -> Tree:
-        """What a function is applied to: a bracket, or the factors up to the next operator."""
+        """Argument of a function: a bracket, or the factors up to the next operator."""
         if self.peek() in ("(", "[", "{", "|"):
             return self.group(self.take().text)
         factors = [self.signed()]

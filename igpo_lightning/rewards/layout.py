@@ -1,4 +1,4 @@
-"""How an answer is put together: its separators, brackets, rows, relations, and the parts they join."""
+"""Layout of an answer: its separators, brackets, rows, relations, and the parts they join."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def parts(answer: str) -> list[str]:
 
 
 def _text(text: str, piece: Tokens) -> str:
-    """What ``piece`` was made from, text commands whole."""
+    """Source of ``piece``, text commands whole."""
     start, end = piece[0].start, piece[-1].end
     if len(piece) > 1 and piece[-1].upright:
         end = max(end, text.find("}", end) + 1)

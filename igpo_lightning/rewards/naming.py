@@ -1,4 +1,4 @@
-"""What the names in a formula are called: letters, indices, derivatives, words of capitals."""
+"""Names in a formula: letters, indices, derivatives, words of capitals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer may be."""
+"""Values that an answer may have."""
 
 from __future__ import annotations
 

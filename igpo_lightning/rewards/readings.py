@@ -1,4 +1,4 @@
-"""What an answer may mean: its text as nodes, several where it can be read in more than one way.
+"""Readings of an answer: its text as nodes, several where it can be read in more than one way.
 
 Two answers are equal if a reading of one equals a reading of the other. A text of which a part is not
 understood has no reading at all; it equals only what is written in the same way.
@@ -238,7 +238,7 @@ def _ratio(tokens: Tokens) -> Ratio | None:
 
 
 def _after_label(tokens: Tokens) -> Tokens | None:
-    """What follows "Area:" or "approximately"; None if no label stands first."""
+    """Return what follows "Area:" or "approximately"; None if no label stands first."""
     at = 0
     while at < len(tokens) and tokens[at].kind == "word" and tokens[at].text.lower() in _LABELS:
         at += 1

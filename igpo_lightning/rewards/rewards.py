@@ -72,7 +72,7 @@ class AnswerFormat:
 
 
 class TagFormat:
-    """What the published code of IGPO pays for the format (facebookresearch/igpo, utils/reward_func.py).
+    """Format reward as the published code of IGPO pays it (facebookresearch/igpo, utils/reward_func.py).
 
     Args:
         tags: Texts of which each should stand exactly once, wherever.
@@ -146,7 +146,7 @@ class RewardSum:
 
 
 def _first_box(completion: str) -> str | None:
-    """What the first ``\\boxed{`` holds up to its closing brace, as the published code of IGPO reads it."""
+    """Return what the first ``\\boxed{`` holds up to its closing brace, as the published code reads it."""
     _, box, rest = completion.partition("\\boxed{")
     depth = 1
     for at, character in enumerate(rest if box else ""):

@@ -82,7 +82,7 @@ _TEMPERATURES = frozenset({(("celsius", 1),), (("F", 1),)})
 
 @dataclass(frozen=True)
 class Unit:
-    """What a number counts.
+    """Thing that a number counts.
 
     Attributes:
         powers: Known units and their powers, sorted: m/s² is (("m", 1), ("s", -2)).
@@ -120,7 +120,7 @@ def unit_name(word: str) -> str | None:
 
 
 def scale_of(first: str, second: str) -> Fraction | None:
-    """How many of unit ``second`` are one of unit ``first``; None if they measure different things."""
+    """Factor from unit ``first`` to unit ``second``; None if they measure different things."""
     here, there = _FACTORS.get(first), _FACTORS.get(second)
     return here[1] / there[1] if here and there and here[0] == there[0] else None
 

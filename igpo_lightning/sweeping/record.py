@@ -58,7 +58,7 @@ class Record:
 
 
 def last_accuracy(folder: Path) -> float | None:
-    """What a finished training run gives to a sweeper, from its summary: validation accuracy."""
+    """Result of a finished training run for a sweeper, from its summary: validation accuracy."""
     after = Summary.load(folder).stages[-1].accuracy_after
     return after.value if after else None
 

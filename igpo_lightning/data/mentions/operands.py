@@ -1,4 +1,4 @@
-"""What formulas are made of: numbers, groups, letters and commands."""
+"""Operands of formulas: numbers, groups, letters and commands."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Operands:
         return read and Read(read.end, v.root(read.value, degree.value) if degree else v.root(read.value))
 
     def _argument(self, position: int, whole_number: bool = False) -> Read | None:
-        """What a command takes next: a group, a command, a letter, or one digit (or a whole number)."""
+        """Argument of a command: a group, a command, a letter, or one digit (or a whole number)."""
         at = self.skip(position)
         char = self.text[at : at + 1]
         if number := n.DIGITS.match(self.text, at):

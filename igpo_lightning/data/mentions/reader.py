@@ -119,7 +119,7 @@ class Reader(Operands):
         return Read(factors[-1][1], self._note(factors, v.multiply))
 
     def _factor(self, end: int) -> _Item | None:
-        """What the product that ends at ``end`` is multiplied by next."""
+        """Next factor of the product that ends at ``end``."""
         at = self.skip(end)
         over = n.OVER.match(self.text, at)
         if operation := over or n.TIMES.match(self.text, at):

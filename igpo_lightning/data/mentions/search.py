@@ -160,7 +160,7 @@ _LETTER = re.compile(r"\W*(?:\\(?:text|math)\w*\s*\{)?\W*([A-J])\W*")
 
 
 def _add_values(aims: Targets, trace: str, letter: str) -> None:
-    """What ``trace`` says the option ``letter`` is."""
+    """Value that ``trace`` gives the option ``letter``."""
     for match in _OPTION.finditer(trace):
         said = formula_at(trace, match.end()) if match[1].upper() == letter else ""
         if any(character.isdigit() for character in said):

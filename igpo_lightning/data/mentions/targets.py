@@ -39,7 +39,7 @@ ALL_NUMBERS = re.compile(
 
 @dataclass
 class Targets:
-    """What a text must not say. Numbers are meant up to their sign.
+    """Things that a text must not say. Numbers are meant up to their sign.
 
     Attributes:
         numbers: Exact values.
@@ -55,7 +55,7 @@ class Targets:
 
 
 def targets(answer: str, parts: Iterable[str] = ()) -> Targets:
-    """What tells ``answer``, or one of its ``parts``."""
+    """Collect what tells ``answer``, or one of its ``parts``."""
     found = Targets()
     texts = [answer, *parts, *_listed(answer)]
     said = dict.fromkeys(text for text in texts if not _INFINITE.fullmatch(text.strip()))
@@ -70,7 +70,7 @@ def targets(answer: str, parts: Iterable[str] = ()) -> Targets:
 
 
 def _listed(answer: str) -> list[str]:
-    """What stands between the commas of a bracket: (100,101) is one number to who reads it as one."""
+    """Split a bracket at its commas: (100,101) is one number to who reads it as one."""
     match = _BRACKET.fullmatch(_NOISE.sub("", answer).strip())
     return [item.strip() for item in match[1].split(",")] if match else []
 
@@ -106,7 +106,7 @@ def _formulas(text: str, plain: str) -> Iterator[Value]:
 
 
 def _assigned(plain: str) -> str:
-    """What stands behind "x =", or all of it."""
+    """Return what stands behind "x =", or all of it."""
     match = _ASSIGNED.fullmatch(plain)
     return match["value"].strip() if match else plain
 
@@ -116,7 +116,7 @@ def _is_number(plain: str) -> bool:
 
 
 def _quantity(plain: str) -> Iterator[Fraction]:
-    """What a number may mean that stands with nothing but its sign, a name, and a unit."""
+    """Values of a number that stands with nothing but its sign, a name, and a unit."""
     if based := _BASED.fullmatch(plain):
         plain = based[1]
     plain = _assigned(plain)

@@ -1,4 +1,4 @@
-"""What a formula is worth: its value at two choices of its letters, as complex floats.
+"""Values of formulas at two choices of their letters, as complex floats.
 
 Floats bound the work: no text can make them large or slow.
 """

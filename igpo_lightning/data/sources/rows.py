@@ -19,7 +19,7 @@ OnBadRow = Literal["error", "drop"]
 
 NO_ANSWER = "no answer"
 UNCHECKABLE = {"proof", "notfound", "not found", "n/a", "nan"}
-"""What public tables write, in whatever case, where there is no answer to check (NuminaMath and its kin)."""
+"""Words of public tables, in whatever case, where there is no answer to check (NuminaMath and its kin)."""
 
 MAX_GOLD_CHARS = 1000
 """Longer answers are slips of a table; those of the benchmarks here have fewer than 200 characters."""

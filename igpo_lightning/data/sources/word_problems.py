@@ -227,7 +227,7 @@ def _checked_steps(steps: Sequence[int]) -> tuple[int, int]:
 
 @lru_cache(maxsize=100_000)
 def _starts(operands: tuple[int, ...], ceiling: int) -> tuple[int, ...]:
-    """What a person may own at first so that no choice of operators leaves 0..ceiling."""
+    """Numbers a person may own at first so that no choice of operators leaves 0..ceiling."""
     lowest = sum(operands) or 1
     return tuple(s for s in range(lowest, _MAX_START + 1) if _highest(s, operands) <= ceiling)
 
