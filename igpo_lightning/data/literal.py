@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from transformers import PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.traces import Span
+from igpo_lightning.data.mentions import Span
 
 Tokens = tuple[tuple[int, ...], list[Span]]
 """Token ids, and the characters that each one covers."""

@@ -15,6 +15,7 @@ from functools import cache
 from transformers import PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.literal import literal_tokens
 from igpo_lightning.data.mentions import Span, mentions, merged
 from igpo_lightning.rewards.answers import statements
 from igpo_lightning.rewards.verify import Verifier
@@ -70,26 +71,8 @@ def hint_ids(trace: str, answer: str, tokenizer: PreTrainedTokenizerBase, mask_i
         AnswerNotFound: See :func:`answer_spans`.
         ConfigError: The tokenizer knows no character offsets.
     """
-    [(ids, offsets)] = tokenize([trace], tokenizer)
+    [(ids, offsets)] = literal_tokens([trace], tokenizer)
     return mask_answer(ids, offsets, answer_spans(trace, answer), mask_id)
-
-
-def tokenize(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase
-) -> list[tuple[tuple[int, ...], list[Span]]]:
-    """(token ids, characters each one covers) of every text; no special tokens are added."""
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            "data.tokenizer: a fast tokenizer is needed (one with tokenizer.json), for hints are cut by "
-            "character offsets"
-        )
-    if not texts:
-        return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    return [
-        (tuple(ids), [(begin, end) for begin, end in offsets])
-        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    ]
 
 
 def mask_answer(

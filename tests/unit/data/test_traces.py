@@ -4,9 +4,10 @@ import re
 import pytest
 from cpu_time import cpu_seconds_below
 
+from igpo_lightning.data.literal import literal_tokens
 from igpo_lightning.data.sources import Gsm8k, Math
 from igpo_lightning.data.tokenizers import train_bpe, word_level
-from igpo_lightning.data.traces import AnswerNotFound, answer_spans, hint_ids, tokenize
+from igpo_lightning.data.traces import AnswerNotFound, answer_spans, hint_ids
 
 
 def told(trace, answer):
@@ -118,7 +119,7 @@ def test_tokens_that_touch_the_answer_or_the_statement_go():
 def test_bpe_hints_are_masked_by_character():
     tokenizer = train_bpe(["so 172 + 72 is 244 clips #### 72 "] * 50, 320)
     trace = "so 172 + 72 is clips\n#### 72"
-    [(ids, offsets)] = tokenize([trace], tokenizer)
+    [(ids, offsets)] = literal_tokens([trace], tokenizer)
     hint = hint_ids(trace, "72", tokenizer, tokenizer.mask_token_id)
     masked = {trace[b:e].strip() for i, (b, e) in enumerate(offsets[: len(hint)]) if hint[i] != ids[i]}
     assert masked == {"7", "2"}
