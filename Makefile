@@ -26,7 +26,7 @@ test: $(READY)  ## the fast tests
 test-slow: $(READY)  ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
 
-test-gpu: $(READY)  ## the tests that need a CUDA GPU (one is enough, 80 GB; under 5 minutes)
+test-gpu: $(READY)  ## the tests that need a CUDA GPU (one is enough, 80 GB; about 9 minutes)
 	$(BIN)/python -m pytest -n 0 -s -m gpu tests/gpu $(ARGS)
 
 lint: $(READY)  ## ruff, as CI runs it

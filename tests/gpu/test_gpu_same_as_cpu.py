@@ -58,8 +58,10 @@ def compare_completions(device, dtype):
     return sum(same) / len(same)
 
 
-# Sums of 256 to 512 terms in another order, through 4 layers: some tens of rounding steps of 6e-8 (1e-16).
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 2e-5), (torch.float64, 1e-12)])
+# A norm and the rotary angles are computed in float32 at any dtype, as the published models do. Sums of
+# 256 to 512 terms in another order, through 4 layers: some tens of its rounding steps of 6e-8, of logits
+# whose largest is a sum of such terms. (H200: 2.8e-5 and 7.5e-6. With TF32, or in bfloat16, 1e-3 and more.)
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-4), (torch.float64, 5e-5)])
 def test_logits(dtype, tolerance):
     assert compare_logits(torch.device("cuda"), dtype) < tolerance
 
