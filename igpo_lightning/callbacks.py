@@ -95,7 +95,7 @@ class RolloutProgress(WorkProgress):
     """A header, and one line that says how a run goes.
 
     The line follows every rollout: its samples, scores and log-probs, and its updates; it follows
-    supervised training, and held-out problems that are decoded. A batch that carries ``window`` belongs
+    supervised training, and held-out problems that are decoded. A batch that carries ``index`` belongs
     to a rollout; any other batch is a supervised step. Off a terminal, every rollout has a line.
 
     Args:
@@ -125,21 +125,21 @@ class RolloutProgress(WorkProgress):
         self._begin()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        # Callbacks see the end of a batch before the module has logged it: report on a window, or on
+        # Callbacks see the end of a batch before the module has logged it: report on a rollout, or on
         # a step, when the next one begins.
-        window = getattr(batch, "window", None)
-        if window is None:
+        rollout = getattr(batch, "index", None)
+        if rollout is None:
             self._report_step(trainer)
-        elif window != self._window:
-            self._report_window(trainer)
-            self._window, self._batches = window, 0
+        elif rollout != self._rollout:
+            self._report_rollout(trainer)
+            self._rollout, self._batches = rollout, 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches += 1
-        if self._window is not None and self._line.in_place:
-            self._show([self._head(self._window), *self._cells, Cell(f"update {self._batches}", 7)])
+        if self._rollout is not None and self._line.in_place:
+            self._show([self._head(self._rollout), *self._cells, Cell(f"update {self._batches}", 7)])
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         rows = sum(map(len, getattr(trainer.val_dataloaders, "steps", ())))
@@ -150,8 +150,8 @@ class RolloutProgress(WorkProgress):
         self._validating.close()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._window is not None:
-            self._report_window(trainer)
+        if self._rollout is not None:
+            self._report_rollout(trainer)
         else:
             self._report_step(trainer, last=True)
         self._end()
@@ -159,19 +159,19 @@ class RolloutProgress(WorkProgress):
     def _begin(self) -> None:
         self._started = self._shown = self.clock()
         self._pace: float | None = None  # seconds per rollout
-        self._cells: list[Cell] = []  # what is known of the last window
-        self._window: int | None = None  # the window being trained on
-        self._windows = 0  # that this process has seen end
-        self._batches = 0  # of this window, or of supervised training
+        self._cells: list[Cell] = []  # what is known of the last rollout
+        self._rollout: int | None = None  # the rollout being trained on
+        self._rollouts = 0  # that this process has seen end
+        self._batches = 0  # of this rollout, or of supervised training
 
-    def _report_window(self, trainer: pl.Trainer) -> None:
-        if self._window is None:
+    def _report_rollout(self, trainer: pl.Trainer) -> None:
+        if self._rollout is None:
             return
-        self._windows += 1
-        self._pace = (self.clock() - self._started) / self._windows
-        left = self._seconds_left(self._window + 1)
+        self._rollouts += 1
+        self._pace = (self.clock() - self._started) / self._rollouts
+        left = self._seconds_left(self._rollout + 1)
         self._cells = [*rollout_cells(_numbers(trainer)), *pace_cells(f"{self._pace:.1f} s/rollout", left)]
-        self._show([self._head(self._window), *self._cells])
+        self._show([self._head(self._rollout), *self._cells])
 
     def _report_step(self, trainer: pl.Trainer, last: bool = False) -> None:
         if not self._batches or (not last and not self._due()):
@@ -182,28 +182,28 @@ class RolloutProgress(WorkProgress):
         self._show([*cells, *pace_cells(f"{pace:.2f} s/step", pace * (total - done))])
 
     def _report_work(self, work: Work) -> None:
-        if work.window is None:
+        if work.rollout is None:
             super()._report_work(work)
             return
         if work is not self._work:
             self._work, self._work_began = work, self.clock()
-        if self._window not in (None, work.window):  # the last one has ended: say so before the next
-            self._report_window(self._trainer)
-            self._window = None
+        if self._rollout not in (None, work.rollout):  # the last one has ended: say so before the next
+            self._report_rollout(self._trainer)
+            self._rollout = None
         if work.over or not self._due():
             return
-        left = self._seconds_left(work.window)
+        left = self._seconds_left(work.rollout)
         run = [] if left is None else [Cell(f"run ETA {duration(left)}", 3)]
-        self._show([self._head(work.window), *work_cells(work, self.clock() - self._work_began), *run])
+        self._show([self._head(work.rollout), *work_cells(work, self.clock() - self._work_began), *run])
 
-    def _seconds_left(self, window: int) -> float | None:
-        """From the beginning of ``window`` to the end of the run."""
-        total = getattr(self._trainer.datamodule, "windows", None)
-        return None if total is None or self._pace is None else self._pace * (total - window)
+    def _seconds_left(self, rollout: int) -> float | None:
+        """From the beginning of ``rollout`` to the end of the run."""
+        total = getattr(self._trainer.datamodule, "rollouts", None)
+        return None if total is None or self._pace is None else self._pace * (total - rollout)
 
-    def _head(self, window: int) -> Cell:
-        total = getattr(self._trainer.datamodule, "windows", None)
-        return Cell(f"rollout {window + 1}/{total}" if total else f"rollout {window + 1}")
+    def _head(self, rollout: int) -> Cell:
+        total = getattr(self._trainer.datamodule, "rollouts", None)
+        return Cell(f"rollout {rollout + 1}/{total}" if total else f"rollout {rollout + 1}")
 
 
 class SampleTable(Callback):
@@ -214,16 +214,16 @@ class SampleTable(Callback):
 
     Args:
         path: The JSONL file.
-        every_n_windows: Rollout windows from one table to the next.
+        every_n_rollouts: Rollouts from one table to the next.
         samples: Completions per table, a quarter of each kind: right and wrong, with hints and without.
         console: How many of them are printed, of as many kinds as there are.
     """
 
     def __init__(
-        self, path: str | Path, every_n_windows: int = 10, samples: int = 8, console: int = 2
+        self, path: str | Path, every_n_rollouts: int = 10, samples: int = 8, console: int = 2
     ) -> None:
         self.path = Path(path)
-        self.every_n_windows = every_n_windows
+        self.every_n_rollouts = every_n_rollouts
         self.samples = samples
         self.console = console
         self._last: int | None = None
@@ -236,12 +236,12 @@ class SampleTable(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        window = getattr(batch, "window", None)
-        if window is None or window == self._last or not trainer.is_global_zero:
+        rollout = getattr(batch, "index", None)
+        if rollout is None or rollout == self._last or not trainer.is_global_zero:
             return
-        self._last = window
+        self._last = rollout
         source = getattr(trainer.datamodule, "sample_records", None)
-        if window % self.every_n_windows or source is None or not (records := source(self.samples)):
+        if rollout % self.every_n_rollouts or source is None or not (records := source(self.samples)):
             return
         samples_file.append(self.path, records)
         self._print(trainer, samples_file.mixed(records, self.console))
@@ -275,7 +275,7 @@ def _numbers(trainer: pl.Trainer) -> dict[str, float]:
 def _log_samples(logger: Any, records: Sequence[SampleRecord], step: int) -> None:
     rows = [
         [
-            r.window,
+            r.rollout,
             r.prompt,
             samples_file.marked(r.pieces),
             r.answer,
@@ -287,7 +287,7 @@ def _log_samples(logger: Any, records: Sequence[SampleRecord], step: int) -> Non
         for r in records
     ]
     if isinstance(logger, WandbLogger):
-        columns = ["window", "prompt", "completion", "gold", "reward", "correct", "inpainted", "gold trace"]
+        columns = ["rollout", "prompt", "completion", "gold", "reward", "correct", "inpainted", "gold trace"]
         logger.log_table("samples", columns=columns, data=rows)
     elif isinstance(logger, TensorBoardLogger):
         text = "\n\n".join(f"```\n{samples_file.describe(record)}\n```" for record in records)

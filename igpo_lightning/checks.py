@@ -37,7 +37,7 @@ _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
 
 
-def group_size(value: Any, name: str = "algo.group_size") -> int:
+def num_generations(value: Any, name: str = "algo.num_generations") -> int:
     """``value``, if a group of so many completions can have an advantage relative to its mean."""
     if positive_int(name, value) < 2:
         raise ConfigError(
@@ -149,10 +149,10 @@ def strategy(name: str, value: Any) -> Any:
 
 
 _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
-    "algo.group_size": lambda name, value: group_size(value, name),
-    "algo.inner_updates": positive_int,
-    "algo.updates_per_pass": positive_int,
-    "algo.windows": positive_int,
+    "algo.num_generations": lambda name, value: num_generations(value, name),
+    "algo.num_iterations": positive_int,
+    "algo.updates_per_iteration": positive_int,
+    "algo.rollouts": positive_int,
     "algo.epochs": positive,
     "algo.trainer.max_time": max_time,
     "algo.trainer.gradient_clip_val": not_negative,
@@ -161,10 +161,10 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.steps": positive_int,
     "algo.validate_every": positive_int,
     "algo.rows_per_forward": positive_int,
-    "algo.loss.ratio": lambda name, value: choice(name, value, "token", "sequence"),
-    "algo.loss.clip": not_negative,
-    "algo.loss.clip_high": not_negative,
-    "algo.loss.kl": not_negative,
+    "algo.loss.importance_sampling_level": lambda name, value: choice(name, value, "token", "sequence"),
+    "algo.loss.epsilon": not_negative,
+    "algo.loss.epsilon_high": not_negative,
+    "algo.loss.beta": not_negative,
     "algo.optimizer.lr": not_negative,
     "algo.optimizer.weight_decay": not_negative,
     "algo.optimizer.betas": betas,
@@ -192,14 +192,14 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "callbacks.checkpoint.every": positive_int,
     "callbacks.checkpoint.keep": positive_int,
     "callbacks.watchdog.timeout": positive,
-    "algo.prompts_per_window": positive_int,
-    "algo.prompts_per_step": positive_int,
-    "algo.rows_per_step": positive_int,
+    "algo.prompts_per_rollout": positive_int,
+    "algo.prompts_per_micro_batch": positive_int,
+    "algo.rows_per_micro_batch": positive_int,
     "algo.batch_size": positive_int,
     "algo.inpaint.ratio": lambda name, value: interval(name, value, 0, 1),
     "algo.inpaint.replace": fraction,
-    "algo.inpaint.placer.chunk": lambda name, value: interval(name, value, 1, integer=True),
-    "algo.token_filter.fraction": fraction,
+    "algo.inpaint.chunk": lambda name, value: interval(name, value, 1, integer=True),
+    "algo.token_filter.top_entropy_quantile": fraction,
     "data.train_path": data_source,
     "data.heldout_path": data_source,
     "model.path": model_source,
@@ -263,7 +263,7 @@ def check_config(cfg: Any) -> None:
         raise ConfigError(f"model.create.heads={heads}: must divide hidden_size={width} into even parts")
     count, nodes = value_of("hardware.devices"), value_of("hardware.num_nodes") or 1
     if is_int(count) and count > 0:
-        for key in ("algo.prompts_per_window", "algo.batch_size"):
+        for key in ("algo.prompts_per_rollout", "algo.batch_size"):
             if (total := value_of(key)) is not None:
                 share_of(key, total, count * nodes)
 

@@ -34,7 +34,7 @@ class Work:
         pending: Rows of the call under way.
         share: How far that call is, from 0 to 1.
         block, blocks: Where in it, counted from 1; 0 where there are no blocks.
-        window: The rollout window that it is a part of, if any.
+        rollout: The rollout that it is a part of, if any.
         over: Whether the work has ended.
     """
 
@@ -46,7 +46,7 @@ class Work:
     share: float = 0.0
     block: int = 0
     blocks: int = 0
-    window: int | None = None
+    rollout: int | None = None
     over: bool = False
 
     @property
@@ -75,12 +75,12 @@ def observed(observer: Observer) -> Iterator[None]:
 
 
 @contextmanager
-def work(name: str, rows: int, width: int = 0, window: int | None = None) -> Iterator[None]:
+def work(name: str, rows: int, width: int = 0, rollout: int | None = None) -> Iterator[None]:
     """Within this context ``rows`` rows are worked on. Within other work it is a part of that."""
     if _work.get() is not None:
         yield
         return
-    now = Work(name, rows, width, window=window)
+    now = Work(name, rows, width, rollout=rollout)
     token = _work.set(now)
     _tell(now)
     try:

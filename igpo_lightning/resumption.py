@@ -36,13 +36,13 @@ IGNORED = (
         "callbacks",
         "hardware",
     ),
-    *("algo.prompts_per_step", "algo.rows_per_step", "algo.rows_per_forward"),
+    *("algo.prompts_per_micro_batch", "algo.rows_per_micro_batch", "algo.rows_per_forward"),
     *("data.cache_dir", "data.eval_batch", "model.name", "model.threads", "model.load.attn_implementation"),
     "model.load.gradient_checkpointing",
     # of the stage before, and the place of the weights, which are themselves compared
     *("warm_start", "algo.warm_start", "model.path", WEIGHTS),
 )
-LENGTHS = ("algo.steps", "algo.windows", "algo.epochs")
+LENGTHS = ("algo.steps", "algo.rollouts", "algo.epochs")
 APPLIED = (*LENGTHS, "algo.validate_every", "algo.optimizer", "algo.scheduler", "algo.trainer", "algo.loss")
 REFUSED = ("algo.optimizer._target_",)  # in spite of that: its state is the former one's
 RECIPES = ("model.rl", "model.sft")  # defaults of others' keys, where they count

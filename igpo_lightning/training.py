@@ -203,14 +203,15 @@ def _title(cfg: DictConfig) -> str:
 def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
     """The three objects of a stage, ready to fit."""
     wandb_logger.identify(cfg)
-    datamodule = instantiate(cfg.algo.datamodule)
+    algorithm = build_algorithm(cfg)
+    datamodule = algorithm.datamodule(algorithm=algorithm)
     lineage.check(
         cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
     )
-    module = instantiate(cfg.algo.module, policy=build_policy(cfg, datamodule.source))
+    module = algorithm.module(policy=build_policy(cfg, datamodule.source), algorithm=algorithm)
     trainer = L.Trainer(
         **trainer_options(cfg.hardware),
-        **instantiate(cfg.algo.trainer),
+        **algorithm.trainer,
         default_root_dir=cfg.output_dir,
         callbacks=_objects(cfg.callbacks),
         logger=_objects(cfg.logger) or False,
@@ -224,6 +225,12 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
         enable_checkpointing=any("Checkpoint" in c["_target_"] for c in _entries(cfg.callbacks)),
     )
     return module, datamodule, trainer
+
+
+def build_algorithm(cfg: DictConfig) -> Any:
+    """The stage's algorithm, with all its pieces."""
+    sampler, reward = instantiate(cfg.sampler), instantiate(cfg.reward)
+    return instantiate(cfg.algo, sampler=sampler, reward=reward, seed=cfg.seed)
 
 
 def _record_split(model: Path, cfg: DictConfig, datamodule: Any) -> None:

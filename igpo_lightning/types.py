@@ -5,20 +5,22 @@ Shapes, everywhere in this package:
     P   prompts                     G   completions per prompt (a group)
     B   rows, B = P * G             C   completion width (the canvas that is denoised), in tokens
     Q   prompt width, in tokens     L   columns, L = Q + C (prompts are left-padded to Q)
-    V   vocabulary                  M   scored views of a rollout: 1, or the number of inner updates
+    V   vocabulary                  D   draws of a log-prob estimator: canvases that it shows the policy
+    μ   iterations over a rollout   N   draws of all iterations, μ * D, or D where all share them
 
-Group-major order: row ``p * G + g`` is completion ``g`` of prompt ``p``; ``[P, G, ...]`` tensors
-are views of ``[B, ...]`` ones.
+Axes stand in this order everywhere: [P, G, D, C]. Group-major order: row ``p * G + g`` is completion
+``g`` of prompt ``p``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -74,80 +76,105 @@ class Scores:
 
 @dataclass
 class Samples:
-    """What a sampler returns for B rows."""
+    """Filled canvases: the result of a sampler for B rows."""
 
     tokens: Tensor  # [B, L] int64, no mask id left in the fillable columns
+    step_map: Tensor  # [B, L] int32, the step that wrote each token; -1 where it was given or never drawn
     forwards: int = 0  # model calls
     row_forwards: int = 0  # rows summed over model calls: the honest measure of sampling compute
 
 
+# How a field of a Rollout is cut and merged is told by its annotation.
+PerPrompt: TypeAlias = Tensor  # [P, ...]
+PerCompletion: TypeAlias = Tensor  # [P, G, ...]
+
+
 @dataclass
-class RolloutBatch:
-    """Everything the update needs about P prompts with G completions each.
+class Rollout:
+    """P prompts with G completions each, on their way from the sampler to the loss.
+
+    A new tensor is one line here: slicing, merging, moving and saving go over the fields. What a later
+    step of the way adds is None before it.
 
     Attributes:
         prompt_ids: [P, Q] int64, left-padded.
         prompt_mask: [P, Q] bool, True on real tokens.
-        completions: [P, G, C] int64.
-        hint_mask: [P, G, C] bool, True where the token was written by us as a hint.
-        rewards: [P, G] float32, of the final group (after replacement).
-        correct: [P, G] bool, likewise.
-        advantages: [P, G] float32.
-        loss_mask: [P, G, C] bool, tokens up to and including the first end-of-sequence token.
-        old_logps: [M, P, G, C] float32 under the policy that sampled.
-        ref_logps: [M, P, G, C] float32 under the reference, or None when no KL term needs it.
-        keep: [M, P, G, C] bool, tokens that carry gradient in view m.
-        seeds: [P] int64, identity seeds of the log-prob plan.
-        window: Index of the rollout window.
-        inner: Which of the inner updates this pass is (0-based).
-        metrics: Scalars of the whole window; present on every slice, logged once.
+        tokens: [P, G, C] int64, the completions.
+        hint_mask: [P, G, C] bool, True where the token was written into the canvas as a hint.
+        completion_mask: [P, G, C] bool, True up to and including the first token that ends a completion.
+        step_map: [P, G, C] int32, the denoising step that wrote each token; -1 where it was given (a
+            hint) or never drawn (the fill after an end).
+        rewards, correct: [P, G] float32 and bool, of the final groups.
+        parts: name -> [P, G] float32, the reward's unweighted terms.
+        advantages: [P, G] or [P, G, C] float32.
+        old_logps: [P, G, N, C] float32 under the policy that sampled, in N draws: those of each of the μ
+            iterations in turn, or of one that all share. 0 where a draw does not score a token.
+        ref_logps: [P, G, N, C] float32 under the reference, or None where no loss asks for it.
+        loss_mask: [P, G, N, C] bool, tokens that carry gradient.
+        update_tokens: [P, μ or 1] float32, True entries of ``loss_mask`` in the whole update, on all
+            processes, that the prompt belongs to at each iteration.
+        seeds: [P] int64, identity seeds of the draws.
+        index: Of the rollout in the run.
+        iteration: Which of the μ passes over the rollout this is (0-based).
+        draws: Draws of one iteration, D.
+        part: [start, stop) of these draws that a micro-batch trains on; None: all of them.
+        first: Whether this is the first micro-batch of the rollout.
+        version: Updates that the sampling weights had seen.
+        metrics: Scalars of the whole rollout; present on every slice, logged once.
         second_tries: A few hinted completions that entered no group, for people to read.
     """
 
-    prompt_ids: Tensor
-    prompt_mask: Tensor
-    completions: Tensor
-    hint_mask: Tensor
-    rewards: Tensor
-    correct: Tensor
-    advantages: Tensor
-    loss_mask: Tensor
-    old_logps: Tensor
-    ref_logps: Tensor | None
-    keep: Tensor
-    seeds: Tensor
-    window: int = 0
-    inner: int = 0
-    slot: int = 0
+    prompt_ids: PerPrompt
+    prompt_mask: PerPrompt
+    seeds: PerPrompt
+    tokens: PerCompletion
+    hint_mask: PerCompletion
+    completion_mask: PerCompletion
+    step_map: PerCompletion
+    rewards: PerCompletion
+    correct: PerCompletion
+    parts: dict[str, PerCompletion] = field(default_factory=dict)
+    advantages: PerCompletion | None = None
+    old_logps: PerCompletion | None = None
+    ref_logps: PerCompletion | None = None
+    loss_mask: PerCompletion | None = None
+    update_tokens: PerPrompt | None = None
+    index: int = 0
+    iteration: int = 0
+    draws: int = 1
+    part: tuple[int, int] | None = None
+    first: bool = False
+    version: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     second_tries: tuple[SampleRecord, ...] = ()
 
-    _BY_VIEW = ("old_logps", "ref_logps", "keep")  # prompt axis 1; all other tensors have it at 0
+    @property
+    def all_wrong(self) -> Tensor:
+        """[P] bool: no completion of this group is correct, whatever its other rewards are."""
+        return ~self.correct.any(dim=1)
 
-    @classmethod
-    def prompt_axis(cls, name: str) -> int:
-        """Which axis of the tensor ``name`` counts prompts."""
-        return 1 if name in cls._BY_VIEW else 0
-
-    def rows(self, start: int, stop: int, *, inner: int = 0, slot: int = 0) -> RolloutBatch:
-        """The micro-batch of prompts [start, stop), as pass ``inner`` over the window."""
-        parts: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Tensor):
-                parts[f.name] = value.narrow(
-                    self.prompt_axis(f.name), start, min(stop, len(self.prompt_ids)) - start
-                )
-        return replace(self, **parts, inner=inner, slot=slot)
-
-    def view(self, name: str) -> Tensor | None:
-        """The [P, G, C] view of ``old_logps``, ``ref_logps`` or ``keep`` for this inner update."""
+    def of_iteration(self, name: str) -> Tensor | None:
+        """[P, G, D, C]: the draws of ``old_logps``, ``ref_logps`` or ``loss_mask`` for this iteration."""
         value = getattr(self, name)
-        return None if value is None else value[self.inner % value.shape[0]]
+        if value is None:
+            return None
+        return value.narrow(2, self.iteration * self.draws % value.shape[2], self.draws)
 
-    def to(self, device: torch.device | str) -> RolloutBatch:
-        moved = {f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
-        return replace(self, **moved)
+    def select(self, prompts: slice | Tensor, **changes: Any) -> Rollout:
+        """These prompts with their groups (views, for a slice); ``changes`` replace other fields."""
+        return replace(self._mapped(lambda value: value[prompts]), **changes)
+
+    def put(self, at: tuple[int, int], other: Rollout, of: tuple[int, int]) -> None:
+        """Overwrite completion ``at`` = (prompt, completion) by completion ``of`` of another rollout."""
+        theirs = dict(other._tensors("PerCompletion"))
+        for name, value in self._tensors("PerCompletion"):
+            value[at] = theirs[name][of]
+
+    def to(self, device: torch.device | str) -> Rollout:
+        return self._mapped(lambda value: value.to(device))
+
+    def copy(self) -> Rollout:
+        return self._mapped(Tensor.clone)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and scalars, so a checkpoint that holds it loads with ``weights_only``.
@@ -158,25 +185,43 @@ class RolloutBatch:
         return {f.name: getattr(host, f.name) for f in fields(self) if f.name != "second_tries"}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any]) -> RolloutBatch:
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Rollout:
         return cls(**state)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Rollout]) -> Rollout:
+        """One rollout of all prompts of ``parts``, left-padded to the widest."""
+        width = max(part.prompt_ids.shape[1] for part in parts)
+        widened = [
+            replace(
+                part,
+                prompt_ids=pad(part.prompt_ids, (width - part.prompt_ids.shape[1], 0)),
+                prompt_mask=pad(part.prompt_mask, (width - part.prompt_mask.shape[1], 0)),
+            )
+            for part in parts
+        ]
+        every = [dict(part._tensors()) for part in widened]
+        joined = {name: torch.cat([tensors[name] for tensors in every]) for name in every[0]}
+        return widened[0]._replaced(joined)
 
-@dataclass(frozen=True)
-class LossInputs:
-    """What a policy loss may look at: P prompts, G completions, C tokens.
+    def _tensors(self, kind: str = "Per") -> Iterator[tuple[str, Tensor]]:
+        """(name, tensor) of each tensor there is; those of the dict ``parts`` as "parts/name"."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if kind not in str(f.type) or value is None:
+                continue
+            if isinstance(value, dict):
+                yield from ((f"{f.name}/{key}", value[key]) for key in sorted(value))
+            else:
+                yield f.name, value
 
-    ``mask`` is True exactly on the tokens that carry gradient: scored by the estimator, inside the
-    completion, and not filtered out. A loss must touch nothing outside it, unless it is told to let
-    filtered tokens in: ``unfiltered`` is True on those as well.
-    """
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Rollout:
+        return self._replaced({name: change(value) for name, value in self._tensors()})
 
-    logps: Tensor  # [P, G, C], with gradient
-    old_logps: Tensor  # [P, G, C]
-    ref_logps: Tensor | None  # [P, G, C]
-    advantages: Tensor  # [P, G]
-    mask: Tensor  # [P, G, C] bool
-    unfiltered: Tensor | None = None  # [P, G, C] bool
+    def _replaced(self, tensors: Mapping[str, Tensor]) -> Rollout:
+        parts = {n.partition("/")[2]: value for n, value in tensors.items() if n.startswith("parts/")}
+        plain = {n: value for n, value in tensors.items() if not n.startswith("parts/")}
+        return replace(self, parts=parts, **plain)
 
 
 @dataclass(frozen=True)
@@ -186,7 +231,7 @@ class SampleRecord:
     ``pieces`` are (text, is_hint) runs whose concatenation is the completion; ``trace`` is the gold one.
     """
 
-    window: int
+    rollout: int
     prompt: str
     answer: str
     pieces: Sequence[tuple[str, bool]]
@@ -194,3 +239,5 @@ class SampleRecord:
     correct: bool
     inpainted: bool
     trace: str = ""
+
+

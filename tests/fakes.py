@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from igpo_lightning.algos import AllTokens, MeanCentred
+from igpo_lightning.algos import Algorithm, AllTokens, MeanCentred, Supervised
 from igpo_lightning.algos.logprobs import MeanField
-from igpo_lightning.algos.losses import ClippedSurrogate
+from igpo_lightning.algos.losses import ClippedSurrogate, LossInputs
 from igpo_lightning.config import find_conf
 from igpo_lightning.data import RolloutDataModule, SFTDataModule
 from igpo_lightning.data.encoding import Encoder
@@ -26,11 +26,13 @@ from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.models import Policy, TokenScores, create_policy
 from igpo_lightning.models.head import token_scores
 from igpo_lightning.modules import MaskedDiffusionSFT, PolicyOptimization
-from igpo_lightning.rollout import ChunkPlacer, Inpaint, Keep, RolloutEngine
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.rollout import Keep, RolloutEngine
+from igpo_lightning.rollout import inpaint as inpainting
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.sampling.canvas import up_to_stop
 from igpo_lightning.seeding import derive, torch_rng
-from igpo_lightning.types import Prompt, RolloutBatch, Scores
+from igpo_lightning.training import build_algorithm
+from igpo_lightning.types import Problem, Prompt, Rollout, Scores
 
 WIDTH, BLOCK = 16, 8
 LORA = {"rank": 2, "alpha": 4, "targets": ["q_proj", "v_proj", "down_proj"]}
@@ -81,19 +83,18 @@ class HashReward:
     def __init__(self, share: float = 0.2):
         self.share = share
 
-    def __call__(self, completions: list[str], answers: list[str]) -> Scores:
-        draws = [
-            derive("reward", text, answer) % 1000 for text, answer in zip(completions, answers, strict=True)
-        ]
-        correct = torch.tensor([draw < 1000 * self.share for draw in draws])
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
+        pairs = zip(problems, completions, strict=True)
+        draws = [derive("reward", text, problem.answer) % 1000 for problem, text in pairs]
+        correct = torch.tensor([draw < 1000 * self.share for draw in draws], dtype=torch.bool)
         return Scores(total=correct.float(), correct=correct, parts={"accuracy": correct.float()})
 
 
 class OneSidedReward(HashReward):
     """On the first process everything is correct, so only the others have groups to sample again."""
 
-    def __call__(self, completions: list[str], answers: list[str]) -> Scores:
-        scores = super().__call__(completions, answers)
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
+        scores = super().__call__(problems, completions)
         if os.environ.get("LOCAL_RANK", "0") == "0":
             scores.correct[:] = True
         return scores
@@ -150,45 +151,75 @@ def encoded(policy: Policy, count: int, width: int = WIDTH) -> list[Prompt]:
     return list(Encoder(policy.tokenizer, max_response=width).encode_all(source().train[:count]).prompts)
 
 
-def inpaint(replace: float = 0.5, ratio: Any = (0.2, 0.6)) -> Inpaint:
-    return Inpaint(ChunkPlacer((1, 2)), ratio=ratio, replace=replace)
+def inpaint(replace: float = 0.5, ratio: Any = (0.2, 0.6), **changes: Any) -> Any:
+    return inpainting(ratio=ratio, replace=replace, chunk=(1, 2), **changes)
 
 
-def engine(**changes: Any) -> RolloutEngine:
+def algorithm(**changes: Any) -> Algorithm:
+    """GRPO at toy size; a rollout of four prompts in micro-batches of two."""
     parts = {
-        "sampler": LowConfidenceSampler(WIDTH, BLOCK, 4, temperature=1.0),
+        "sampler": BlockwiseSampler(WIDTH, BLOCK, 4, temperature=1.0),
         "reward": HashReward(),
-        "intervention": Keep(),
+        "optimizer": partial(torch.optim.AdamW, lr=1e-2),
+        "inpaint": Keep(),
         "advantage": MeanCentred(),
         "logprobs": MeanField(),
         "token_filter": AllTokens(),
-        "group_size": 4,
-        "inner_updates": 2,
-        "prompts_per_forward": 2,
+        "loss": ClippedSurrogate(),
+        "num_generations": 4,
+        "num_iterations": 2,
+        "prompts_per_rollout": 4,
+        "prompts_per_micro_batch": 2,
     }
-    return RolloutEngine(**{**parts, **changes})
+    return Algorithm(**{**parts, **changes})
+
+
+def engine(**changes: Any) -> RolloutEngine:
+    return RolloutEngine(algorithm(**changes))
 
 
 def rollout_batch(
-    policy: Policy, prompts: int = 3, group: int = 3, views: int = 2, seed: int = 0
-) -> RolloutBatch:
-    """A window of random completions: ragged prompts, some ends of sequence, some hints, any log-probs."""
+    policy: Policy, prompts: int = 3, group: int = 3, iterations: int = 2, seed: int = 0, logprobs: Any = None
+) -> Rollout:
+    """Random completions: ragged prompts, some ends of sequence, some hints, any log-probs."""
     rng = torch_rng(seed, "rollout_batch")
     shape = (prompts, group, WIDTH)
-    base = engine(group_size=group, inner_updates=views, seed=seed).run(
-        policy, encoded(policy, prompts), window=0
+    estimator = logprobs or MeanField()
+    base = engine(num_generations=group, num_iterations=iterations, seed=seed, logprobs=estimator).run(
+        policy, encoded(policy, prompts), 0
     )
-    completions = torch.randint(4, len(policy.tokenizer), shape, generator=rng)
-    completions[:, 0, 5] = policy.eos_id
-    completions[:, 1, 11] = policy.eos_id
-    base.completions = completions
+    tokens = torch.randint(4, len(policy.tokenizer), shape, generator=rng)
+    tokens[:, 0, 5] = policy.eos_id
+    tokens[:, 1, 11] = policy.eos_id
+    base.tokens = tokens
     base.hint_mask = torch.rand(shape, generator=rng) < 0.3
-    base.loss_mask = up_to_stop(completions, policy.stop_ids)
+    base.completion_mask = up_to_stop(tokens, policy.stop_ids)
     base.advantages = torch.randn(shape[:2], generator=rng)
-    base.keep = base.loss_mask.expand(views, *shape).clone()
-    base.old_logps = -4 + torch.randn((views, *shape), generator=rng)
-    base.ref_logps = -4 + torch.randn((views, *shape), generator=rng)
+    base.loss_mask = base.completion_mask.unsqueeze(2) & base.loss_mask.new_ones(base.loss_mask.shape)
+    if logprobs is not None:
+        scored = torch.cat([
+            torch.stack([d.scored.expand(shape) for d in estimator.draws(base, i)], 2)
+            for i in range(iterations if estimator.renewed else 1)
+        ], 2)  # fmt: skip
+        base.loss_mask &= scored
+    base.old_logps = -4 + torch.randn(base.loss_mask.shape, generator=rng)
+    base.ref_logps = -4 + torch.randn(base.loss_mask.shape, generator=rng)
+    base.update_tokens = base.loss_mask.sum((1, 3)).sum().float().expand(prompts, 1)
     return base
+
+
+def loss_inputs(
+    logps: Tensor, old: Tensor, ref: Tensor | None, advantages: Tensor, mask: Tensor, **changes: Any
+) -> LossInputs:
+    """Inputs of a loss that is the whole update, from tensors [P, G, C] of one draw."""
+    given = {"logps": logps, "old": old, "ref": ref, "mask": mask, "unfiltered": mask, **changes}
+    rest = {"weight": None, "rewards": advantages, "update_tokens": mask.sum().float(), "parts": 1}
+    drawn = ("logps", "old", "ref", "mask", "unfiltered", "weight")
+    given = {
+        name: value.unsqueeze(2) if name in drawn and value is not None else value
+        for name, value in {**rest, **given}.items()
+    }
+    return LossInputs(advantages=advantages, **given)
 
 
 def gradient(policy: nn.Module) -> Tensor:
@@ -202,60 +233,33 @@ def weights(policy: nn.Module) -> Tensor:
 
 
 def rollout_fit(
-    policy: Policy,
-    *,
-    windows: int = 2,
-    per_window: int = 4,
-    per_step: int = 4,
-    updates_per_pass: int = 1,
-    validate_every: int = 1,
-    loss: Any = None,
-    sampling: RolloutEngine | None = None,
-    lr: float = 1e-2,
+    policy: Policy, *, rollouts: int = 2, lr: float = 1e-2, **changes: Any
 ) -> tuple[PolicyOptimization, RolloutDataModule]:
-    """Module and datamodule of a small policy optimisation."""
-    sampling = sampling or engine(prompts_per_forward=per_step)
-    module = PolicyOptimization(
-        policy=policy,
-        logprobs=sampling.logprobs,
-        loss=loss or ClippedSurrogate(),
-        optimizer=partial(torch.optim.AdamW, lr=lr),
-        sampler=sampling.sampler,
-        reward=sampling.reward,
-    )
-    data = RolloutDataModule(
-        source=source(),
-        engine=sampling,
-        windows=windows,
-        prompts_per_window=per_window,
-        prompts_per_step=per_step,
-        inner_updates=sampling.inner_updates,
-        updates_per_pass=updates_per_pass,
-        validate_every=validate_every,
-        length=WIDTH,
-        eval_batch=4,
-    )
-    return module, data
+    """Module and datamodule of a small policy optimisation; ``changes`` are of :func:`algorithm`."""
+    sizes = {"rollouts": rollouts, "prompts_per_micro_batch": 4}
+    whole = algorithm(**{**sizes, "optimizer": partial(torch.optim.AdamW, lr=lr), **changes})
+    module = PolicyOptimization(policy=policy, algorithm=whole)
+    return module, RolloutDataModule(source=source(), algorithm=whole, eval_batch=4)
 
 
 def sft_fit(policy: Policy, *, steps: int = 6, slots: int = 1) -> tuple[MaskedDiffusionSFT, SFTDataModule]:
     """Module and datamodule of a small supervised fine-tuning."""
-    module = MaskedDiffusionSFT(
-        policy=policy,
-        optimizer=partial(torch.optim.AdamW, lr=1e-2),
-        sampler=LowConfidenceSampler(WIDTH, BLOCK, 4),
-        reward=HashReward(),
-    )
-    data = SFTDataModule(
-        source=source(),
-        steps=steps,
-        batch_size=4,
-        rows_per_step=4 // slots,
-        validate_every=2,
-        length=WIDTH,
-        eval_batch=4,
-    )
-    return module, data
+    stage = supervised(steps=steps, rows_per_micro_batch=4 // slots)
+    module = MaskedDiffusionSFT(policy=policy, algorithm=stage)
+    return module, SFTDataModule(source=source(), algorithm=stage, eval_batch=4)
+
+
+def supervised(**changes: Any) -> Supervised:
+    parts = {
+        "sampler": BlockwiseSampler(WIDTH, BLOCK, 4),
+        "reward": HashReward(),
+        "optimizer": partial(torch.optim.AdamW, lr=1e-2),
+        "steps": 6,
+        "batch_size": 4,
+        "rows_per_micro_batch": 4,
+        "validate_every": 2,
+    }
+    return Supervised(**{**parts, **changes})
 
 
 def trainer(folder: Path, **changes: Any) -> L.Trainer:
@@ -297,13 +301,19 @@ TINY = [
     "callbacks=none",
 ]
 TINY_RL = [
-    "algo.windows=2",
-    "algo.prompts_per_window=4",
-    "algo.prompts_per_step=2",
-    "algo.group_size=4",
-    "algo.inner_updates=2",
+    "algo.rollouts=2",
+    "algo.prompts_per_rollout=4",
+    "algo.prompts_per_micro_batch=2",
+    "algo.num_generations=4",
+    "algo.num_iterations=2",
     "algo.validate_every=1",
 ]
+
+
+def datamodule(cfg: DictConfig) -> L.LightningDataModule:
+    """Of a configured stage, without its module."""
+    stage = build_algorithm(cfg)
+    return stage.datamodule(algorithm=stage)
 
 
 def compose(folder: Path, *overrides: str) -> DictConfig:

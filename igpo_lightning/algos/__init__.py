@@ -1,9 +1,10 @@
-"""The pieces an algorithm is made of; a config in ``conf/algo`` puts them together.
+"""The pieces an algorithm is made of; a config in ``conf/algo`` makes one :class:`Algorithm` of them.
 
 To add an algorithm, write the one piece that differs and name it in a config.
 """
 
 from .advantages import MeanCentred, Standardised
+from .algorithm import Algorithm, Supervised
 from .token_filters import AllTokens, TopEntropyHints
 
-__all__ = ["AllTokens", "MeanCentred", "Standardised", "TopEntropyHints"]
+__all__ = ["Algorithm", "AllTokens", "MeanCentred", "Standardised", "Supervised", "TopEntropyHints"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 
+from ..algos.algorithm import Stage
 from ..checks import ConfigError, positive_int
 from ..types import Problem, Prompt
 from .account import Account
@@ -24,13 +25,11 @@ class ProblemDataModule(L.LightningDataModule):
     them; test problems are decoded once, at the end of the run.
 
     Args:
+        algorithm: The stage: width of completions, pace of validation, seed.
         source: Where problems come from.
-        length: C, completion width in tokens.
         eval_batch: Prompts decoded in one call.
         encoder: Makes the :class:`Encoder`, with what it needs besides tokenizer, width and hints.
         decontaminate: Source → what of it may be trained on; None trains on all.
-        validate_every: Updates or windows between two validations.
-        seed: Of the order of the training set.
     """
 
     hints = True
@@ -39,16 +38,15 @@ class ProblemDataModule(L.LightningDataModule):
         self,
         source: Source,
         *,
-        length: int,
-        validate_every: int,
+        algorithm: Stage,
         eval_batch: int = 256,
         encoder: Callable[..., Encoder] = Encoder,
         decontaminate: Callable[[Source], Decontaminated] | None = None,
-        seed: int = 0,
     ):
         super().__init__()
-        self.source, self.length, self.seed = source, length, seed
-        self.validate_every = positive_int("algo.validate_every", validate_every)
+        self.source, self.algorithm = source, algorithm
+        self.length = algorithm.sampler.length  # C, completion width in tokens
+        positive_int("algo.validate_every", algorithm.validate_every)
         self.eval_batch = positive_int("data.eval_batch", eval_batch)
         self.encoder, self.decontaminate = encoder, decontaminate or (lambda s: Decontaminated(s.train))
         self.account: Account | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..algos import Algorithm, Supervised
 from ..checks import ConfigError, positive, positive_int, share_of
 from ..seeding import python_rng
 
@@ -16,17 +17,20 @@ class RolloutStep:
     """One micro-batch of policy optimisation.
 
     Attributes:
-        window: Rollout window; its prompts are ``indices`` (this process's share of them).
-        inner: Which of the μ passes over the window.
-        start, stop: The slice of the window's prompts that this micro-batch trains on.
-        slot: Index of the micro-batch within its pass.
+        rollout: Its index; its prompts are ``indices`` (this process's share of them).
+        iteration: Which of the μ passes over the rollout.
+        start, stop: The slice of the rollout's prompts that this micro-batch trains on.
+        part: [start, stop) of the draws that it trains on; None: all of them.
+        first: Whether it is the first of its rollout.
+        indices: Rows of the training set.
     """
 
-    window: int
-    inner: int
-    slot: int
+    rollout: int
+    iteration: int
     start: int
     stop: int
+    part: tuple[int, int] | None
+    first: bool
     indices: tuple[int, ...]
 
 
@@ -70,7 +74,7 @@ class Shuffled:
 
 
 def run_length(keys: tuple[str, str], count: int | None, epochs: float | None, per_epoch: int) -> int:
-    """Windows or updates of a run: ``count`` of them or ``epochs`` passes, whichever is fewer.
+    """Rollouts or updates of a run: ``count`` of them or ``epochs`` passes, whichever is fewer.
 
     Args:
         keys: Their names, for messages.
@@ -91,48 +95,50 @@ def run_length(keys: tuple[str, str], count: int | None, epochs: float | None, p
 
 
 class RolloutSchedule(Sequence[RolloutStep]):
-    """windows x μ passes x slots, in that order.
+    """rollouts x μ iterations x slots of prompts x parts of draws, in that order.
 
     Args:
         size: Rows of the training set.
-        windows, epochs: Rollout windows in the whole run, passes over the training set: see
-            :func:`run_length`.
-        prompts_per_window: Of all processes together.
-        prompts_per_step: Most prompts of one micro-batch on one process.
-        inner_updates: μ.
-        rank, world: Which contiguous share of each window is this process's; a group is never split.
+        algorithm: The lengths and sizes.
+        rank, world: Which contiguous share of each rollout is this process's; a group is never split.
+
+    Attributes:
+        step_size, slots: Prompts of a micro-batch, slices of so many in a process's share of a rollout.
+        parts: Parts of an iteration's draws.
+        rollouts: In the whole run.
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        windows: int | None,
-        prompts_per_window: int,
-        prompts_per_step: int,
-        inner_updates: int,
-        seed: int,
-        epochs: float | None = None,
-        rank: int = 0,
-        world: int = 1,
-    ):
-        share = share_of("algo.prompts_per_window", prompts_per_window, world)
-        self.step_size = _micro_batch("algo.prompts_per_step", prompts_per_step, share)
+    def __init__(self, size: int, algorithm: Algorithm, rank: int = 0, world: int = 1):
+        prompts = algorithm.prompts_per_rollout
+        share = share_of("algo.prompts_per_rollout", prompts, world)
+        self.step_size = _micro_batch(
+            "algo.prompts_per_micro_batch", algorithm.prompts_per_micro_batch, share
+        )
         self.slots = share // self.step_size
-        self.draws = Shuffled(size, prompts_per_window, seed, "algo.prompts_per_window")
-        self.windows = run_length(("algo.windows", "algo.epochs"), windows, epochs, self.draws.per_epoch)
-        self.inner_updates = inner_updates
+        self.parts = algorithm.parts_of(algorithm.logprobs.count(algorithm.sampler.length))
+        self.draws = Shuffled(size, prompts, algorithm.seed, "algo.prompts_per_rollout")
+        self.rollouts = run_length(
+            ("algo.rollouts", "algo.epochs"), algorithm.rollouts, algorithm.epochs, self.draws.per_epoch
+        )
+        self.iterations = algorithm.num_iterations
         self.mine = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
-        return self.windows * self.inner_updates * self.slots
+        return self.rollouts * self.iterations * self.slots * len(self.parts)
 
     def __getitem__(self, index: int) -> RolloutStep:
-        passes, slot = divmod(range(len(self))[index], self.slots)
-        window, inner = divmod(passes, self.inner_updates)
+        slots, part = divmod(range(len(self))[index], len(self.parts))
+        passes, slot = divmod(slots, self.slots)
+        rollout, iteration = divmod(passes, self.iterations)
         start = slot * self.step_size
         return RolloutStep(
-            window, inner, slot, start, start + self.step_size, tuple(self.draws[window][self.mine])
+            rollout,
+            iteration,
+            start,
+            start + self.step_size,
+            self.parts[part],
+            first=iteration == slot == part == 0,
+            indices=tuple(self.draws[rollout][self.mine]),
         )
 
 
@@ -141,30 +147,20 @@ class SFTSchedule(Sequence[SFTStep]):
 
     Args:
         size: Rows of the training set.
-        steps, epochs: Updates in the whole run, passes over the training set: see :func:`run_length`.
-        batch_size: Rows of an update, of all processes together.
-        rows_per_step: Most rows of one micro-batch on one process.
+        algorithm: The lengths and sizes.
         rank, world: Which contiguous share of each update is this process's.
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        steps: int | None,
-        batch_size: int,
-        rows_per_step: int,
-        seed: int,
-        epochs: float | None = None,
-        rank: int = 0,
-        world: int = 1,
-    ):
-        share = share_of("algo.batch_size", batch_size, world)
-        self.step_size = _micro_batch("algo.rows_per_step", rows_per_step, share)
+    def __init__(self, size: int, algorithm: Supervised, rank: int = 0, world: int = 1):
+        rows = algorithm.batch_size
+        share = share_of("algo.batch_size", rows, world)
+        self.step_size = _micro_batch("algo.rows_per_micro_batch", algorithm.rows_per_micro_batch, share)
         self.slots = share // self.step_size
         self.first = rank * share
-        self.draws = Shuffled(size, batch_size, seed, "algo.batch_size")
-        self.steps = run_length(("algo.steps", "algo.epochs"), steps, epochs, self.draws.per_epoch)
+        self.draws = Shuffled(size, rows, algorithm.seed, "algo.batch_size")
+        self.steps = run_length(
+            ("algo.steps", "algo.epochs"), algorithm.steps, algorithm.epochs, self.draws.per_epoch
+        )
 
     def __len__(self) -> int:
         return self.steps * self.slots

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..algos import Supervised
 from ..sampling.canvas import collate
 from ..types import Prompt
 from .base import ProblemDataModule
@@ -38,10 +39,7 @@ class SFTDataModule(ProblemDataModule):
     """Prompts with their traces.
 
     Args:
-        steps, epochs: Updates in the run, passes over the training set: at least one of them; the run ends
-            at what comes first.
-        batch_size: Rows of an update, of all processes together.
-        rows_per_step: Most rows of a micro-batch on one process.
+        algorithm: Its lengths and sizes.
         **common: See :class:`ProblemDataModule`.
 
     Attributes:
@@ -51,18 +49,8 @@ class SFTDataModule(ProblemDataModule):
 
     hints = False
 
-    def __init__(
-        self,
-        *,
-        batch_size: int,
-        rows_per_step: int,
-        steps: int | None = None,
-        epochs: float | None = None,
-        **common: Any,
-    ):
-        super().__init__(**common)
-        self._limits = {"steps": steps, "epochs": epochs}
-        self.batch_size, self.rows_per_step = batch_size, rows_per_step
+    def __init__(self, *, algorithm: Supervised, **common: Any):
+        super().__init__(algorithm=algorithm, **common)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -70,18 +58,11 @@ class SFTDataModule(ProblemDataModule):
             schedule = self._schedule()
             self.step_size, self.slots = schedule.step_size, schedule.slots
             self.steps = self.updates = schedule.steps
-            self.pace(self.slots, self.validate_every * self.slots)
+            self.pace(self.slots, self.algorithm.validate_every * self.slots)
 
     def _schedule(self) -> SFTSchedule:
-        return SFTSchedule(
-            len(self._train),
-            **self._limits,
-            batch_size=self.batch_size,
-            rows_per_step=self.rows_per_step,
-            seed=self.seed,
-            rank=self.trainer.global_rank,
-            world=self.trainer.world_size,
-        )
+        trainer = self.trainer
+        return SFTSchedule(len(self._train), self.algorithm, trainer.global_rank, trainer.world_size)
 
     def train_dataloader(self) -> StepLoader:
         schedule = self._schedule()
@@ -93,7 +74,8 @@ class SFTDataModule(ProblemDataModule):
             return batch
         device = self.trainer.lightning_module.device
         rows = [self._train[i] for i in batch.indices]
-        return replace(self.collate(rows, device), update=batch.update, start=batch.start, of=self.batch_size)
+        of = self.algorithm.batch_size
+        return replace(self.collate(rows, device), update=batch.update, start=batch.start, of=of)
 
     def collate(self, prompts: Sequence[Prompt], device: torch.device) -> SFTBatch:
         policy = self.policy

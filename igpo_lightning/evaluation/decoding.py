@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ..models import Policy
-from ..sampling.canvas import attention_of, collate, completion_texts, up_to_stop
-from ..sampling.fill import fill
+from ..sampling.canvas import collate
+from ..sampling.generate import generate
 from ..seeding import derive
 from ..types import Problem, Prompt, Scores
 
@@ -50,17 +50,15 @@ def complete(policy: Policy, sampler, prompts: Sequence[Prompt], seeds: Sequence
     device = next(policy.parameters()).device
     # Without prompts of its own a process only keeps the others company: any canvas will do.
     tensors = collate(prompts or [_NOTHING], policy.pad_id, device)
-    blank = torch.full((len(tensors.ids), sampler.length), policy.mask_id, dtype=torch.long, device=device)
-    canvas = torch.cat([tensors.ids, blank], dim=1)[: len(prompts)]
-    samples = fill(policy, sampler, canvas, attention_of(tensors.mask, sampler.length), seeds)
-    tokens = samples.tokens[:, -sampler.length :]
-    inside = up_to_stop(tokens, policy.stop_ids)
-    ended = torch.isin(tokens, torch.tensor(policy.stop_ids, dtype=torch.long, device=device)).any(-1)
-    return Completions(completion_texts(policy, tokens), inside.sum(-1).cpu(), ended.cpu())
+    which = torch.arange(len(prompts), dtype=torch.long, device=device)
+    canvas = torch.full((len(prompts), sampler.length), policy.mask_id, dtype=torch.long, device=device)
+    done = generate(policy, sampler, tensors, which, canvas, seeds)
+    ended = torch.isin(done.tokens, torch.tensor(policy.stop_ids, dtype=torch.long, device=device)).any(-1)
+    return Completions(done.texts, done.completion_mask.sum(-1).cpu(), ended.cpu())
 
 
 def decode(policy: Policy, sampler, reward, prompts: Sequence[Prompt], *, seed: int = 0) -> Decoded:
     """Complete each prompt once with ``sampler``, and judge it with ``reward``."""
     seeds = [derive(seed, "decode", p.problem.id) for p in prompts]
     done = complete(policy, sampler, prompts, seeds)
-    return Decoded(done.texts, reward(done.texts, [p.problem.answer for p in prompts]), done.lengths)
+    return Decoded(done.texts, reward([p.problem for p in prompts], done.texts), done.lengths)

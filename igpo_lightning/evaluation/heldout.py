@@ -87,7 +87,8 @@ class HeldOutAccuracy(Callback):
         with progress.work("held-out problems", len(padded), module.decoder.length):
             for start in range(0, len(padded), batch):
                 part = padded[start : start + batch]
-                found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
+                stage = module.algorithm
+                found = decode(module.policy, module.decoder, stage.reward, part, seed=stage.seed)
                 right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
         return reduce([right], "sum", module.device)[0]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checks import positive_int
 from ..models import Policy
-from ..sampling.low_confidence import LowConfidenceSampler
+from ..sampling import BlockwiseSampler
 from ..seeding import torch_rng
 
 
@@ -60,7 +60,7 @@ def is_greedy(policy: Policy, prompt: Sequence[int], response: Sequence[int]) ->
     width = len(response)
     device = next(policy.parameters()).device
     canvas = torch.tensor([[*prompt, *[policy.mask_id] * width]], dtype=torch.long, device=device)
-    filled = LowConfidenceSampler(width, width, width)(policy, canvas, None, [0]).tokens[0, -width:]
+    filled = BlockwiseSampler(width, width, width)(policy, canvas, None, [0]).tokens[0, -width:]
     return filled.tolist() == list(response)
 
 

@@ -28,7 +28,7 @@ from igpo_lightning.evaluation.decoding import complete
 from igpo_lightning.evaluation.likelihood import is_greedy, log_likelihood
 from igpo_lightning.evaluation.plan import Task, batches_of
 from igpo_lightning.models import load_policy
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Prompt
 
@@ -83,7 +83,7 @@ class DiffusionLM(TemplateLM):
         self._device = _device(device)
         if dtype == "auto":
             dtype = "float32" if self._device.type == "cpu" else "bfloat16"
-        self.sampler = LowConfidenceSampler(length, block_length, steps)
+        self.sampler = BlockwiseSampler(length, block_length, steps)
         self.mc_samples = positive_int("mc_samples", mc_samples)
         self.batch_size = positive_int("batch_size", _whole(batch_size))
         self.seed, self.path = seed, path
@@ -186,9 +186,9 @@ class DiffusionLM(TemplateLM):
             raise ConfigError(f"gen_kwargs: {', '.join(unknown)} not supported; known: {sorted(_KNOWN)}")
         return float(usual["temperature"]), list(usual["until"]), int(usual["max_gen_toks"])
 
-    def _sampler(self, temperature: float) -> LowConfidenceSampler:
+    def _sampler(self, temperature: float) -> BlockwiseSampler:
         canvas = self.sampler
-        return LowConfidenceSampler(canvas.length, canvas.block_length, canvas.steps, temperature)
+        return BlockwiseSampler(canvas.length, canvas.block_length, canvas.steps, temperature)
 
     def _cut(self, text: str, until: Sequence[str], limit: int) -> str:
         """``text`` up to its first stop string, and at most ``limit`` tokens of it."""

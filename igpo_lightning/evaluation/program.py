@@ -119,7 +119,8 @@ def rescore(cfg: DictConfig) -> float:
 
 def judge(reward: Any, rows: Sequence[Generation]) -> list[Generation]:
     """``rows`` with their final answers and verdicts."""
-    scores = reward([row.completion for row in rows], [row.gold for row in rows])
+    problems = [Problem(row.id, row.prompt, "", row.gold, row.groups) for row in rows]
+    scores = reward(problems, [row.completion for row in rows])
     return [
         replace(row, answer=extract(row.completion), correct=correct)
         for row, correct in zip(rows, scores.correct.tolist(), strict=True)

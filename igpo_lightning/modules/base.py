@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
+from ..algos.algorithm import Stage
 from ..checks import ConfigError
 from ..distributed import reduce
 from ..evaluation.decoding import decode
@@ -27,27 +28,14 @@ class DiffusionModule(L.LightningModule):
 
     Args:
         policy: The weights.
-        optimizer: parameters → optimiser.
-        scheduler: (optimiser, total updates of the run) → learning-rate scheduler, stepped after every
-            update; None keeps the rate.
-        sampler: Decodes held-out prompts (greedily) for validation.
-        reward: Judges what was decoded.
-        seed: Of all draws.
+        algorithm: The stage's optimiser, schedule, seed, and the sampler and reward of validation, which
+            decodes held-out prompts greedily.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        optimizer: Callable[..., torch.optim.Optimizer],
-        sampler,
-        reward,
-        scheduler: Callable[..., Any] | None = None,
-        seed: int = 0,
-    ):
+    def __init__(self, policy: Policy, algorithm: Stage):
         super().__init__()
-        self.policy = policy
-        self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.decoder, self.reward, self.seed = sampler.greedy(), reward, seed
+        self.policy, self.algorithm = policy, algorithm
+        self.decoder = algorithm.sampler.greedy()
         self._sums: dict[str, list[float]] = {}
         self._logged_step = 0
         self._frozen = fingerprint(policy.named_parameters())
@@ -61,10 +49,10 @@ class DiffusionModule(L.LightningModule):
 
     def configure_optimizers(self):
         trainable = [p for p in self.policy.parameters() if p.requires_grad]
-        optimizer = self.make_optimizer(trainable)
-        if self.make_scheduler is None:
+        optimizer = self.algorithm.optimizer(trainable)
+        if self.algorithm.scheduler is None:
             return optimizer
-        scheduler = self.make_scheduler(optimizer, total=self.trainer.datamodule.updates)
+        scheduler = self.algorithm.scheduler(optimizer, total=self.trainer.datamodule.updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @property
@@ -150,6 +138,6 @@ class DiffusionModule(L.LightningModule):
         return dict(zip(metrics, reduce(list(metrics.values()), how, self.device), strict=True))
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
-        result = decode(self.policy, self.decoder, self.reward, prompts, seed=self.seed)
+        result = decode(self.policy, self.decoder, self.algorithm.reward, prompts, seed=self.algorithm.seed)
         for name, value in result.means().items():
             self.log(f"val/{name}", value, on_epoch=True, sync_dist=True, batch_size=len(prompts))

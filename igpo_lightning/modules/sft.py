@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..algos import Supervised
 from ..checks import choice
+from ..models import Policy
 from ..sampling.canvas import attention_of
 from ..seeding import torch_rng
 from ..types import Prompt
@@ -31,15 +33,16 @@ class MaskedDiffusionSFT(DiffusionModule):
     visible does not tell where the response ends.
 
     Args:
+        policy: The weights.
+        algorithm: Of its ``supervise_padding``, "all" supervises the end and the whole fill, "one" the
+            end alone, "none" neither.
         min_ratio: Smallest t; bounds the weight 1/t.
-        supervise_padding: "all" supervises the end and the whole fill, "one" the end alone, "none" neither.
-        **common: See :class:`DiffusionModule`.
     """
 
-    def __init__(self, *, min_ratio: float = 1e-3, supervise_padding: str = "all", **common: Any):
-        super().__init__(**common)
-        self.min_ratio = min_ratio
-        self.supervise_padding = choice("algo.supervise_padding", supervise_padding, *_LAST)
+    def __init__(self, policy: Policy, algorithm: Supervised, min_ratio: float = 1e-3):
+        super().__init__(policy, algorithm)
+        self.min_ratio, self.seed = min_ratio, algorithm.seed
+        self.supervise_padding = choice("algo.supervise_padding", algorithm.supervise_padding, *_LAST)
 
     def compute_loss(self, batch: SFTBatch) -> Tensor:
         # Drawn for the whole update, of which this is a part: the same masks however it is cut.

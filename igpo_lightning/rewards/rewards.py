@@ -1,7 +1,8 @@
 """Reward terms and their weighted sum.
 
-A term is any object with a ``weight`` that maps (completions, answers) to one float per completion.
-To add one: write the class, and name it under ``terms`` of a config in ``conf/reward``.
+A term is any object with a ``weight`` that maps (problems, completions) to one float per completion; a
+problem's ``meta`` carries what else its rows hold (tests, puzzles, units). To add one: write the class,
+and name it under ``terms`` of a config in ``conf/reward``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from igpo_lightning import progress
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
 from igpo_lightning.rewards.verify import Verifier
-from igpo_lightning.types import Scores
+from igpo_lightning.types import Problem, Scores
 
 
 class Term(Protocol):
@@ -23,7 +24,7 @@ class Term(Protocol):
 
     weight: float
 
-    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> Sequence[float]: ...
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Sequence[float]: ...
 
 
 class Correctness:
@@ -40,11 +41,11 @@ class Correctness:
     ) -> None:
         self.verifier, self.weight, self.read = verifier, weight, read
 
-    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         verdicts = []
-        for completion, answer in zip(completions, answers, strict=True):
+        for problem, completion in zip(problems, completions, strict=True):
             progress.step(len(verdicts), len(completions))
-            verdicts.append(float(self._right(completion, answer)))
+            verdicts.append(float(self._right(completion, problem.answer)))
         return verdicts
 
     def _right(self, completion: str, answer: str) -> bool:
@@ -62,7 +63,7 @@ class AnswerFormat:
     def __init__(self, weight: float = 0.1) -> None:
         self.weight = weight
 
-    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return [float(self._clean(completion)) for completion in completions]
 
     @staticmethod
@@ -86,7 +87,7 @@ class TagFormat:
             raise ConfigError(f"reward.terms: the tags {tags} are not a list of texts")
         self.tags, self.tag, self.box, self.weight = tuple(tags), tag, box, weight
 
-    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> list[float]:
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return [
             self.tag * sum(text.count(tag) == 1 for tag in self.tags) + self.box * ("\\boxed{" in text)
             for text in completions
@@ -114,13 +115,13 @@ class RewardSum:
             if not callable(term) or not isinstance(getattr(term, "weight", None), int | float):
                 raise ConfigError(f"reward.terms.{name}: a term needs a numeric 'weight' and to be callable")
 
-    def __call__(self, completions: Sequence[str], answers: Sequence[str]) -> Scores:
-        """Score B completions against B gold answers (same order; lengths must agree)."""
-        if len(completions) != len(answers):
-            raise ValueError(f"{len(completions)} completions but {len(answers)} answers")
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
+        """Score B completions, each of the problem at its place in ``problems``."""
+        if len(completions) != len(problems):
+            raise ValueError(f"{len(completions)} completions but {len(problems)} problems")
         parts = {}
         for name, term in self.terms.items():
-            values = torch.as_tensor(term(completions, answers), dtype=torch.float32, device="cpu")
+            values = torch.as_tensor(term(problems, completions), dtype=torch.float32, device="cpu")
             if values.shape != (len(completions),):
                 shape = tuple(values.shape)
                 raise ValueError(f"reward term '{name}': shape {shape} for {len(completions)} completions")

@@ -5,7 +5,17 @@ Read :meth:`RolloutEngine.run` from top to bottom; every step is an object given
 """
 
 from .engine import RolloutEngine
-from .hints import ChunkPlacer
-from .intervention import AllWrong, Inpaint, Keep, Resample
+from .hints import Chunks, NoHints
+from .interventions import AllWrong, Keep, ReplaceWrong, Retry, inpaint, resample
 
-__all__ = ["AllWrong", "ChunkPlacer", "Inpaint", "Keep", "Resample", "RolloutEngine"]
+__all__ = [
+    "AllWrong",
+    "Chunks",
+    "Keep",
+    "NoHints",
+    "ReplaceWrong",
+    "Retry",
+    "RolloutEngine",
+    "inpaint",
+    "resample",
+]

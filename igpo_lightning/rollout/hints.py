@@ -3,33 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..checks import fraction, interval
+from ..checks import choice, interval
 from ..seeding import python_rng
+from .resampler import Resampler
 
 
-class ChunkPlacer:
+class Hints(Protocol):
+    """Canvases for new completions."""
+
+    def can_help(self, p: int, resampler: Resampler) -> bool:
+        """Whether there is anything to write for prompt ``p``."""
+
+    def __call__(
+        self, which: Sequence[int], count: int, resampler: Resampler, purpose: str
+    ) -> tuple[Tensor, Tensor]:
+        """[P', count, C] canvas and hint mask of new completions for the prompts ``which``."""
+
+
+class NoHints:
+    """Empty canvases."""
+
+    def can_help(self, p: int, resampler: Resampler) -> bool:
+        return True
+
+    def __call__(
+        self, which: Sequence[int], count: int, resampler: Resampler, purpose: str
+    ) -> tuple[Tensor, Tensor]:
+        return resampler.blank(len(which), count)
+
+
+_CONTENT = {"trace": "hint", "answer": "response"}
+"""Fields of a :class:`~igpo_lightning.types.Prompt`."""
+
+
+class Chunks:
     """Cut a trace into chunks of random length and write a random subset of them.
 
     A trace of N chunks gives ⌊ratio · N⌋ hints. Token i of the trace lands in column i of the
     completion, as it would stand in a completion that reproduces the trace.
 
     Args:
+        ratio: (lowest, highest) share η of chunks to write, drawn per completion; one number fixes it.
         chunk: (shortest, longest) chunk length in tokens, drawn uniformly; the paper's is (5, 10).
+        content: Where hints are cut from: the "trace" without what tells its answer, or the trace with
+            its "answer", whose copies are rewarded for nothing.
         stretch: Spread the chunks over the canvas instead, as the published code does: see
             :func:`stretched`. The trace is then cut at the canvas less its last 30 columns.
     """
 
-    def __init__(self, chunk: Sequence[int] = (5, 10), stretch: bool = False):
-        self.shortest, self.longest = (
-            int(v) for v in interval("algo.inpaint.placer.chunk", chunk, 1, 10_000)
-        )
+    def __init__(
+        self,
+        ratio: Sequence[float] | float = (0.2, 0.6),
+        chunk: Sequence[int] = (5, 10),
+        content: str = "trace",
+        stretch: bool = False,
+    ):
+        self.low, self.high = interval("algo.inpaint.ratio", ratio, 0.0, 1.0)
+        self.shortest, self.longest = (int(v) for v in interval("algo.inpaint.chunk", chunk, 1, 10_000))
+        self.field = _CONTENT[choice("algo.inpaint.content", content, *_CONTENT)]
         self.stretch = stretch
 
+    def can_help(self, p: int, resampler: Resampler) -> bool:
+        # Without a trace there is nothing to write, and the group stays as GRPO has it.
+        return any(token != resampler.mask_id for token in getattr(resampler.prompts[p], self.field))
+
     def __call__(
+        self, which: Sequence[int], count: int, resampler: Resampler, purpose: str
+    ) -> tuple[Tensor, Tensor]:
+        canvas, hint_mask = resampler.blank(len(which), count)
+        for row, p in enumerate(which):
+            trace = getattr(resampler.prompts[p], self.field)
+            for g in range(count):
+                seed = resampler.seed("place" if purpose == "inpaint" else f"place-{purpose}", p, g)
+                ratio = python_rng(seed, "ratio").uniform(self.low, self.high)
+                canvas[row, g], hint_mask[row, g] = self.place(
+                    trace, resampler.width, ratio, seed, resampler.mask_id
+                )
+        return canvas, hint_mask
+
+    def place(
         self, trace: Sequence[int], width: int, ratio: float, seed: int, mask_id: int
     ) -> tuple[Tensor, Tensor]:
         """Place one completion's hints.
@@ -43,7 +100,6 @@ class ChunkPlacer:
         Returns:
             (canvas [C] int64 with ``mask_id`` where empty, is_hint [C] bool).
         """
-        fraction("algo.inpaint.ratio", ratio)
         rng = python_rng(seed, "chunks")
         room = max(0, width - _LEFT_FREE) if self.stretch else width
         chunks = self.cut(min(len(trace), room), rng)

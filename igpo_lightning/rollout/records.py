@@ -1,8 +1,8 @@
-"""A window as a person reads it, and as curves."""
+"""A rollout as a person reads it, and as curves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -10,75 +10,51 @@ import torch
 from torch import Tensor
 
 from ..models import Policy
-from ..sampling.canvas import up_to_stop
-from ..types import Prompt, RolloutBatch, SampleRecord
-from .groups import Groups, InterventionReport
+from ..types import Prompt, Rollout, SampleRecord
+from .interventions import Report
 
 
 def sample_records(
-    policy: Policy, prompts: Sequence[Prompt], batch: RolloutBatch, count: int
+    policy: Policy, prompts: Sequence[Prompt], rollout: Rollout, count: int
 ) -> list[SampleRecord]:
-    """Completions of a window in a fixed mix: with hints right and wrong, and without them right and wrong.
+    """Completions of a rollout in a fixed mix: with hints right and wrong, and without them right and wrong.
 
-    There are ⌊count / 4⌋ of each kind (at least one), fewer where the window has no more. The wrong ones
+    There are ⌊count / 4⌋ of each kind (at least one), fewer where the rollout has no more. The wrong ones
     with hints are second tries that failed, which entered no group.
     """
     share = max(1, count // 4)
-    inpainted, completed = batch.hint_mask.any(-1), up_to_stop(batch.completions, policy.stop_ids)
-    every = [(p, g) for g in range(batch.rewards.shape[1]) for p in range(batch.rewards.shape[0])]
-
-    def read(at: tuple[int, int]) -> SampleRecord:
-        tokens, hints = batch.completions[at][completed[at]], batch.hint_mask[at]
-        return _record(
-            policy, prompts[at[0]], batch.window, tokens, hints, batch.rewards[at], batch.correct[at]
-        )
+    inpainted = rollout.hint_mask.any(-1)
+    every = [(p, g) for g in range(rollout.rewards.shape[1]) for p in range(rollout.rewards.shape[0])]
 
     def some(hinted: bool, correct: bool) -> list[SampleRecord]:
-        fitting = (at for at in every if inpainted[at] == hinted and batch.correct[at] == correct)
-        return list(map(read, islice(fitting, share)))
+        fitting = (at for at in every if inpainted[at] == hinted and rollout.correct[at] == correct)
+        return [_record(policy, prompts[at[0]], rollout, at) for at in islice(fitting, share)]
 
-    return [*some(True, True), *batch.second_tries[:share], *some(False, True), *some(False, False)]
+    return [*some(True, True), *rollout.second_tries[:share], *some(False, True), *some(False, False)]
 
 
 def failed_tries(
-    policy: Policy, prompts: Sequence[Prompt], report: InterventionReport, window: int, count: int = 4
+    policy: Policy, prompts: Sequence[Prompt], report: Report, index: int, count: int = 4
 ) -> tuple[SampleRecord, ...]:
     """``count`` hinted completions that came out wrong, so that a reader sees what hints do not help."""
-    fresh = report.fresh
-    if fresh is None or not report.triggered:
-        return ()
-    wrong = torch.nonzero(fresh.hint_mask.any(-1) & ~fresh.correct).tolist()[:count]
-    ends = up_to_stop(fresh.completions, policy.stop_ids)
-    return tuple(
-        _record(
-            policy,
-            prompts[report.triggered[row]],
-            window,
-            fresh.completions[row, g][ends[row, g]],
-            fresh.hint_mask[row, g],
-            fresh.rewards[row, g],
-            fresh.correct[row, g],
-        )
-        for row, g in wrong
+    wrong = (
+        _record(policy, prompts[which[row]], fresh, (row, g))
+        for fresh, which in zip(report.fresh, report.of, strict=True)
+        for row, g in torch.nonzero(fresh.hint_mask.any(-1) & ~fresh.correct).tolist()
     )
+    return tuple(islice(wrong, count))
 
 
-def _record(
-    policy: Policy,
-    prompt: Prompt,
-    window: int,
-    tokens: Tensor,
-    hints: Tensor,
-    reward: Tensor,
-    correct: Tensor,
-) -> SampleRecord:
+def _record(policy: Policy, prompt: Prompt, rollout: Rollout, at: tuple[int, int]) -> SampleRecord:
+    """Completion ``at`` = (row, completion) of ``rollout``, which is one of ``prompt``'s."""
+    completed, hints = rollout.completion_mask[at], rollout.hint_mask[at]
     return SampleRecord(
-        window=window,
+        rollout=rollout.index,
         prompt=prompt.problem.prompt,
         answer=prompt.problem.answer,
-        pieces=_pieces(policy, tokens, hints),
-        reward=float(reward),
-        correct=bool(correct),
+        pieces=_pieces(policy, rollout.tokens[at][completed], hints),
+        reward=float(rollout.rewards[at]),
+        correct=bool(rollout.correct[at]),
         inpainted=bool(hints.any()),
         trace=prompt.problem.trace,
     )
@@ -100,30 +76,25 @@ def _pieces(policy: Policy, tokens: Tensor, is_hint: Tensor) -> list[tuple[str, 
     return pieces
 
 
-def window_metrics(
-    first: Groups, groups: Groups, report: InterventionReport, completed: Tensor, seconds: float
+def rollout_metrics(
+    first: Rollout, rollout: Rollout, report: Report, cost: Mapping[str, int], seconds: float
 ) -> dict[str, float]:
-    """Scalars of one window. ``*_before`` are the policy's own, before anything was replaced.
-
-    ``completed`` [P, G, C] bool is True up to and including the end of each completion.
-    """
+    """Scalars of one rollout. ``*_before`` are the policy's own, before anything was replaced."""
     metrics = {
-        "reward": groups.rewards.mean(),
+        "reward": rollout.rewards.mean(),
         "reward_before": first.rewards.mean(),
-        "correct": groups.correct.float().mean(),
+        "correct": rollout.correct.float().mean(),
         "correct_before": first.correct.float().mean(),
         "all_wrong_before": first.all_wrong.float().mean(),
-        "all_wrong_after": groups.all_wrong.float().mean(),
-        "no_signal": (groups.rewards.amax(1) == groups.rewards.amin(1)).float().mean(),
+        "all_wrong_after": rollout.all_wrong.float().mean(),
+        "no_signal": (rollout.rewards.amax(1) == rollout.rewards.amin(1)).float().mean(),
         "replaced": report.replaced,
         "triggered": len(report.triggered),
         "resampled": report.sampled,
         "resampled_correct": report.correct,
-        "hint_tokens": groups.hint_mask.sum().float() / groups.hint_mask.any(-1).sum().clamp(min=1),
-        "length": completed.sum(-1).float().mean(),
-        "completions": groups.cost.completions,
-        "generated_tokens": groups.cost.tokens,
-        "row_forwards": groups.cost.row_forwards,
+        "hint_tokens": rollout.hint_mask.sum().float() / rollout.hint_mask.any(-1).sum().clamp(min=1),
+        "length": rollout.completion_mask.sum(-1).float().mean(),
+        **cost,
         "seconds": seconds,
         **{f"reward/{name}": part.mean() for name, part in first.parts.items()},
     }

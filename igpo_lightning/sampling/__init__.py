@@ -1,5 +1,7 @@
 """Fill a canvas: generation is a canvas of masks, inpainting is the same canvas with hints in it."""
 
-from .low_confidence import LowConfidenceSampler
+from .acceptance import Acceptance, Quota
+from .blockwise import BlockwiseSampler
+from .order import DrawnProbability, Order
 
-__all__ = ["LowConfidenceSampler"]
+__all__ = ["Acceptance", "BlockwiseSampler", "DrawnProbability", "Order", "Quota"]

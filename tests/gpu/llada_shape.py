@@ -105,10 +105,12 @@ def overrides(folder: Path, model: Path, algo: str, small: bool = False) -> list
     """The training program's command line: one SFT step, or one rollout window and its two updates."""
     length, steps, prompts, group = (32, 8, 1, 4) if small else (128, 16, 1, 8)
     sizes = {
-        "sft": ["algo.steps=2", f"algo.batch_size={prompts * 2}", f"algo.rows_per_step={prompts * 2}",
+        "sft": ["algo.steps=2", f"algo.batch_size={prompts * 2}",
+                f"algo.rows_per_micro_batch={prompts * 2}",
                 "algo.scheduler.warmup=0"],
-        "igpo": ["algo.windows=1", f"algo.prompts_per_window={prompts}", f"algo.prompts_per_step={prompts}",
-                 f"algo.group_size={group}", "algo.inner_updates=2"],
+        "igpo": ["algo.rollouts=1", f"algo.prompts_per_rollout={prompts}",
+                 f"algo.prompts_per_micro_batch={prompts}",
+                 f"algo.num_generations={group}", "algo.num_iterations=2"],
     }  # fmt: skip
     return [
         f"algo={algo}", "model=llada", f"model.path={model}", "data=word_problems", "prompt=plain",

@@ -8,7 +8,7 @@ import torch
 from fakes import encoded, tiny_policy
 
 from igpo_lightning.evaluation.decoding import complete
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 
 pytestmark = [
     pytest.mark.gpu,
@@ -45,7 +45,7 @@ def compare_logits(device, dtype):
 
 def compare_completions(device, dtype):
     """Share of greedily decoded tokens that are the same."""
-    policy, sampler = tiny_policy(**HEAD).to(dtype), LowConfidenceSampler(16, 8, 16).greedy()
+    policy, sampler = tiny_policy(**HEAD).to(dtype), BlockwiseSampler(16, 8, 16).greedy()
     prompts = encoded(policy, 16)
     texts = complete(policy, sampler, prompts, [0] * 16).texts
     found = complete(copy.deepcopy(policy).to(device), sampler, prompts, [0] * 16).texts

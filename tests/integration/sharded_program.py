@@ -1,4 +1,4 @@
-"""The training program with what tests need on its path; each process saves its windows beside the run.
+"""The training program with what tests need on its path; each process saves its rollouts beside the run.
 
 python sharded_program.py OVERRIDE... output_dir=FOLDER
 """
@@ -20,16 +20,16 @@ folder = Path(next(word for word in sys.argv if word.startswith("output_dir=")).
 run = RolloutEngine.run
 
 
-def recorded(self, policy, prompts, window):
-    batch = run(self, policy, prompts, window)
+def recorded(self, policy, prompts, index):
+    batch = run(self, policy, prompts, index)
     rank = os.environ.get("LOCAL_RANK", "0")
     torch.save(
         {
-            "completions": batch.completions,
+            "completions": batch.tokens,
             "hints": batch.hint_mask,
             "triggered": torch.tensor([batch.metrics["triggered"]]),
         },
-        folder / f"window-{window}-rank-{rank}.pt",
+        folder / f"rollout-{index}-rank-{rank}.pt",
     )
     return batch
 

@@ -76,13 +76,13 @@ def test_a_trace_that_does_not_end_in_its_answer(refusal, tmp_path):
 
 
 @pytest.mark.parametrize("override, message", [
-    ("algo.group_size=1", "algo.group_size=1: advantages are relative to the group's mean reward"),
+    ("algo.num_generations=1", "algo.num_generations=1: advantages are relative to the group's mean reward"),
     ("sampler.steps=3", "sampler.steps=3: must be a multiple of the 2 blocks"),
-    ("algo.prompts_per_window=0", "algo.prompts_per_window=0: expected a whole number of at least 1"),
-    ("algo.updates_per_pass=3", "algo.updates_per_pass=3: must divide the 2 micro-batches of a pass"),
+    ("algo.prompts_per_rollout=0", "algo.prompts_per_rollout=0: expected a whole number of at least 1"),
+    ("algo.updates_per_iteration=3", "updates_per_iteration=3: must divide the 2 micro-batches of a pass"),
     ("resume=absent.ckpt", "resume=absent.ckpt: no such file"),
     ("model.lora={rank: 2, alpha: 4, targets: [query]}", "model.lora.targets: ['query'] match no"),
-    ("data.source.train_size=3", "algo.prompts_per_window: 4 asked for at once"),
+    ("data.source.train_size=3", "algo.prompts_per_rollout: 4 asked for at once"),
 ])  # fmt: skip
 def test_settings_that_cannot_work(refusal, override, message):
     assert message in refusal(*EMBEDDED, override)
@@ -99,7 +99,7 @@ def test_weights_of_another_model(refusal, tmp_path):
 
 
 def test_a_checkpoint_of_another_model(refusal, tmp_path):
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     fitted = trainer(tmp_path)
     fitted.fit(module, datamodule=data)
     fitted.save_checkpoint(tmp_path / "other.ckpt")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import TINY, TINY_RL, compose, tiny_policy
+from fakes import TINY, TINY_RL, compose, datamodule, tiny_policy
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("sharded_program.py")
 SETTINGS = [
     *(o for o in TINY if not o.startswith(("logger", "callbacks", "data.test_size"))), *TINY_RL,
-    "algo.prompts_per_window=8", "data.test_size=3", "report=false",
+    "algo.prompts_per_rollout=8", "data.test_size=3", "report=false",
     "~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward", "+reward.share=0.4",
     'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
 ]  # fmt: skip
@@ -70,7 +70,7 @@ def stages(folder):
 
 def measured(cfg, folder, problems):
     """The accuracy of a saved model on ``problems`` (val_problems, test_problems), from its files alone."""
-    policy, data = load_policy(str(folder)), instantiate(cfg.algo.datamodule)
+    policy, data = load_policy(str(folder)), datamodule(cfg)
     data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(policy=policy))
     data.setup("test")
     sampler, reward = instantiate(cfg.sampler).greedy(), instantiate(cfg.reward)

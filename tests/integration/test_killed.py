@@ -20,9 +20,9 @@ RUN = [
     *TINY_RL,
     "algo=igpo",
     'warm_start=["algo.steps=6","algo.batch_size=8","algo.validate_every=2"]',
-    "algo.windows=4",
+    "algo.rollouts=4",
     "callbacks.checkpoint.every=1",
-    "callbacks.samples.every_n_windows=1",
+    "callbacks.samples.every_n_rollouts=1",
     "report=false",
     *("~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward"),
 ]

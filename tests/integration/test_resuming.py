@@ -88,11 +88,11 @@ def test_other_starting_weights_are_another_run(tmp_path, sft):
     rl = ("algo=grpo", *TINY_RL, *QUIET, "logger=csv")
     run(compose(tmp_path / "rl", *rl, f"model.path={sft / 'model'}"))
     (sft / "model").rename(tmp_path / "moved")
-    longer = (*rl, "algo.windows=3", "resume=auto")
+    longer = (*rl, "algo.rollouts=3", "resume=auto")
     run(compose(tmp_path / "rl", *longer, f"model.path={tmp_path / 'moved'}"))
     tiny_policy(seed=3).save(tmp_path / "other")
     with pytest.raises(ConfigError, match="started from other weights than these"):
-        run(compose(tmp_path / "rl", *longer, "algo.windows=4", f"model.path={tmp_path / 'other'}"))
+        run(compose(tmp_path / "rl", *longer, "algo.rollouts=4", f"model.path={tmp_path / 'other'}"))
 
 
 def test_a_folder_that_is_in_use(tmp_path):

@@ -33,7 +33,7 @@ REWARD = ["~reward.terms", "~reward.correctness", "reward._target_=fakes.HashRew
 RUN = [
     *(o for o in TINY if not o.startswith(("logger", "callbacks", "data.test_size"))),
     *TINY_RL, *SGD, *REWARD,
-    "algo.windows=3", "algo.prompts_per_window=8", "data.test_size=3", "report=false",
+    "algo.rollouts=3", "algo.prompts_per_rollout=8", "data.test_size=3", "report=false",
     "algo.scheduler.warmup=0", "algo.scheduler.final=1.0",  # the same at every length
     "callbacks.checkpoint.every=1",
     'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
@@ -50,15 +50,15 @@ def train(folder, hardware, *extra):
     return folder
 
 
-def windows(folder, name):
-    """[windows][all prompts of all processes] of what was sampled."""
-    parts = [sorted(folder.glob(f"window-{w}-rank-*.pt")) for w in range(3)]
+def rollouts(folder, name):
+    """[rollouts][all prompts of all processes] of what was sampled."""
+    parts = [sorted(folder.glob(f"rollout-{w}-rank-*.pt")) for w in range(3)]
     return [torch.cat([torch.load(p, weights_only=True)[name] for p in ranks]) for ranks in parts]
 
 
 def assert_equal_runs(folder, alone):
     for name in ("completions", "hints"):
-        for mine, other in zip(windows(folder, name), windows(alone, name), strict=True):
+        for mine, other in zip(rollouts(folder, name), rollouts(alone, name), strict=True):
             assert torch.equal(mine, other), name
     own, other = (read_metrics(f / "metrics" / "metrics.csv") for f in (folder, alone))
     names = ["train/grad_norm", "train/loss", "train/kl", "rollout/reward", "rollout/all_wrong_after"]
@@ -83,8 +83,12 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize("rows", [8, 1], ids=["1 micro-batch", "4 micro-batches"])
 @pytest.mark.parametrize("hardware", ["ddp", "zero1", "zero2", "zero3", "fsdp"])
 def test_two_processes_equal_one(tmp_path, alone, hardware, rows):
-    small = ['warm_start=["algo.steps=4","algo.batch_size=8","algo.rows_per_step=1","algo.validate_every=2"]']
-    folder = train(tmp_path / "run", hardware, f"algo.prompts_per_step={rows}", *(small if rows == 1 else []))
+    small = [
+        'warm_start=["algo.steps=4","algo.batch_size=8","algo.rows_per_micro_batch=1","algo.validate_every=2"]'
+    ]
+    folder = train(
+        tmp_path / "run", hardware, f"algo.prompts_per_micro_batch={rows}", *(small if rows == 1 else [])
+    )
     assert_equal_runs(folder, alone)
     saved, expected = (read_weights(numbered(f / "checkpoints")[0]) for f in (folder, alone))
     assert saved.keys() == expected.keys()
@@ -97,7 +101,7 @@ def test_nobody_waits_for_a_process_that_has_nothing_to_inpaint(tmp_path, hardwa
     folder = train(tmp_path / "run", hardware, "reward._target_=fakes.OneSidedReward", "evaluate=false")
     first, second = (
         [
-            torch.load(folder / f"window-{w}-rank-{rank}.pt", weights_only=True)["triggered"].item()
+            torch.load(folder / f"rollout-{w}-rank-{rank}.pt", weights_only=True)["triggered"].item()
             for w in range(3)
         ]
         for rank in (0, 1)
@@ -109,7 +113,7 @@ def test_nobody_waits_for_a_process_that_has_nothing_to_inpaint(tmp_path, hardwa
     ("one", "ddp"), ("ddp", "one"), ("ddp", "ddp"), ("fsdp", "fsdp"), ("zero2", "zero2"), ("zero3", "zero3"),
 ])  # fmt: skip
 def test_resumed_by_as_many_or_by_others(tmp_path, alone, first, then):
-    folder = train(tmp_path / "run", first, "algo.windows=2")
+    folder = train(tmp_path / "run", first, "algo.rollouts=2")
     (folder / "summary.json").unlink()
     train(folder, then, "resume=auto")
     assert_equal_runs(folder, alone)

@@ -40,7 +40,7 @@ def test_one_command_from_nothing_to_a_report(tmp_path):
         "model=tiny",
         *TINY_RL,
         WARM_START,
-        "callbacks.samples.every_n_windows=1",
+        "callbacks.samples.every_n_rollouts=1",
         "callbacks.checkpoint.every=1",
     )
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ BLOCK = 32768  # of the log format (LevelDB's): records are cut at its borders
 LOGGED = [
     *(o for o in TINY if not o.startswith(("logger", "callbacks"))),
     *TINY_RL,
-    *("algo=igpo", "algo.windows=1", "report=false", "logger=wandb", "logger.wandb.tags=[mine]"),
+    *("algo=igpo", "algo.rollouts=1", "report=false", "logger=wandb", "logger.wandb.tags=[mine]"),
     'warm_start=["algo.steps=2","algo.batch_size=8","algo.validate_every=2"]',
 ]
 
@@ -91,7 +91,7 @@ def test_a_resumed_stage_goes_on_under_its_id(train):
     names = [(run.run_id, run.display_name) for run, _, _ in first]
     assert names == [("abc-sft", "mine · sft"), ("abc", "mine")]
     assert len({run.run_group for run, _, _ in first}) == 1
-    again = train("output_dir=run", "algo.windows=2", "resume=auto")
+    again = train("output_dir=run", "algo.rollouts=2", "resume=auto")
     assert [run.run_id for run, _, _ in again] == ["abc-sft", "abc", "abc"]
 
 

@@ -9,8 +9,8 @@ from fakes import FixedPolicy, engine, inpaint, source, tiny_policy
 
 from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.tokenizers import train_bpe, word_level
-from igpo_lightning.rollout import ChunkPlacer
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.rollout import Chunks
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.sampling.canvas import attention_of, collate
 from igpo_lightning.types import Problem
 
@@ -20,7 +20,7 @@ STORY = "Natalia sold 48 clips and then 24, that is 48 + 24 = 72 in all, 72 clip
 
 def placed(policy, prompts, ratio, width, seeds=range(3)):
     """Canvases with hints of every prompt: (prompt tensors, canvas [B, C], is_hint [B, C])."""
-    place = ChunkPlacer((1, 3))
+    place = Chunks(chunk=(1, 3)).place
     rows = [place(p.hint, width, ratio, seed, policy.mask_id) for p in prompts for seed in seeds]
     tensors = collate([p for p in prompts for _ in seeds], policy.pad_id)
     return tensors, torch.stack([c for c, _ in rows]), torch.stack([h for _, h in rows])
@@ -34,7 +34,7 @@ def test_hints_of_the_embedded_problems_neither_move_nor_change_nor_tell_the_ans
     encoder = Encoder(policy.tokenizer, max_response=64)
     prompts = list(encoder.encode_all(problems).prompts)
     tensors, canvas, is_hint = placed(policy, prompts, ratio, width=64)
-    sampler = LowConfidenceSampler(64, 16, 8, temperature=1.0)
+    sampler = BlockwiseSampler(64, 16, 8, temperature=1.0)
     full = torch.cat([tensors.ids, canvas], dim=1)
     samples = sampler(policy, full, attention_of(tensors.mask, 64), list(range(len(full))))
     completions = samples.tokens[:, -64:]
@@ -69,15 +69,15 @@ def test_hints_of_real_endings_hold_no_answer_token(ending, answer, tokenizer):
         assert lead not in text
     assert "Natalia" in text and "48" in text  # hints there are
     full = torch.cat([tensors.ids, canvas], dim=1)
-    tokens = LowConfidenceSampler(width, 8, width // 8)(policy, full, None, [0]).tokens
+    tokens = BlockwiseSampler(width, 8, width // 8)(policy, full, None, [0]).tokens
     assert torch.equal(tokens[:, -width:][is_hint], canvas[is_hint])
 
 
 def test_hints_in_a_window_are_tokens_of_the_trace_at_their_own_index():
     policy = tiny_policy()
     prompts = list(Encoder(policy.tokenizer, max_response=16).encode_all(source().train).prompts)
-    batch = engine(intervention=inpaint(ratio=(0.5, 1.0))).run(policy, prompts, 0)
+    batch = engine(inpaint=inpaint(ratio=(0.5, 1.0))).run(policy, prompts, 0)
     assert 0 < batch.hint_mask.any(-1).sum() <= batch.metrics["replaced"]  # of few chunks, none may be chosen
     for p, g, c in torch.nonzero(batch.hint_mask).tolist():
-        token = int(batch.completions[p, g, c])
+        token = int(batch.tokens[p, g, c])
         assert token == prompts[p].response[c] == prompts[p].hint[c] != policy.mask_id

@@ -15,12 +15,12 @@ from igpo_lightning.finishing import Finish
 def test_a_completion_depends_on_its_problem_only():
     policy = tiny_policy()
     prompts = encoded(policy, 7)
-    runs = engine(intervention=inpaint(), logprobs=RandomMasking())
+    runs = engine(inpaint=inpaint(), logprobs=RandomMasking())
     whole = runs.run(policy, prompts, 5)
     assert whole.metrics["replaced"] > 0 and whole.metrics["triggered"] < 7
     order = [4, 0, 6]
     part = runs.run(policy, [prompts[i] for i in order], 5)
-    for name in ("completions", "hint_mask", "rewards", "correct", "advantages", "loss_mask", "seeds"):
+    for name in ("tokens", "step_map", "hint_mask", "rewards", "correct", "advantages", "loss_mask", "seeds"):
         assert torch.equal(getattr(part, name), getattr(whole, name)[order]), name
     torch.testing.assert_close(part.old_logps, whole.old_logps[:, order], atol=1e-5, rtol=1e-5)
 
@@ -29,20 +29,20 @@ def test_a_completion_depends_on_its_problem_only():
 def test_the_number_of_rows_in_a_forward_changes_nothing(rows):
     policy = tiny_policy()
     prompts = encoded(policy, 4)
-    whole = engine(intervention=inpaint()).run(policy, prompts, 0)
-    parts = engine(intervention=inpaint(), rows_per_forward=rows).run(policy, prompts, 0)
-    assert torch.equal(whole.completions, parts.completions)
+    whole = engine(inpaint=inpaint()).run(policy, prompts, 0)
+    parts = engine(inpaint=inpaint(), rows_per_forward=rows).run(policy, prompts, 0)
+    assert torch.equal(whole.tokens, parts.tokens)
     assert torch.equal(whole.hint_mask, parts.hint_mask) and torch.equal(whole.rewards, parts.rewards)
 
 
 def test_another_window_seed_or_completion_is_another_draw():
     policy = tiny_policy()
     prompts = encoded(policy, 2)
-    base = engine().run(policy, prompts, 0).completions
-    assert not torch.equal(base, engine().run(policy, prompts, 1).completions)
-    assert not torch.equal(base, engine(seed=1).run(policy, prompts, 0).completions)
+    base = engine().run(policy, prompts, 0).tokens
+    assert not torch.equal(base, engine().run(policy, prompts, 1).tokens)
+    assert not torch.equal(base, engine(seed=1).run(policy, prompts, 0).tokens)
     assert len({tuple(row.tolist()) for row in base.flatten(0, 1)}) == 8
-    assert torch.equal(base, engine().run(policy, prompts, 0).completions)
+    assert torch.equal(base, engine().run(policy, prompts, 0).tokens)
 
 
 def global_state():

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from fakes import LORA, MemoryLogger, engine, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
+from fakes import LORA, MemoryLogger, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
 from lightning.pytorch.callbacks import Callback
 
 from igpo_lightning.algos import TopEntropyHints
-from igpo_lightning.algos.logprobs import MeanField, RandomMasking
+from igpo_lightning.algos.logprobs import RandomMasking
 from igpo_lightning.checkpoints import Checkpoints, newest
 
 
@@ -48,24 +48,19 @@ def after(rows, step):
     return {at: row for at, row in rows.items() if at > step}
 
 
-def rl(lora=None, logprobs=None, slots=2, updates_per_pass=1):
-    sampling = engine(
-        intervention=inpaint(),
-        token_filter=TopEntropyHints(0.2),
-        logprobs=logprobs or MeanField(),
-        prompts_per_forward=4 // slots,
-    )
+def rl(lora=None, slots=2, **changes):
     return rollout_fit(
         tiny_policy(lora=lora),
-        windows=3,
-        per_step=4 // slots,
-        sampling=sampling,
-        updates_per_pass=updates_per_pass,
+        rollouts=3,
+        inpaint=inpaint(),
+        token_filter=TopEntropyHints(0.2),
+        prompts_per_micro_batch=4 // slots,
+        **changes,
     )
 
 
 @pytest.mark.parametrize("kill_after", [1, 2, 3, 5])
-def test_policy_optimisation_killed_within_and_between_windows(tmp_path, kill_after):
+def test_policy_optimisation_killed_within_and_between_rollouts(tmp_path, kill_after):
     whole, rows, run = fitted(tmp_path / "whole", rl)
     resumed, resumed_rows, resumed_run = fitted(tmp_path / "resumed", rl, kill_after)
     assert torch.equal(whole, resumed)
@@ -77,9 +72,10 @@ def test_policy_optimisation_killed_within_and_between_windows(tmp_path, kill_af
 
 
 @pytest.mark.parametrize("options", [
-    {"lora": LORA}, {"logprobs": RandomMasking()}, {"slots": 4, "updates_per_pass": 2},
-], ids=["lora", "random masking", "two updates a pass"])  # fmt: skip
-def test_other_policy_optimisations_killed_within_a_window(tmp_path, options):
+    {"lora": LORA}, {"logprobs": RandomMasking()}, {"logprobs": RandomMasking(), "draws_per_micro_batch": 1},
+    {"slots": 4, "updates_per_iteration": 2},
+], ids=["lora", "random masking", "draw by draw", "two updates a pass"])  # fmt: skip
+def test_other_policy_optimisations_killed_within_a_rollout(tmp_path, options):
     def make():
         return rl(**options)
 

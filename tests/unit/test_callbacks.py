@@ -21,13 +21,13 @@ from igpo_lightning.reporting import samples
 from igpo_lightning.types import SampleRecord
 
 CONF = Path(__file__).parents[2] / "conf"
-WINDOW = 2  # batches per window
+PASSES = 2  # batches per rollout
 
 
 @dataclass
 class Batch:
-    window: int
-    inner: int
+    index: int
+    iteration: int
 
 
 class Module(pl.LightningModule):
@@ -42,9 +42,9 @@ class Module(pl.LightningModule):
 
     def on_train_batch_end(self, outputs, batch, batch_idx):
         if isinstance(batch, Batch):
-            self.log("train/kl", batch.window / 100 + batch.inner / 1000)
-            if batch.inner == 0:
-                self.log("rollout/reward", 0.1 * (batch.window + 1))
+            self.log("train/kl", batch.index / 100 + batch.iteration / 1000)
+            if batch.iteration == 0:
+                self.log("rollout/reward", 0.1 * (batch.index + 1))
         else:
             self.log("train/loss", float(batch_idx))
 
@@ -62,9 +62,9 @@ class Data(pl.LightningDataModule):
 
 
 class Rollouts(Data):
-    def __init__(self, windows):
-        super().__init__([Batch(w, i) for w in range(windows) for i in range(WINDOW)])
-        self.windows = windows
+    def __init__(self, rollouts):
+        super().__init__([Batch(r, i) for r in range(rollouts) for i in range(PASSES)])
+        self.rollouts = rollouts
 
     def describe(self):
         return "2 problems"
@@ -145,10 +145,10 @@ def test_supervised_training_is_shown_by_time(tmp_path):
     assert [line.split(" | ")[0] for line in rarely.getvalue().splitlines()[3:]] == ["step 3/3"]
 
 
-def test_samples_every_n_windows_to_file_and_console(tmp_path, capsys):
+def test_samples_every_n_rollouts_to_file_and_console(tmp_path, capsys):
     path = tmp_path / "samples.jsonl"
     samples.append(path, [record("left over")])
-    table = SampleTable(path, every_n_windows=2, samples=3, console=1)
+    table = SampleTable(path, every_n_rollouts=2, samples=3, console=1)
     fit(tmp_path, Rollouts(4), table)
     assert [sample.pieces[0][0] for sample in samples.read(path)] == ["a", "b", "c"]
     assert len(path.read_text().splitlines()) == 6  # windows 0 and 2, which show the same three

@@ -20,9 +20,9 @@ from igpo_lightning.checkpoints import (
 from igpo_lightning.checks import ConfigError
 
 
-def fit(folder, policy=None, windows=3, ckpt_path=None, **options):
-    """A run of two updates a window, with a checkpoint after each."""
-    module, data = rollout_fit(policy or tiny_policy(), windows=windows)
+def fit(folder, policy=None, rollouts=3, ckpt_path=None, **options):
+    """A run of two updates a rollout, with a checkpoint after each."""
+    module, data = rollout_fit(policy or tiny_policy(), rollouts=rollouts)
     keep = Checkpoints(folder / "checkpoints", **{"every": 1, "keep": 3, **options})
     run = trainer(folder, callbacks=[keep], enable_checkpointing=True)
     run.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
@@ -40,7 +40,7 @@ def names(folder):
 
 
 def test_the_newest_are_kept(tmp_path):
-    fit(tmp_path, keep=2, every=2, windows=4)  # 8 updates: saved after 2, 4, 6 and 8
+    fit(tmp_path, keep=2, every=2, rollouts=4)  # 8 updates: saved after 2, 4, 6 and 8
     assert names(tmp_path / "checkpoints") == ["update-00000006.ckpt", "update-00000008.ckpt"]
     content = torch.load(newest(tmp_path / "checkpoints"), weights_only=True)
     assert content["global_step"] == 8

@@ -12,9 +12,9 @@ from igpo_lightning.checks import (
     devices,
     existing_path,
     fraction,
-    group_size,
     interval,
     model_source,
+    num_generations,
     positive_int,
     strategy,
     template,
@@ -45,10 +45,10 @@ def test_an_impossible_schedule_names_the_nearest_possible(schedule, message):
         denoising_schedule(*schedule)
 
 
-def test_group_size():
-    assert group_size(2) == 2
-    with pytest.raises(ConfigError, match=r"algo\.group_size=1: .* at least 2"):
-        group_size(1)
+def test_num_generations():
+    assert num_generations(2) == 2
+    with pytest.raises(ConfigError, match=r"algo\.num_generations=1: .* at least 2"):
+        num_generations(1)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, "half", True, float("nan"), None])
@@ -155,12 +155,12 @@ def test_devices():
     ("change", "message"),
     [
         ({"sampler": {"steps": 33}}, "sampler.steps=33"),
-        ({"algo": {"group_size": 1}}, "algo.group_size=1"),
-        ({"algo": {"inner_updates": 0}}, "algo.inner_updates=0"),
+        ({"algo": {"num_generations": 1}}, "algo.num_generations=1"),
+        ({"algo": {"num_iterations": 0}}, "algo.num_iterations=0"),
         ({"algo": {"inpaint": {"ratio": [0.2, 2]}}}, r"algo.inpaint.ratio=\[0.2,2\]"),
         ({"algo": {"inpaint": {"replace": 1.5}}}, "algo.inpaint.replace=1.5"),
-        ({"algo": {"inpaint": {"placer": {"chunk": [0, 10]}}}}, r"algo.inpaint.placer.chunk=\[0,10\]"),
-        ({"algo": {"token_filter": {"fraction": 20}}}, "algo.token_filter.fraction=20"),
+        ({"algo": {"inpaint": {"placer": {"chunk": [0, 10]}}}}, r"algo.inpaint.chunk=\[0,10\]"),
+        ({"algo": {"token_filter": {"fraction": 20}}}, "algo.token_filter.top_entropy_quantile=20"),
         ({"data": {"path": "/nowhere/at/all"}}, "data.path=/nowhere/at/all"),
         ({"model": {"path": "/nowhere"}}, "model.path=/nowhere"),
         ({"hardware": {"devices": 0}}, "hardware.devices=0"),
@@ -170,7 +170,7 @@ def test_a_config_is_checked_key_by_key(change, message):
     good = OmegaConf.create(
         {
             "sampler": {"length": 64, "block_length": 16, "steps": 32},
-            "algo": {"group_size": 8, "inpaint": {"ratio": [0.2, 0.6], "placer": {"chunk": [5, 10]}}},
+            "algo": {"num_generations": 8, "inpaint": {"ratio": [0.2, 0.6], "chunk": [5, 10]}},
             "model": {"path": None},
             "output": "${no_such_resolver:1}",
         }

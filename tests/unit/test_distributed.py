@@ -9,7 +9,7 @@ from fakes import rollout_fit, tiny_policy
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from igpo_lightning import distributed
-from igpo_lightning.types import RolloutBatch
+from igpo_lightning.types import Rollout
 
 OWN = torch.device("cuda", 1)
 
@@ -108,16 +108,17 @@ def test_all_of_them_are_tried():
 
 
 def test_rollouts_go_to_the_host_before_a_checkpoint_gathers_them(nccl):
-    shape = {"prompt_ids": (2, 5), "completions": (2, 4, 8)}
+    shape = {"prompt_ids": (2, 5), "tokens": (2, 4, 8)}
     values = {
         f.name: torch.zeros(shape.get(f.name, (2,)), device=OWN)
-        for f in dataclasses.fields(RolloutBatch)
-        if f.type == "Tensor"
+        for f in dataclasses.fields(Rollout)
+        if f.type.startswith("Tensor")
     }
+    values["parts"] = {"accuracy": torch.zeros(2, 4, device=OWN)}
     _, data = rollout_fit(tiny_policy())
     data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(device=OWN))
-    data.window = RolloutBatch(**values, ref_logps=None)
-    assert data.window.completions.device == OWN
+    data.rollout = Rollout(**values)
+    assert data.rollout.tokens.device == OWN
     with pytest.raises(Sent):
         data.state_dict()
 

@@ -103,26 +103,28 @@ def test_what_a_model_changes_is_read(path):
 
 def test_pieces_can_be_built_from_the_paper_s_values():
     for name in ("paper_grpo", "paper_resample", "paper_igpo"):
-        engine = instantiate(composed(f"experiment={name}", "output_dir=x").algo.datamodule.engine)
-        assert engine.group_size == 8 and engine.inner_updates == 4
-    assert (engine.intervention.placer.shortest, engine.intervention.placer.longest) == (5, 10)
-    toy = instantiate(composed("output_dir=x").algo.datamodule.engine).intervention.placer
+        cfg = composed(f"experiment={name}", "output_dir=x")
+        algorithm = instantiate(cfg.algo, datamodule=None, sampler=None, reward=None)
+        assert algorithm.num_generations == 8 and algorithm.num_iterations == 4
+        if name == "paper_igpo":
+            assert (algorithm.inpaint.hints.shortest, algorithm.inpaint.hints.longest) == (5, 10)
+    toy = instantiate(composed("output_dir=x").algo.inpaint).hints
     assert [toy.shortest, toy.longest] == composed().model.rl.chunk
 
 
 def test_the_toy_has_its_own_values_and_the_command_line_has_the_last_word():
     toy = composed()
-    assert toy.algo.windows == toy.model.rl.windows and toy.algo.epochs is None
+    assert toy.algo.rollouts == toy.model.rl.rollouts and toy.algo.epochs is None
     assert toy.algo.optimizer.lr == toy.model.rl.lr
-    assert toy.algo.loss.ratio == toy.model.rl.ratio
-    mine = composed("algo.windows=3", "algo.optimizer.lr=1e-4", "algo.inpaint.placer.chunk=[1,1]")
-    assert (mine.algo.windows, mine.algo.optimizer.lr) == (3, 1e-4)
-    assert mine.algo.datamodule.windows == 3 and mine.algo.inpaint.placer.chunk == [1, 1]
+    assert toy.algo.loss.importance_sampling_level == toy.model.rl.importance_sampling_level
+    mine = composed("algo.rollouts=3", "algo.optimizer.lr=1e-4", "algo.inpaint.chunk=[1,1]")
+    assert (mine.algo.rollouts, mine.algo.optimizer.lr) == (3, 1e-4)
+    assert mine.algo.inpaint.chunk == [1, 1]
     assert composed("algo=sft").algo.steps == toy.model.sft.steps
     large = composed(
-        "experiment=paper_igpo", "algo.windows=3", "model.path=x", "reward=accuracy", "sampler=tiny"
+        "experiment=paper_igpo", "algo.rollouts=3", "model.path=x", "reward=accuracy", "sampler=tiny"
     )
-    assert (large.algo.windows, large.model.path, large.sampler) == (3, "x", toy.sampler)
+    assert (large.algo.rollouts, large.model.path, large.sampler) == (3, "x", toy.sampler)
     assert "format" not in large.reward.terms
 
 

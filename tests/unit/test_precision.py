@@ -36,14 +36,13 @@ def test_both_stages_under(tmp_path, precision, lora):
 def test_random_draws_do_not_depend_on_it(precision):
     """Masks and uniforms are drawn in float32 and float64, whatever new tensors are by default."""
     from igpo_lightning.modules.sft import draw_masks
-    from igpo_lightning.sampling import LowConfidenceSampler
-    from igpo_lightning.sampling.low_confidence import _uniforms
+    from igpo_lightning.sampling import BlockwiseSampler
     from igpo_lightning.seeding import torch_rng
 
-    sampler = LowConfidenceSampler(16, 8, 4, temperature=1.0)
+    sampler = BlockwiseSampler(16, 8, 4, temperature=1.0)
 
     def drawn():
-        return *draw_masks((6, 9), 1e-3, torch_rng(3, "x")), _uniforms(sampler, [1, 2], torch.device("cpu"))
+        return *draw_masks((6, 9), 1e-3, torch_rng(3, "x")), sampler._uniforms([1, 2], 2, torch.device("cpu"))
 
     expected = drawn()
     with trainer("/nonexistent", precision=precision).precision_plugin.forward_context():
@@ -96,7 +95,7 @@ def test_the_programs_refuse_before_they_load_a_model(tmp_path):
 
 def changed(folder, policy, **options):
     """(share of the trained weights that changed, their dtype, all) in 40 updates at 5e-7."""
-    module, data = rollout_fit(policy, windows=20, lr=5e-7)
+    module, data = rollout_fit(policy, rollouts=20, lr=5e-7)
     before = {n: p.detach().float().clone() for n, p in policy.named_parameters()}
     trainer(folder, **options).fit(module, datamodule=data)
     trained = {n: p for n, p in policy.named_parameters() if p.requires_grad}

@@ -23,7 +23,7 @@ def seen_of(work):
 
 
 def two_calls():
-    with progress.work("sample", rows=6, width=10, window=3):
+    with progress.work("sample", rows=6, width=10, rollout=3):
         for rows in (4, 2):
             progress.began(rows)
             progress.step(1, 4, block=1, blocks=2)
@@ -35,7 +35,7 @@ def test_the_share_of_a_call_counts_for_its_rows():
     assert [now.progress for now in seen] == [0, 0, 1, 4, 4, 4.5, 6, 6]
     assert [now.tokens for now in seen][-3:] == [45, 60, 60]
     assert [now.over for now in seen] == [False] * 7 + [True]
-    assert (seen[2].name, seen[2].block, seen[2].blocks, seen[2].window) == ("sample", 1, 2, 3)
+    assert (seen[2].name, seen[2].block, seen[2].blocks, seen[2].rollout) == ("sample", 1, 2, 3)
 
 
 def test_work_within_work_is_a_part_of_it():
@@ -127,8 +127,8 @@ class Clock:
 
 def lines_of_long_work(stream, interval):
     shown = RolloutProgress(interval, stream, clock=Clock())
-    shown._trainer = SimpleNamespace(datamodule=SimpleNamespace(windows=40))
-    with progress.observed(shown._report_work), progress.work("sample", rows=256, width=256, window=2):
+    shown._trainer = SimpleNamespace(datamodule=SimpleNamespace(rollouts=40))
+    with progress.observed(shown._report_work), progress.work("sample", rows=256, width=256, rollout=2):
         progress.began(256)
         for step in range(128):
             progress.step(step, 128, step // 16 + 1, 8)

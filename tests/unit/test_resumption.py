@@ -28,8 +28,9 @@ def resumed(tmp_path, first):
 
 @pytest.mark.parametrize("override", [
     "algo.optimizer.lr=0.5", "algo.optimizer.weight_decay=0", "algo.optimizer.betas=[0.8,0.9]",
-    "+algo.optimizer.eps=1e-6", "algo.trainer.gradient_clip_val=3", "algo.loss.kl=0.5", "algo.loss.clip=0.1",
-    "algo.windows=7", "algo.validate_every=2", "model.rl.lr=0.5",
+    "+algo.optimizer.eps=1e-6", "algo.trainer.gradient_clip_val=3", "algo.loss.beta=0.5",
+    "algo.loss.epsilon=0.1",
+    "algo.rollouts=7", "algo.validate_every=2", "model.rl.lr=0.5",
     "algo.scheduler={_target_: igpo_lightning.modules.schedulers.warmup_cosine, _partial_: true, warmup: 1}",
 ])  # fmt: skip
 def test_how_it_is_learned_is_applied(resumed, override):
@@ -40,7 +41,7 @@ def test_how_it_is_learned_is_applied(resumed, override):
 
 @pytest.mark.parametrize("override", [
     "logger=csv", "callbacks=default", "hardware=cpu_ddp", "report=false", "evaluate=false",
-    "algo.prompts_per_step=4", "algo.rows_per_forward=7", "data.eval_batch=2", "model.name=other",
+    "algo.prompts_per_micro_batch=4", "algo.rows_per_forward=7", "data.eval_batch=2", "model.name=other",
     'warm_start=["algo.steps=3"]',
 ])  # fmt: skip
 def test_where_it_is_computed_is_no_change(resumed, override):
@@ -51,11 +52,11 @@ def test_where_it_is_computed_is_no_change(resumed, override):
     ("seed=4", "seed was 0, and is 4"),
     ("data.source.train_size=20", "data.source.train_size was 24, and is 20"),
     ("data.val_size=2", "data.val_size was 4, and is 2"),
-    ("algo.prompts_per_window=8", "algo.prompts_per_window was 4, and is 8"),
-    ("algo.group_size=2", "algo.group_size was 4, and is 2"),
-    ("algo.inner_updates=1", "algo.inner_updates was 2, and is 1"),
+    ("algo.prompts_per_rollout=8", "algo.prompts_per_rollout was 4, and is 8"),
+    ("algo.num_generations=2", "algo.num_generations was 4, and is 2"),
+    ("algo.num_iterations=1", "algo.num_iterations was 2, and is 1"),
     ("algo.inpaint.ratio=[0.1,0.2]", r"algo.inpaint.ratio was \[0.2, 0.6\], and is \[0.1, 0.2\]"),
-    ("algo.token_filter.fraction=1", "algo.token_filter.fraction was 0.2"),
+    ("algo.token_filter.top_entropy_quantile=1", "algo.token_filter.top_entropy_quantile was 0.2"),
     ("sampler.temperature=0.7", "sampler.temperature was"),
     ("prompt=igpo", "a checkpoint of another run: prompt."),
     ("reward=math", "a checkpoint of another run: reward."),
@@ -84,10 +85,10 @@ def test_a_value_that_others_repeat_counts_once(resumed, tmp_path):
     before = OmegaConf.to_container(OmegaConf.load(tmp_path / "run" / "config.yaml"))
     cfg = resumed("seed=5")
     assert [change.key for change in differences(before, cfg)] == ["seed"]
-    assert cfg.algo.datamodule.seed == cfg.algo.module.seed == 5
-    cfg = resumed("algo.module.seed=5")  # the one place that does not follow
-    assert [change.key for change in differences(before, cfg)] == ["algo.module.seed"]
-    cfg = resumed("model.rl.inner_updates=3", "algo.inner_updates=2")
+    assert cfg.model.create.seed == 5
+    cfg = resumed("model.create.seed=5")  # the one place that does not follow
+    assert [change.key for change in differences(before, cfg)] == ["model.create.seed"]
+    cfg = resumed("model.rl.num_iterations=3", "algo.num_iterations=2")
     assert differences(before, cfg) == []
 
 
@@ -102,8 +103,8 @@ def test_a_finished_run_can_only_be_made_longer(resumed, tmp_path):
     (tmp_path / "run" / "summary.json").write_text("{}")
     assert is_finished(resumed())
     assert is_finished(resumed("hardware=cpu_ddp"))
-    assert not is_finished(resumed("algo.windows=3", "algo.optimizer.lr=0.5"))
-    for override in ("algo.windows=1", "algo.optimizer.lr=0.5"):
+    assert not is_finished(resumed("algo.rollouts=3", "algo.optimizer.lr=0.5"))
+    for override in ("algo.rollouts=1", "algo.optimizer.lr=0.5"):
         with pytest.raises(
             ConfigError, match=r"is finished; algo\.\S+ .* would change nothing. Make it longer"
         ):

@@ -1,7 +1,8 @@
-"""What all estimators share."""
+"""Draws, and the one function that runs the policy on them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,33 +10,94 @@ import torch
 from torch import Tensor
 
 from ...models import Policy
-from ...types import RolloutBatch
+from ...sampling.canvas import attention_of
+from ...types import Rollout
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Per-token estimates for P prompts with G completions of C tokens."""
+class Draw:
+    """One canvas for each completion, or one that a prompt's whole group shares.
 
-    logps: Tensor  # [P, G, C] float32; 0 where not scored
-    scored: Tensor  # [P, G, C] bool
-    entropy: Tensor | None  # [P, G, C] float32 nats of the distribution each token was read from
+    Attributes:
+        masked: [P, G or 1, C] bool, hidden from the policy. A group may share a canvas only where its
+            completions agree on all that is visible.
+        scored: [P, G or 1, C] bool, the tokens that are read; all of them masked.
+        weight: [P, G or 1, C] float32, their weight in a loss (an ELBO's 1/t); None: 1.
+    """
+
+    masked: Tensor
+    scored: Tensor
+    weight: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Log-probabilities of the tokens of P prompts with G completions in D draws."""
+
+    logps: Tensor  # [P, G, D, C] float32; 0 where not scored
+    scored: Tensor  # [P, G, D, C] bool
+    entropy: Tensor | None  # [P, G, D, C] float32 nats of the distribution each token was read from
 
 
 class LogProbs(Protocol):
-    """An estimator. Old, reference and current log-probs of one view see the same canvases."""
+    """An estimator: it plans draws, :func:`score` runs them.
 
-    def views(self, inner_updates: int) -> int:
-        """How many different views a rollout needs: 1 if all inner updates look alike."""
+    Old, reference and current log-probs of an iteration see the same draws, so these must be a function
+    of the rollout alone.
 
-    def __call__(self, policy: Policy, batch: RolloutBatch, view: int, *, entropy: bool = False) -> Estimate:
-        """Estimate ``batch`` as inner update ``view`` sees it; deterministic in ``batch.seeds``."""
+    Attributes:
+        renewed: Whether each iteration over a rollout has draws of its own.
+    """
+
+    renewed: bool
+
+    def count(self, width: int) -> int:
+        """Draws of an iteration, for completions of ``width`` tokens."""
+
+    def draws(self, rollout: Rollout, iteration: int) -> list[Draw]:
+        """The ``count`` draws of one iteration, on the device of ``rollout``; random by its ``seeds``."""
 
 
-def prompt_rows(batch: RolloutBatch) -> tuple[Tensor, Tensor]:
-    """The prompts repeated for each completion: ids and mask, [B, Q]."""
-    group = batch.completions.shape[1]
-    return batch.prompt_ids.repeat_interleave(group, 0), batch.prompt_mask.repeat_interleave(group, 0)
+def score(policy: Policy, rollout: Rollout, draws: Sequence[Draw], *, entropy: bool = False) -> Scored:
+    """Run the policy once for each draw: P * G rows of a canvas, or P where groups share it."""
+    read = [_read(policy, rollout, draw, entropy) for draw in draws]
+    logps, scored, nats = zip(*read, strict=True)
+    return Scored(torch.stack(logps, 2), torch.stack(scored, 2), torch.stack(nats, 2) if entropy else None)
 
 
-def zeros_like_tokens(batch: RolloutBatch) -> Tensor:
-    return torch.zeros(batch.completions.shape, dtype=torch.float32, device=batch.completions.device)
+def weights(rollout: Rollout, draws: Sequence[Draw]) -> Tensor | None:
+    """[P, G, D, C] weights of the draws, or None where all are 1."""
+    if all(draw.weight is None for draw in draws):
+        return None
+    one = torch.ones((), dtype=torch.float32, device=rollout.tokens.device)
+    shape = rollout.tokens.shape
+    return torch.stack([(one if d.weight is None else d.weight).expand(shape) for d in draws], 2)
+
+
+def _read(
+    policy: Policy, rollout: Rollout, draw: Draw, entropy: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """([P, G, C] logps, [P, G, C] scored, [P, G, C] entropy or None) of one draw."""
+    prompts, group, width = rollout.tokens.shape
+    canvases = draw.masked.shape[1]
+    shared = group // canvases  # completions that are read from one canvas
+    masked, scored = (part.reshape(-1, width) for part in (draw.masked, draw.scored))
+    visible = rollout.tokens[:, :canvases].reshape(-1, width)
+    ids, prompt_mask = (
+        part.repeat_interleave(canvases, 0) for part in (rollout.prompt_ids, rollout.prompt_mask)
+    )
+    canvas = torch.cat([ids, visible.masked_fill(masked, policy.mask_id)], dim=1)
+    positions = torch.cat([torch.zeros_like(ids, dtype=torch.bool), scored], dim=1)
+    # [P * canvases, C, shared]: the tokens that each position is asked about.
+    asked = rollout.tokens.view(-1, shared, width).transpose(1, 2)
+    found = policy(
+        canvas, attention_of(prompt_mask, width), positions, targets=asked[scored], entropy=entropy
+    )
+
+    def spread(values: Tensor) -> Tensor:  # [N, shared] to [P, G, C], 0 where not scored
+        where = scored.unsqueeze(-1).expand(-1, -1, shared)
+        whole = torch.zeros(where.shape, dtype=torch.float32, device=values.device)
+        return whole.masked_scatter(where, values).transpose(1, 2).reshape(prompts, group, width)
+
+    nats = spread(found.entropy.unsqueeze(-1).expand(-1, shared)) if entropy else None
+    return spread(found.logps), draw.scored.expand(prompts, group, width), nats

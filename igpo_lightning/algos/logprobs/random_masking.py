@@ -3,55 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from ...checks import positive_int
-from ...models import Policy
-from ...sampling.canvas import attention_of
 from ...seeding import torch_rng
-from ...types import RolloutBatch
-from .base import Estimate, prompt_rows, zeros_like_tokens
+from ...types import Rollout
+from .base import Draw
 
 
 class _Masked(ABC):
     """Show canvases with ``masked`` holes; score the tokens under them.
 
-    Each inner update sees its own masks. Old, reference and current log-probs of one update see the
-    same ones, because masks are a function of (prompt seed, completion, view) alone.
+    Each iteration sees its own masks, a function of (prompt seed, iteration, completion) alone.
     """
 
-    def views(self, inner_updates: int) -> int:
-        return inner_updates
+    renewed = True
 
     @abstractmethod
-    def canvases(self, width: int, seed: int, view: int, g: int) -> list[tuple[Tensor, Tensor]]:
-        """(masked [C] bool, scored [C] bool) of each model call; a token is scored at most once."""
+    def count(self, width: int) -> int:
+        """Draws of an iteration, for completions of ``width`` tokens."""
 
-    def __call__(self, policy: Policy, batch: RolloutBatch, view: int, *, entropy: bool = False) -> Estimate:
-        prompts, group, width = batch.completions.shape
-        device = batch.completions.device
-        seeds = batch.seeds.tolist()
-        plans = [self.canvases(width, seed, view, g) for seed in seeds for g in range(group)]
-        ids, prompt_mask = prompt_rows(batch)
-        attention = attention_of(prompt_mask, width)
-        tokens = batch.completions.reshape(prompts * group, width)
-        logps = zeros_like_tokens(batch).view(-1, width)
-        nats = torch.zeros_like(logps) if entropy else None
-        seen = torch.zeros_like(tokens, dtype=torch.bool)
-        for call in zip(*plans, strict=True):
-            masked = torch.stack([m for m, _ in call]).to(device)
-            scored = torch.stack([s for _, s in call]).to(device)
-            canvas = torch.cat([ids, tokens.masked_fill(masked, policy.mask_id)], dim=1)
-            positions = torch.cat([torch.zeros_like(ids, dtype=torch.bool), scored], dim=1)
-            scores = policy(canvas, attention, positions, targets=tokens[scored], entropy=entropy)
-            logps = logps.masked_scatter(scored, scores.logps)
-            if nats is not None:
-                nats = nats.masked_scatter(scored, scores.entropy)
-            seen |= scored
-        shape = (prompts, group, width)
-        return Estimate(logps.view(shape), seen.view(shape), None if nats is None else nats.view(shape))
+    @abstractmethod
+    def canvases(self, width: int, seed: int, iteration: int, g: int) -> list[tuple[Tensor, Tensor]]:
+        """(masked [C] bool, scored [C] bool) of each of the ``count`` draws of one completion."""
+
+    def draws(self, rollout: Rollout, iteration: int) -> list[Draw]:
+        prompts, group, width = rollout.tokens.shape
+        plans = [
+            self.canvases(width, seed, iteration, g) for seed in rollout.seeds.tolist() for g in range(group)
+        ]
+
+        def stacked(rows: Iterable[Tensor]) -> Tensor:
+            return torch.stack(list(rows)).view(prompts, group, width).to(rollout.tokens.device)
+
+        return [
+            Draw(stacked(masked for masked, _ in draw), stacked(scored for _, scored in draw))
+            for draw in zip(*plans, strict=True)
+        ]
 
 
 class RandomMasking(_Masked):
@@ -64,8 +55,11 @@ class RandomMasking(_Masked):
     def __init__(self, coupled: bool = True):
         self.coupled = coupled
 
-    def canvases(self, width: int, seed: int, view: int, g: int) -> list[tuple[Tensor, Tensor]]:
-        rng = torch_rng(seed, "mask", view, g)
+    def count(self, width: int) -> int:
+        return 2 if self.coupled else 1
+
+    def canvases(self, width: int, seed: int, iteration: int, g: int) -> list[tuple[Tensor, Tensor]]:
+        rng = torch_rng(seed, "mask", iteration, g)
         masked = _uniform(width, rng) < _uniform(1, rng)
         return [(masked, masked), (~masked, ~masked)] if self.coupled else [(masked, masked)]
 
@@ -84,8 +78,11 @@ class BlockMasking(_Masked):
     def __init__(self, block_length: int):
         self.block_length = positive_int("algo.logprobs.block_length", block_length)
 
-    def canvases(self, width: int, seed: int, view: int, g: int) -> list[tuple[Tensor, Tensor]]:
-        rng = torch_rng(seed, "mask", view, g)
+    def count(self, width: int) -> int:
+        return 2 * -(-width // self.block_length)
+
+    def canvases(self, width: int, seed: int, iteration: int, g: int) -> list[tuple[Tensor, Tensor]]:
+        rng = torch_rng(seed, "mask", iteration, g)
         column = torch.arange(width, dtype=torch.long, device="cpu")
         first = _uniform(width, rng) < _uniform(1, rng)
         calls = []

@@ -1,5 +1,6 @@
-"""Policy losses: :class:`~igpo_lightning.types.LossInputs` → (scalar loss, metrics)."""
+"""Policy losses: :class:`LossInputs` → (scalar loss, metrics)."""
 
+from .base import LossInputs, PolicyLoss
 from .clipped import ClippedSurrogate
 
-__all__ = ["ClippedSurrogate"]
+__all__ = ["ClippedSurrogate", "LossInputs", "PolicyLoss"]

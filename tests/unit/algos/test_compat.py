@@ -4,28 +4,27 @@ import math
 
 import pytest
 import torch
-from fakes import TINY_RL, WIDTH, FixedPolicy, compose, encoded, engine, tiny_policy
-from hydra.utils import instantiate
+from fakes import TINY_RL, WIDTH, FixedPolicy, algorithm, compose, encoded, engine, loss_inputs, tiny_policy
 from omegaconf import OmegaConf
 
 from igpo_lightning.algos.losses import ClippedSurrogate
 from igpo_lightning.rewards import Correctness, RewardSum, Verifier
-from igpo_lightning.rollout import AllWrong, ChunkPlacer, Inpaint, Resample
-from igpo_lightning.rollout.groups import Cost, Groups
+from igpo_lightning.rollout import AllWrong, Chunks, resample
 from igpo_lightning.rollout.hints import stretched
-from igpo_lightning.types import LossInputs, Problem, Prompt
+from igpo_lightning.training import build
+from igpo_lightning.types import Problem, Prompt
 
 MASK = 1
 ON = {"hint_content": "answer"}  # all others are true
 SWITCHES = {  # key → whether a stage that was built with it has it
-    "hint_content": lambda data, module: data.engine.intervention.content == "answer",
-    "tokens_after_eos": lambda data, module: data.engine.tokens_after_eos,
-    "first_box": lambda data, module: (
-        data.engine.reward.terms["accuracy"].read("\\boxed{1} \\boxed{2}") == "1"
+    "hint_content": lambda algorithm: algorithm.inpaint.hints.field == "response",
+    "tokens_after_eos": lambda algorithm: algorithm.tokens_after_eos,
+    "first_box": lambda algorithm: (
+        algorithm.training_reward.terms["accuracy"].read("\\boxed{1} \\boxed{2}") == "1"
     ),
-    "filtered_in_ratio": lambda data, module: module.loss.filtered_in_ratio,
-    "micro_batch_trigger": lambda data, module: data.engine.intervention.trigger.micro_batch,
-    "stretched_hints": lambda data, module: data.engine.intervention.placer.stretch,
+    "filtered_in_ratio": lambda algorithm: algorithm.loss.filtered_in_ratio,
+    "micro_batch_trigger": lambda algorithm: algorithm.inpaint.when.micro_batch,
+    "stretched_hints": lambda algorithm: algorithm.inpaint.hints.stretch,
 }
 
 
@@ -39,9 +38,9 @@ def test_every_switch_is_off_and_known_here(tmp_path):
 def test_a_switch_reaches_its_place_and_no_other(name, on, tmp_path):
     switched = [f"algo.compat.{name}={ON.get(name, 'true')}"] if on else []
     cfg = compose(tmp_path, "algo=igpo", *TINY_RL, *switched)
-    data = instantiate(cfg.algo.datamodule)
-    module = instantiate(cfg.algo.module, policy=tiny_policy())
-    found = {key: has(data, module) for key, has in SWITCHES.items()}
+    module, data, _ = build(cfg)
+    assert module.algorithm is data.algorithm
+    found = {key: has(module.algorithm) for key, has in SWITCHES.items()}
     assert found == {**dict.fromkeys(SWITCHES, False), name: on}
 
 
@@ -55,12 +54,12 @@ def test_answer_tokens_in_hints():
         def seed(self, purpose, p, g):
             return g
 
-        def blank(self, count):
-            return torch.full((count, 1, 6), MASK), torch.zeros(count, 1, 6, dtype=torch.bool)
+        def blank(self, count, completions):
+            shape = (count, completions, 6)
+            return torch.full(shape, MASK), torch.zeros(shape, dtype=torch.bool)
 
     for content, expected in (("trace", [10, MASK, 12]), ("answer", [10, 11, 12, 13, 14])):
-        rule = Inpaint(ChunkPlacer((1, 1)), ratio=1.0, content=content)
-        canvas, is_hint = rule.canvas([0], Window())
+        canvas, is_hint = Chunks(1.0, (1, 1), content)([0], 1, Window(), "inpaint")
         assert canvas[0, 0].tolist() == expected + [MASK] * (6 - len(expected))
         assert is_hint[0, 0].tolist() == [token != MASK for token in canvas[0, 0].tolist()]
 
@@ -74,11 +73,9 @@ def test_filtered_tokens_within_the_ratio():
     for on, ratio, gradient in ((False, 2.0, [2.0, 0.0, 0.0]), (True, 4.0, [2.0, 2.0, 0.0])):
         old = torch.zeros(1, 1, 3)
         logps = torch.tensor([[[math.log(2), math.log(8), float("nan")]]], requires_grad=True)
-        inputs = LossInputs(
-            logps, old, None, torch.tensor([[-1.0]]),
-            mask=torch.tensor([[[True, False, False]]]), unfiltered=torch.tensor([[[True, True, False]]]),
-        )  # fmt: skip
-        loss, metrics = ClippedSurrogate("sequence", kl=0.0, filtered_in_ratio=on)(inputs)
+        mask, unfiltered = torch.tensor([[[True, False, False]]]), torch.tensor([[[True, True, False]]])
+        inputs = loss_inputs(logps, old, None, torch.tensor([[-1.0]]), mask, unfiltered=unfiltered)
+        loss, metrics = ClippedSurrogate("sequence", beta=0.0, filtered_in_ratio=on)(inputs)
         loss.backward()
         assert (loss.item(), metrics["ratio_max"].item()) == pytest.approx((ratio, ratio))
         assert logps.grad[0, 0].nan_to_num(7.0).tolist() == pytest.approx(gradient)
@@ -96,16 +93,9 @@ def test_tokens_after_the_end_in_the_loss():
     policy = FixedPolicy(logits, teacher.mask_id, teacher.eos_id, teacher.tokenizer)
     policy.keeps_reference = False
     for on, tokens in ((False, 3), (True, WIDTH)):
-        batch = engine(tokens_after_eos=on).run(policy, encoded(teacher, 2), window=0)
+        batch = engine(tokens_after_eos=on).run(policy, encoded(teacher, 2), 0)
         assert batch.loss_mask.sum(-1).unique().tolist() == [tokens]
-        assert batch.keep.sum(-1).unique().tolist() == [tokens]
         assert batch.metrics["length"] == 3
-
-
-def groups(correct):
-    correct = torch.tensor(correct, dtype=torch.bool)
-    tokens = torch.zeros(*correct.shape, 4, dtype=torch.long)
-    return Groups(tokens, tokens.bool(), correct.float(), correct, {}, Cost())
 
 
 @pytest.mark.parametrize(("size", "whole", "single"), [
@@ -118,7 +108,10 @@ def test_one_correct_completion_keeps_a_micro_batch_from_a_second_try(size, whol
     class Window:
         micro_batch = size
 
-    found = groups([[0, 0], [0, 1], [0, 0], [0, 0]])
+    class Found:
+        all_wrong = torch.tensor([True, False, True, True])
+
+    found = Found()
     assert AllWrong(micro_batch=True)(found, Window()) == whole
     assert AllWrong()(found, Window()) == single
 
@@ -132,7 +125,7 @@ def test_an_engine_tells_its_intervention_the_micro_batch_of_training():
             return AllWrong(micro_batch=True)(found, again)
 
     policy = tiny_policy()
-    engine(intervention=Resample(trigger=Look()), prompts_per_forward=3).run(policy, encoded(policy, 3), 0)
+    engine(inpaint=resample(when=Look()), prompts_per_micro_batch=3).run(policy, encoded(policy, 3), 0)
     assert seen == [3]
 
 
@@ -153,8 +146,8 @@ def test_stretched_hints_are_the_same_tokens_elsewhere():
     """Of 12 tokens in chunks of 3, in a canvas whose first 60 - 30 columns may be used: factor 1.5."""
     trace = tuple(range(100, 112))
     for seed in range(20):
-        plain, _ = ChunkPlacer((3, 3))(trace, 60, 0.5, seed, MASK)
-        spread, is_hint = ChunkPlacer((3, 3), stretch=True)(trace, 60, 0.5, seed, MASK)
+        plain, _ = Chunks(chunk=(3, 3)).place(trace, 60, 0.5, seed, MASK)
+        spread, is_hint = Chunks(chunk=(3, 3), stretch=True).place(trace, 60, 0.5, seed, MASK)
         assert plain[plain != MASK].tolist() == spread[is_hint].tolist()
         first, second = (c for c in range(12) if plain[c] != MASK and c % 3 == 0)
         start = int(first * 1.5)
@@ -163,13 +156,14 @@ def test_stretched_hints_are_the_same_tokens_elsewhere():
 
 
 def test_a_short_canvas_has_no_room_for_stretched_hints():
-    _, is_hint = ChunkPlacer((3, 3), stretch=True)(tuple(range(100, 112)), 30, 1.0, 0, MASK)
+    _, is_hint = Chunks(chunk=(3, 3), stretch=True).place(tuple(range(100, 112)), 30, 1.0, 0, MASK)
     assert not is_hint.any()
 
 
 def test_the_first_box_is_what_training_reads():
     reward = RewardSum({"accuracy": Correctness(Verifier())}, "accuracy")
     text = ["\\boxed{3} is too small, so \\boxed{4}"]
-    assert engine(reward=reward).reward(text, ["4"]).correct.tolist() == [True]
-    assert engine(reward=reward, first_box=True).reward(text, ["4"]).correct.tolist() == [False]
-    assert reward(text, ["4"]).correct.tolist() == [True]  # held-out completions are judged as ever
+    problem = [Problem("t/1", "", "", "4")]
+    assert algorithm(reward=reward).training_reward(problem, text).correct.tolist() == [True]
+    assert algorithm(reward=reward, first_box=True).training_reward(problem, text).correct.tolist() == [False]
+    assert reward(problem, text).correct.tolist() == [True]  # held-out completions are judged as ever

@@ -4,44 +4,52 @@ import pytest
 import torch
 from fakes import WIDTH, FixedPolicy, gradient, rollout_batch, tiny_policy
 
-from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
+from igpo_lightning.algos.logprobs import BlockMasking, Draw, MeanField, RandomMasking, score
+from igpo_lightning.algos.logprobs.base import weights
 from igpo_lightning.models import head
 from igpo_lightning.models import policy as policy_module
 
 POLICY = tiny_policy()
 
 
+def estimate_of(estimator, policy, batch, iteration=0, **options):
+    return score(policy, batch, estimator.draws(batch, iteration), **options)
+
+
 def read_where(policy, batch, p, g, masked):
     """[C] log-probs of one completion's tokens with ``masked`` of them hidden, in one unpadded forward."""
     ids = batch.prompt_ids[p][batch.prompt_mask[p]]
-    tokens = batch.completions[p, g]
+    tokens = batch.tokens[p, g]
     canvas = torch.cat([ids, tokens.masked_fill(masked, policy.mask_id)])[None]
     table = policy(canvas)[0, -WIDTH:].log_softmax(-1)
     return table[torch.arange(WIDTH), tokens], -(table.exp() * table).sum(-1)
 
 
-def plans(estimator, batch, view=0):
+def plans(estimator, batch, iteration=0):
     return {
-        (p, g): estimator.canvases(WIDTH, int(batch.seeds[p]), view, g) for p in range(3) for g in range(3)
+        (p, g): estimator.canvases(WIDTH, int(batch.seeds[p]), iteration, g)
+        for p in range(3)
+        for g in range(3)
     }
 
 
 @torch.no_grad()
 def test_mean_field_reads_every_token_under_a_fully_masked_completion():
     batch = rollout_batch(POLICY)
-    estimate = MeanField()(POLICY, batch, 0, entropy=True)
-    assert estimate.scored.all() and MeanField().views(4) == 1
+    estimate = estimate_of(MeanField(), POLICY, batch, entropy=True)
+    assert estimate.scored.all() and MeanField().count(WIDTH) == 1 and not MeanField().renewed
+    assert estimate.logps.shape == (3, 3, 1, WIDTH)
     everything = torch.ones(WIDTH, dtype=torch.bool)
     for p in range(3):
         for g in range(3):
             logps, nats = read_where(POLICY, batch, p, g, everything)
-            torch.testing.assert_close(estimate.logps[p, g], logps, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(estimate.entropy[p, g], nats, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(estimate.logps[p, g, 0], logps, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(estimate.entropy[p, g, 0], nats, atol=1e-5, rtol=1e-5)
 
 
 def test_mean_field_costs_one_row_a_prompt():
     policy = FixedPolicy(lambda t: torch.zeros(*t.shape, 200), mask_id=POLICY.mask_id)
-    MeanField()(policy, rollout_batch(POLICY), 0)
+    estimate_of(MeanField(), policy, rollout_batch(POLICY))
     assert [call.shape[0] for call in policy.calls] == [3]
     assert (policy.calls[0][:, -WIDTH:] == POLICY.mask_id).all()
 
@@ -52,21 +60,21 @@ def test_mean_field_costs_one_row_a_prompt():
     [RandomMasking(True), RandomMasking(False), BlockMasking(8)],
     ids=["coupled", "random", "block"],
 )
-@pytest.mark.parametrize("view", [0, 1])
-def test_masking_estimators_read_each_token_where_it_was_hidden(estimator, view):
+@pytest.mark.parametrize("iteration", [0, 1])
+def test_masking_estimators_read_each_token_where_it_was_hidden(estimator, iteration):
     batch = rollout_batch(POLICY)
-    estimate = estimator(POLICY, batch, view, entropy=True)
-    assert estimator.views(3) == 3
-    for (p, g), calls in plans(estimator, batch, view).items():
+    estimate = estimate_of(estimator, POLICY, batch, iteration, entropy=True)
+    assert estimator.renewed and estimate.logps.shape[2] == estimator.count(WIDTH)
+    for (p, g), calls in plans(estimator, batch, iteration).items():
         scored = torch.zeros(WIDTH, dtype=torch.bool)
-        for masked, here in calls:
+        for draw, (masked, here) in enumerate(calls):
             assert not (scored & here).any() and not (here & ~masked).any()
             logps, nats = read_where(POLICY, batch, p, g, masked)
-            torch.testing.assert_close(estimate.logps[p, g][here], logps[here], atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(estimate.entropy[p, g][here], nats[here], atol=1e-5, rtol=1e-5)
+            found, entropy = estimate.logps[p, g, draw], estimate.entropy[p, g, draw]
+            torch.testing.assert_close(found[here], logps[here], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(entropy[here], nats[here], atol=1e-5, rtol=1e-5)
+            assert torch.equal(estimate.scored[p, g, draw], here) and (found[~here] == 0).all()
             scored |= here
-        assert torch.equal(estimate.scored[p, g], scored)
-        assert (estimate.logps[p, g][~scored] == 0).all()
 
 
 @pytest.mark.parametrize("estimator", [RandomMasking(True), BlockMasking(8), BlockMasking(16)])
@@ -86,7 +94,7 @@ def test_block_masking_shows_what_decoding_has_written():
 
 def test_masks_differ_by_update_completion_and_prompt_and_repeat_by_identity():
     batch, estimator = rollout_batch(POLICY), RandomMasking(coupled=False)
-    masks = [plan[0][0] for view in (0, 1) for plan in plans(estimator, batch, view).values()]
+    masks = [plan[0][0] for i in (0, 1) for plan in plans(estimator, batch, i).values()]
     assert len({tuple(m.tolist()) for m in masks}) > 14  # of 18; some are nearly empty or full
     assert all(
         torch.equal(a[0][0], b[0][0])
@@ -112,8 +120,17 @@ def test_chunks_of_the_output_head_change_nothing(estimator, monkeypatch):
             score = partial(head.chunked_scores, chunk_logits=positions * len(POLICY.tokenizer))
             monkeypatch.setattr(policy_module, "chunked_scores", score)
         POLICY.zero_grad()
-        estimate = estimator(POLICY, batch, 0, entropy=True)
+        estimate = estimate_of(estimator, POLICY, batch, entropy=True)
         (estimate.logps**2).sum().backward()
         results.append((estimate.logps.detach(), estimate.entropy.detach(), gradient(POLICY)))
     for whole, chunked in zip(*results, strict=True):
         torch.testing.assert_close(chunked, whole, atol=1e-4, rtol=1e-5)
+
+
+def test_weights_of_draws_are_spread_over_the_groups():
+    batch = rollout_batch(POLICY)
+    plain = Draw(*[torch.ones(3, 1, WIDTH, dtype=torch.bool)] * 2)
+    assert weights(batch, [plain]) is None
+    half = Draw(plain.masked, plain.scored, torch.full((3, 3, WIDTH), 0.5))
+    found = weights(batch, [plain, half])
+    assert found.shape == (3, 3, 2, WIDTH) and (found[:, :, 0] == 1).all() and (found[:, :, 1] == 0.5).all()

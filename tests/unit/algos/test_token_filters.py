@@ -63,5 +63,5 @@ def test_all_tokens_is_the_loss_mask():
 
 
 def test_a_bad_fraction_is_refused():
-    with pytest.raises(ConfigError, match=r"algo.token_filter.fraction=1.2"):
+    with pytest.raises(ConfigError, match=r"algo.token_filter.top_entropy_quantile=1.2"):
         TopEntropyHints(1.2)

@@ -2,7 +2,7 @@
 
 import json
 
-from fakes import engine, inpaint, rollout_fit, tiny_policy, trainer
+from fakes import inpaint, rollout_fit, tiny_policy, trainer
 
 from igpo_lightning.data.account import FILE, Account
 from igpo_lightning.data.cache import Fate
@@ -54,11 +54,11 @@ def test_the_file_has_all_of_it(tmp_path):
 def test_questions_and_answers_alone_are_trained_on(tmp_path):
     """IGPO on problems without traces: GRPO for these, said once."""
     rows = [Problem(f"p/{i}", f"Ann has {i} . total ?", "", f"{i}") for i in range(20)]
-    module, data = rollout_fit(tiny_policy(), windows=1, sampling=engine(intervention=inpaint()))
+    module, data = rollout_fit(tiny_policy(), rollouts=1, inpaint=inpaint())
     data.source = TableSource("bare", rows, val_size=4, test_size=4)
     fitted = trainer(tmp_path)
     fitted.fit(module, datamodule=data)
-    assert fitted.global_step == 2 and data.window.metrics["triggered"] == 0
+    assert fitted.global_step == 2 and data.rollout.metrics["triggered"] == 0
     assert data.describe() == (
         "12 training problems\n12 problems have no trace: nothing is inpainted for them"
     )

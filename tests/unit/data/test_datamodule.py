@@ -1,5 +1,4 @@
-from fakes import compose, rollout_fit, source, tiny_policy, trainer
-from hydra.utils import instantiate
+from fakes import compose, datamodule, rollout_fit, source, tiny_policy, trainer
 
 from igpo_lightning.data.account import Account
 from igpo_lightning.data.cache import Fate
@@ -7,7 +6,7 @@ from igpo_lightning.data.contamination import Decontaminated
 
 
 def test_what_was_left_out_is_told(tmp_path):
-    data = instantiate(compose(tmp_path, "algo=sft").algo.datamodule)
+    data = datamodule(compose(tmp_path, "algo=sft"))
     rows = list(data.source.train[:3])
     data.account = Account({}, Decontaminated(rows), rows, [Fate(True)] * 3)
     assert data.describe() == "3 training problems"
@@ -17,7 +16,7 @@ def test_what_was_left_out_is_told(tmp_path):
 
 
 def test_without_validation_problems_there_is_no_validation(tmp_path, recwarn):
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     data.source = source(val_size=0)
     fitted = trainer(tmp_path)
     fitted.fit(module, datamodule=data)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from fakes import compose, tiny_policy
+from fakes import compose, datamodule, tiny_policy
 from hydra.utils import instantiate
 
 from igpo_lightning.checks import ConfigError
@@ -34,7 +34,7 @@ def test_a_format_reaches_the_encoder(name, tmp_path):
     cfg = compose(tmp_path, f"prompt={name}")
     form = instantiate(cfg.prompt)
     assert isinstance(form, PromptFormat) and form.name == name
-    data = instantiate(cfg.algo.datamodule)
+    data = datamodule(cfg)
     encoder = data.encoder(tiny_policy().tokenizer)
     assert encoder.prompt == form
     assert encoder.prompt_text("Why ?") == f"{form.ask('Why ?')}<|sep|>"

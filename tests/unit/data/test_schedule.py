@@ -1,7 +1,9 @@
 from itertools import islice
 
 import pytest
+from fakes import algorithm, supervised
 
+from igpo_lightning.algos.logprobs import BlockMasking
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.schedule import RolloutSchedule, SFTSchedule, Shuffled, StepLoader, run_length
 
@@ -10,28 +12,42 @@ def opened(batches):
     return [batch.open() for batch in batches]
 
 
-def rollouts(size=20, **changes):
-    options = {"windows": 5, "prompts_per_window": 6, "prompts_per_step": 2, "inner_updates": 3, "seed": 0}
-    return RolloutSchedule(size, **{**options, **changes})
+def rollouts(size=20, rank=0, world=1, **changes):
+    options = {"rollouts": 5, "prompts_per_rollout": 6, "prompts_per_micro_batch": 2, "num_iterations": 3}
+    return RolloutSchedule(size, algorithm(**{**options, **changes}), rank, world)
 
 
-def test_windows_then_passes_then_slots():
+def fine_tuning(size=10, rank=0, world=1, **changes):
+    return SFTSchedule(size, supervised(**changes), rank, world)
+
+
+def test_rollouts_then_iterations_then_slots():
     schedule = rollouts()
     assert len(schedule) == 5 * 3 * 3 and schedule.slots == 3
-    order = [(s.window, s.inner, s.slot) for s in schedule]
+    order = [(s.rollout, s.iteration, s.start // 2) for s in schedule]
     assert order == [(w, m, n) for w in range(5) for m in range(3) for n in range(3)]
+    assert [s.first for s in schedule] == ([True] + [False] * 8) * 5 and schedule[0].part is None
     assert [(s.start, s.stop) for s in schedule][:4] == [(0, 2), (2, 4), (4, 6), (0, 2)]
     for step in schedule:
-        assert step.indices == schedule[step.window * 9].indices and len(step.indices) == 6
+        assert step.indices == schedule[step.rollout * 9].indices and len(step.indices) == 6
 
 
-def test_a_window_repeats_no_row_and_an_epoch_none_either():
-    schedule = rollouts(windows=6)  # 20 rows make 3 windows of 6 an epoch; two wait for the next
-    windows = [schedule[w * 9].indices for w in range(6)]
-    for epoch in (windows[:3], windows[3:]):
-        rows = [i for window in epoch for i in window]
+def test_slots_then_parts_of_the_draws():
+    """4 draws, 3 at most in a micro-batch: parts of 3 and 1."""
+    schedule = rollouts(logprobs=BlockMasking(8), draws_per_micro_batch=3, num_iterations=1)
+    assert len(schedule) == 5 * 3 * 2
+    assert [(s.start, s.part) for s in schedule][:4] == [(0, (0, 3)), (0, (3, 4)), (2, (0, 3)), (2, (3, 4))]
+    assert [s.first for s in schedule] == ([True] + [False] * 5) * 5
+    assert rollouts(logprobs=BlockMasking(8), draws_per_micro_batch=4).parts == [None]
+
+
+def test_a_rollout_repeats_no_row_and_an_epoch_none_either():
+    schedule = rollouts(rollouts=6)  # 20 rows make 3 rollouts of 6 an epoch; two wait for the next
+    sampled = [schedule[w * 9].indices for w in range(6)]
+    for epoch in (sampled[:3], sampled[3:]):
+        rows = [i for one in epoch for i in one]
         assert len(set(rows)) == 18 and set(rows) <= set(range(20))
-    assert windows[:3] != windows[3:]  # another order
+    assert sampled[:3] != sampled[3:]  # another order
 
 
 def test_an_order_belongs_to_its_seed():
@@ -40,44 +56,41 @@ def test_an_order_belongs_to_its_seed():
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_the_shares_of_the_processes_make_up_the_window(world):
-    whole = rollouts(prompts_per_step=1)
-    shares = [rollouts(prompts_per_step=1, rank=r, world=world) for r in range(world)]
+def test_the_shares_of_the_processes_make_up_the_rollout(world):
+    whole = rollouts(prompts_per_micro_batch=1)
+    shares = [rollouts(prompts_per_micro_batch=1, rank=r, world=world) for r in range(world)]
     assert {len(s) for s in shares} == {len(whole) // world}
-    for window in range(5):
-        parts = [share[window * 3 * share.slots].indices for share in shares]
-        assert sum(parts, ()) == whole[window * 18].indices
+    for rollout in range(5):
+        parts = [share[rollout * 3 * share.slots].indices for share in shares]
+        assert sum(parts, ()) == whole[rollout * 18].indices
 
 
-def test_no_ragged_window():
-    with pytest.raises(ConfigError, match=r"prompts_per_window=6: must be a multiple of the 4 .*nearest: 4"):
+def test_no_ragged_rollout():
+    with pytest.raises(ConfigError, match=r"prompts_per_rollout=6: must be a multiple of the 4 .*nearest: 4"):
         rollouts(world=4)
     with pytest.raises(ConfigError, match=r"multiple of the 8 processes; nearest: 8"):
         rollouts(world=8)
     with pytest.raises(
-        ConfigError, match=r"algo.prompts_per_window: 6 asked for at once, but .* only 5 rows"
+        ConfigError, match=r"algo.prompts_per_rollout: 6 asked for at once, but .* only 5 rows"
     ):
         rollouts(size=5)
 
 
 def test_fine_tuning_steps():
-    schedule = SFTSchedule(10, steps=7, batch_size=4, rows_per_step=4, seed=0)
+    schedule = fine_tuning(steps=7)
     assert [s.update for s in schedule] == list(range(7))
     assert all(len(set(s.indices)) == 4 for s in schedule)
     rows = schedule[0].indices + schedule[1].indices
     assert len(set(rows)) == 8  # two batches an epoch
     with pytest.raises(ConfigError, match=r"algo.batch_size: 12 asked"):
-        SFTSchedule(10, steps=1, batch_size=12, rows_per_step=4, seed=0)
+        fine_tuning(batch_size=12)
 
 
 @pytest.mark.parametrize("world, rows, slots", [(1, 4, 1), (1, 1, 4), (2, 4, 1), (2, 1, 2), (4, 3, 1)])
 def test_an_update_sees_the_same_rows_however_it_is_cut(world, rows, slots):
     """Ranks, then slots, then rows: in this order they are the update's rows."""
-    whole = SFTSchedule(10, steps=3, batch_size=4, rows_per_step=4, seed=0)
-    parts = [
-        SFTSchedule(10, steps=3, batch_size=4, rows_per_step=rows, seed=0, rank=r, world=world)
-        for r in range(world)
-    ]
+    whole = fine_tuning(steps=3)
+    parts = [fine_tuning(rank=r, world=world, steps=3, rows_per_micro_batch=rows) for r in range(world)]
     assert {part.slots for part in parts} == {slots}
     for update, step in enumerate(whole):
         mine = [part[update * slots + slot] for part in parts for slot in range(slots)]
@@ -86,10 +99,10 @@ def test_an_update_sees_the_same_rows_however_it_is_cut(world, rows, slots):
 
 
 def test_the_largest_micro_batches_that_fit():
-    assert rollouts(prompts_per_step=4).step_size == 3
-    assert rollouts(prompts_per_step=100).slots == 1
-    assert rollouts(prompts_per_step=4, world=2).step_size == 3
-    assert rollouts(prompts_per_step=2, world=2).slots == 3
+    assert rollouts(prompts_per_micro_batch=4).step_size == 3
+    assert rollouts(prompts_per_micro_batch=100).slots == 1
+    assert rollouts(prompts_per_micro_batch=4, world=2).step_size == 3
+    assert rollouts(prompts_per_micro_batch=2, world=2).slots == 3
 
 
 def test_a_far_draw_needs_no_history():
@@ -144,22 +157,22 @@ def test_at_its_end_a_loader_has_nothing_left():
     (5, 3, 5), (50, 3, 12),  # whichever is first
 ])  # fmt: skip
 def test_a_run_ends_after_a_count_or_after_passes(count, epochs, expected):
-    assert run_length(("algo.windows", "algo.epochs"), count, epochs, per_epoch=4) == expected
+    assert run_length(("algo.rollouts", "algo.epochs"), count, epochs, per_epoch=4) == expected
 
 
-def test_passes_are_over_what_fills_whole_windows():
-    """26 rows make 4 windows of 6; 2 wait for the next pass."""
-    steps = rollouts(26, windows=None, epochs=2)
-    assert steps.windows == 8 and len(steps) == 8 * 3 * 3
-    assert len({i for step in steps if step.window < 4 for i in step.indices}) == 24
-    sft = SFTSchedule(26, steps=None, epochs=2, batch_size=4, rows_per_step=4, seed=0)
+def test_passes_are_over_what_fills_whole_rollouts():
+    """26 rows make 4 rollouts of 6; 2 wait for the next pass."""
+    steps = rollouts(26, rollouts=None, epochs=2)
+    assert steps.rollouts == 8 and len(steps) == 8 * 3 * 3
+    assert len({i for step in steps if step.rollout < 4 for i in step.indices}) == 24
+    sft = fine_tuning(26, steps=None, epochs=2)
     assert sft.steps == 26 // 4 * 2
 
 
 @pytest.mark.parametrize(("limits", "said"), [
-    ({"windows": None}, "algo.windows, algo.epochs: both are null"),
-    ({"windows": 0}, "algo.windows=0: expected a whole number"),
-    ({"windows": None, "epochs": 0}, "algo.epochs=0: expected a number above 0"),
+    ({"rollouts": None}, "algo.rollouts, algo.epochs: both are null"),
+    ({"rollouts": 0}, "algo.rollouts=0: expected a whole number"),
+    ({"rollouts": None, "epochs": 0}, "algo.epochs=0: expected a number above 0"),
 ])  # fmt: skip
 def test_a_run_without_an_end_is_refused(limits, said):
     with pytest.raises(ConfigError, match=said):

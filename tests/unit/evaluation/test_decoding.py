@@ -5,7 +5,7 @@ from fakes import FixedPolicy, HashReward, encoded, tiny_policy
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.evaluation import decode
 from igpo_lightning.rewards import Correctness, RewardSum, Verifier
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.types import Problem, Prompt
 
 WORDS = ["####", "7", "8"]  # ids 4, 5, 6
@@ -26,7 +26,7 @@ def says_seven(tokens):
 def test_accuracy_reward_and_length_by_hand():
     policy = FixedPolicy(says_seven, tokenizer=word_level(WORDS))
     with_verifier = RewardSum({"accuracy": Correctness(Verifier(timeout=2.0), weight=2.0)}, "accuracy")
-    result = decode(policy, LowConfidenceSampler(4, 4, 2), with_verifier, PROMPTS)
+    result = decode(policy, BlockwiseSampler(4, 4, 2), with_verifier, PROMPTS)
     assert result.texts == ["#### 7", "#### 7"]
     assert result.lengths.tolist() == [3, 3]
     assert result.means() == {"accuracy": 0.5, "reward": 1.0, "length": 3.0}
@@ -36,7 +36,7 @@ def test_the_batch_does_not_matter():
     policy = tiny_policy()
     prompts = encoded(policy, 6)
     for temperature in (0.0, 1.0):
-        sampler = LowConfidenceSampler(16, 8, 4, temperature)
+        sampler = BlockwiseSampler(16, 8, 4, temperature)
         together = decode(policy, sampler, HashReward(), prompts, seed=3).texts
         alone = [decode(policy, sampler, HashReward(), [p], seed=3).texts[0] for p in prompts]
         assert together == alone
@@ -48,5 +48,5 @@ def test_the_batch_does_not_matter():
 @pytest.mark.parametrize("count", [1, 2])
 def test_means_are_over_problems(count):
     policy = FixedPolicy(says_seven, tokenizer=word_level(WORDS))
-    result = decode(policy, LowConfidenceSampler(4, 4, 2), HashReward(1.0), PROMPTS[:count])
+    result = decode(policy, BlockwiseSampler(4, 4, 2), HashReward(1.0), PROMPTS[:count])
     assert result.means()["accuracy"] == 1.0 and len(result.texts) == count

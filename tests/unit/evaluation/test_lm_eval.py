@@ -14,7 +14,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.evaluation import lm_eval as plugin
 from igpo_lightning.evaluation.decoding import complete
 from igpo_lightning.evaluation.likelihood import log_likelihood
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Prompt
 
@@ -45,7 +45,7 @@ def asked(*arguments):
 def test_completions_are_those_of_the_sampler(model):
     texts = model.generate_until(asked(*[(c, GREEDY) for c in CONTEXTS]), disable_tqdm=True)
     prompts = [Prompt(Problem("", "", "", ""), tuple(model.tok_encode(c)), (), ()) for c in CONTEXTS]
-    alone = [complete(model.policy, LowConfidenceSampler(16, 8, 4), [p], [0]).texts[0] for p in prompts]
+    alone = [complete(model.policy, BlockwiseSampler(16, 8, 4), [p], [0]).texts[0] for p in prompts]
     assert texts == alone and any(texts)
 
 

@@ -1,7 +1,7 @@
 """What a fit logs, and when."""
 
 import pytest
-from fakes import MemoryLogger, engine, inpaint, rollout_fit, sft_fit, tiny_policy, trainer
+from fakes import MemoryLogger, inpaint, rollout_fit, sft_fit, tiny_policy, trainer
 
 
 def logged(folder, module, data):
@@ -16,13 +16,12 @@ def rows_with(rows, name):
 
 
 def test_policy_optimisation(tmp_path):
-    sampling = engine(intervention=inpaint(), prompts_per_forward=2)
-    module, data = rollout_fit(tiny_policy(), windows=3, per_step=2, sampling=sampling)
-    windows = []
-    run = sampling.run
-    sampling.run = lambda *args: windows.append(run(*args)) or windows[-1]
+    module, data = rollout_fit(tiny_policy(), rollouts=3, prompts_per_micro_batch=2, inpaint=inpaint())
+    rollouts = []
+    run = data.engine.run
+    data.engine.run = lambda *args: rollouts.append(run(*args)) or rollouts[-1]
     rows, fit = logged(tmp_path, module, data)
-    assert fit.global_step == 6 and len(windows) == 3
+    assert fit.global_step == 6 and len(rollouts) == 3
     for name in ("loss", "kl", "ratio_max", "clip_fraction", "kept_tokens", "grad_norm"):
         assert len(rows_with(rows, f"train/{name}")) == 6, name  # once an update, not once a micro-batch
     for name in (
@@ -34,14 +33,14 @@ def test_policy_optimisation(tmp_path):
         "length",
         "no_signal",
     ):
-        assert rows_with(rows, f"rollout/{name}") == pytest.approx([w.metrics[name] for w in windows]), name
-    sampled = [16 + w.metrics["resampled"] for w in windows]
+        assert rows_with(rows, f"rollout/{name}") == pytest.approx([w.metrics[name] for w in rollouts]), name
+    sampled = [16 + w.metrics["resampled"] for w in rollouts]
     assert rows_with(rows, "rollout/completions") == [
         sum(sampled[: i + 1]) for i in range(3)
     ]  # running total
     assert rows_with(rows, "rollout/generated_tokens") == [16 * sum(sampled[: i + 1]) for i in range(3)]
     hinted = [
-        w.metrics["resampled_correct"] / w.metrics["resampled"] for w in windows if w.metrics["resampled"]
+        w.metrics["resampled_correct"] / w.metrics["resampled"] for w in rollouts if w.metrics["resampled"]
     ]
     assert rows_with(rows, "rollout/hint_success") == pytest.approx(hinted)
     assert len(rows_with(rows, "val/accuracy")) == 3
@@ -49,7 +48,7 @@ def test_policy_optimisation(tmp_path):
 
 @pytest.mark.parametrize("validate_every, count", [(1, 4), (2, 2), (4, 1)])
 def test_every_due_validation_takes_place(tmp_path, validate_every, count):
-    module, data = rollout_fit(tiny_policy(), windows=4, validate_every=validate_every)
+    module, data = rollout_fit(tiny_policy(), rollouts=4, validate_every=validate_every)
     rows, _ = logged(tmp_path, module, data)
     assert len(rows_with(rows, "val/accuracy")) == len(rows_with(rows, "val/length")) == count
 

@@ -1,13 +1,11 @@
-from functools import partial
-
 import pytest
 import torch
-from fakes import FixedPolicy, HashReward, sft_fit, tiny_policy
+from fakes import FixedPolicy, sft_fit, supervised, tiny_policy
 
 from igpo_lightning.data.sft_data import SFTBatch, SFTDataModule
 from igpo_lightning.modules import MaskedDiffusionSFT
 from igpo_lightning.modules.sft import draw_masks
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.seeding import torch_rng
 from igpo_lightning.types import Prompt
 
@@ -16,10 +14,7 @@ LOG2 = torch.tensor(2.0).log().item()
 
 
 def module(policy, **options):
-    return MaskedDiffusionSFT(
-        policy=policy, optimizer=partial(torch.optim.SGD, lr=0.1), sampler=LowConfidenceSampler(4, 4, 2),
-        reward=HashReward(), **options,
-    )  # fmt: skip
+    return MaskedDiffusionSFT(policy, supervised(sampler=BlockwiseSampler(4, 4, 2), **options))
 
 
 def batch(response, prompt=((5, 5), (0, 5)), mask=((1, 1), (0, 1)), **place):

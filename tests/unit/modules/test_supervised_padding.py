@@ -4,12 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from fakes import FixedPolicy, HashReward, sft_fit, source, tiny_policy, trainer
+from fakes import FixedPolicy, sft_fit, source, supervised, tiny_policy, trainer
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sft_data import SFTBatch
 from igpo_lightning.modules import MaskedDiffusionSFT
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 
 END, HALF, QUARTER = 0, 2, 3  # the policy gives the end p = 1/8, token 2 p = 1/2, token 3 p = 1/4
 LOG2 = torch.tensor(2.0).log().item()
@@ -17,11 +17,8 @@ LOG2 = torch.tensor(2.0).log().item()
 
 def module(**options):
     row = torch.tensor([1 / 8, 1e-13, 1 / 2, 1 / 4, 1 / 8]).log()
-    return MaskedDiffusionSFT(
-        policy=FixedPolicy(lambda tokens: row.expand(*tokens.shape, 5)),
-        optimizer=partial(torch.optim.SGD, lr=0.1), sampler=LowConfidenceSampler(6, 6, 2),
-        reward=HashReward(), **options,
-    )  # fmt: skip
+    policy = FixedPolicy(lambda tokens: row.expand(*tokens.shape, 5))
+    return MaskedDiffusionSFT(policy, supervised(sampler=BlockwiseSampler(6, 6, 2), **options))
 
 
 def batch(whole=(True, True)):

@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewards import AnswerFormat, Correctness, RewardSum, TagFormat, Verifier
+from igpo_lightning.types import Problem
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -15,8 +16,12 @@ class Constant:
     def __init__(self, values, weight):
         self.values, self.weight = values, weight
 
-    def __call__(self, completions, answers):
+    def __call__(self, problems, completions):
         return self.values
+
+
+def problems(answers):
+    return [Problem(f"t/{i}", "", "", answer) for i, answer in enumerate(answers)]
 
 
 def reward(name, *overrides):
@@ -26,7 +31,7 @@ def reward(name, *overrides):
 
 def test_the_math_reward_by_hand():
     completions = [r"so \boxed{72}", "#### 72\nand so on", r"\boxed{7}", "72"]
-    scores = reward("math")(completions, ["72"] * 4)
+    scores = reward("math")(problems(["72"] * 4), completions)
     torch.testing.assert_close(scores.total, torch.tensor([1.1, 1.0, 0.1, 0.0]))
     assert scores.correct.tolist() == [True, True, False, False]
     assert scores.parts["accuracy"].tolist() == [1, 1, 0, 0]
@@ -48,7 +53,7 @@ REASONED = "<reasoning>\nhalf of 12\n</reasoning>\n<answer>\n"
     ("", 0.0, False),
 ])  # fmt: skip
 def test_the_published_reward_by_hand(completion, total, correct):
-    scores = reward("paper")([completion], ["6"])
+    scores = reward("paper")(problems(["6"]), [completion])
     assert (scores.total.item(), scores.correct.item()) == (total, correct)
     assert sorted(scores.parts) == ["accuracy", "format"]
 
@@ -57,32 +62,32 @@ def test_reading_the_first_box_is_another_verdict_on_the_same_text():
     texts = ["\\boxed{6} no, \\boxed{7}", "\\boxed{7} no, \\boxed{6}", "the answer is 6"]
     plain = reward("paper")
     first = plain.first_box()
-    assert plain(texts, ["6"] * 3).correct.tolist() == [False, True, True]
-    assert first(texts, ["6"] * 3).correct.tolist() == [True, False, False]
-    assert first(texts, ["6"] * 3).total.tolist() == [3.25, 0.25, 0.0]
+    assert plain(problems(["6"] * 3), texts).correct.tolist() == [False, True, True]
+    assert first(problems(["6"] * 3), texts).correct.tolist() == [True, False, False]
+    assert first(problems(["6"] * 3), texts).total.tolist() == [3.25, 0.25, 0.0]
     braces = [
         "\\boxed{\\frac{1}{2}} \\boxed{3}",
         "\\boxed{3",
         "\\boxed{} \\boxed{3}",
         "\\boxed{3} and \\boxed{4}",
     ]
-    assert first(braces[:1], ["\\frac{1}{2}"]).correct.tolist() == [True]
-    assert first(braces[1:], ["3"] * 3).correct.tolist() == [False, False, True]
+    assert first(problems(["\\frac{1}{2}"]), braces[:1]).correct.tolist() == [True]
+    assert first(problems(["3"] * 3), braces[1:]).correct.tolist() == [False, False, True]
 
 
 def test_a_format_reward_never_makes_a_completion_correct():
-    scores = reward("math", "terms.format.weight=5")([r"\boxed{7}"], ["72"])
+    scores = reward("math", "terms.format.weight=5")(problems(["72"]), [r"\boxed{7}"])
     assert scores.total.tolist() == [5.0] and scores.correct.tolist() == [False]
 
 
 def test_accuracy_alone():
-    scores = reward("accuracy")(["#### 1,000", "#### 999"], ["1000", "1000"])
+    scores = reward("accuracy")(problems(["1000", "1000"]), ["#### 1,000", "#### 999"])
     assert scores.total.tolist() == [1.0, 0.0] and list(scores.parts) == ["accuracy"]
 
 
 def test_a_term_of_ones_own_is_one_config_line():
     cfg = "+terms.brief={_target_: igpo_lightning.rewards.AnswerFormat, weight: 0.5}"
-    assert reward("accuracy", cfg)(["#### 3"], ["4"]).total.tolist() == [0.5]
+    assert reward("accuracy", cfg)(problems(["4"]), ["#### 3"]).total.tolist() == [0.5]
     assert list(reward("math", "terms.format=null").terms) == ["accuracy"]
 
 
@@ -96,10 +101,10 @@ def test_bad_rewards_are_refused():
     with pytest.raises(ConfigError, match=r"compat.first_box: reward.terms.own \(Constant\)"):
         RewardSum({"own": Constant([], 1.0)}, correctness="own").first_box()
     with pytest.raises(ValueError, match=r"'two'.*\(2,\)"):
-        RewardSum({"two": Constant([1.0, 2.0], 1.0)}, correctness="two")(["a"], ["b"])
-    with pytest.raises(ValueError, match="1 completions but 2 answers"):
-        RewardSum({"format": AnswerFormat()}, correctness="format")(["a"], ["b", "c"])
+        RewardSum({"two": Constant([1.0, 2.0], 1.0)}, correctness="two")(problems(["b"]), ["a"])
+    with pytest.raises(ValueError, match="1 completions but 2 problems"):
+        RewardSum({"format": AnswerFormat()}, correctness="format")(problems(["b", "c"]), ["a"])
 
 
 def test_no_completions():
-    assert reward("math")([], []).total.shape == (0,)
+    assert reward("math")(problems([]), []).total.shape == (0,)

@@ -2,14 +2,14 @@ from collections import Counter
 
 import pytest
 import torch
-from fakes import HashReward, encoded, engine, inpaint, tiny_policy
+from fakes import HashReward, algorithm, encoded, engine, inpaint, tiny_policy
 
 from igpo_lightning.algos import TopEntropyHints
-from igpo_lightning.algos.logprobs import MeanField, RandomMasking
+from igpo_lightning.algos.logprobs import MeanField, RandomMasking, score
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting.samples import KINDS
 from igpo_lightning.rollout.records import sample_records
-from igpo_lightning.types import RolloutBatch, Scores
+from igpo_lightning.types import Problem, Rollout, Scores
 
 
 class AlwaysWrong:
@@ -17,10 +17,18 @@ class AlwaysWrong:
 
     calls = 0
 
-    def __call__(self, texts, answers):
+    def __call__(self, problems, texts):
         self.calls += 1
         total = torch.tensor([0.1 * (i % 2) for i in range(len(texts))])
         return Scores(total, torch.zeros(len(texts), dtype=torch.bool), {"format": total})
+
+
+def answered(answer):
+    return Problem("", "", "", answer)
+
+
+def mean_field(policy, rollout):
+    return score(policy, rollout, MeanField().draws(rollout, 0)).logps
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +38,16 @@ def policy():
 
 def test_a_window_has_all_that_the_update_needs(policy):
     prompts = encoded(policy, 5)
-    batch = engine(intervention=inpaint(), logprobs=RandomMasking(), inner_updates=3).run(policy, prompts, 4)
-    assert batch.completions.shape == (5, 4, 16)
-    assert batch.old_logps.shape == batch.keep.shape == (3, 5, 4, 16)
+    batch = engine(inpaint=inpaint(), logprobs=RandomMasking(), num_iterations=3).run(policy, prompts, 4)
+    assert batch.tokens.shape == (5, 4, 16)
+    assert batch.old_logps.shape == batch.loss_mask.shape == (5, 4, 3 * 2, 16) and batch.draws == 2
     assert batch.ref_logps is None  # nobody asked for a reference
-    assert (batch.window, batch.inner, batch.slot) == (4, 0, 0)
-    assert (batch.completions != policy.mask_id).all()
-    assert (batch.old_logps[batch.keep] < 0).all()
+    assert (batch.index, batch.iteration, batch.part) == (4, 0, None)
+    assert (batch.tokens != policy.mask_id).all()
+    assert (batch.old_logps[batch.loss_mask] < 0).all()
+    own = batch.completion_mask & ~batch.hint_mask
+    assert (batch.step_map[own] >= 0).all() and (batch.step_map[batch.hint_mask] == -1).all()
+    assert batch.step_map.max() == 3  # four steps
     torch.testing.assert_close(batch.advantages, batch.rewards - batch.rewards.mean(1, keepdim=True))
     assert not batch.old_logps.requires_grad
 
@@ -44,7 +55,7 @@ def test_a_window_has_all_that_the_update_needs(policy):
 def test_counts_and_shares_of_a_window_by_hand(policy):
     prompts = encoded(policy, 8)
     kept = engine().run(policy, prompts, 0)
-    run = engine(intervention=inpaint())
+    run = engine(inpaint=inpaint())
     batch = run.run(policy, prompts, 0)
     wrong = ~kept.correct.any(1)
     triggered = int(wrong.sum())
@@ -61,13 +72,13 @@ def test_counts_and_shares_of_a_window_by_hand(policy):
     flat = batch.rewards.amax(1) == batch.rewards.amin(1)
     assert m["no_signal"] == float(flat.float().mean())
     # Groups that were not all wrong are as they were.
-    assert torch.equal(batch.completions[~wrong], kept.completions[~wrong])
+    assert torch.equal(batch.tokens[~wrong], kept.tokens[~wrong])
     assert not batch.hint_mask[~wrong].any()
 
 
 def test_format_rewards_do_not_keep_a_group_from_its_hints(policy):
     reward = AlwaysWrong()
-    batch = engine(intervention=inpaint(), reward=reward).run(policy, encoded(policy, 3), 0)
+    batch = engine(inpaint=inpaint(), reward=reward).run(policy, encoded(policy, 3), 0)
     assert batch.metrics["triggered"] == 3 and reward.calls == 2
     assert batch.metrics["reward"] > 0 and batch.metrics["all_wrong_after"] == 1
     assert batch.metrics["reward/format"] == pytest.approx(0.05)
@@ -75,26 +86,26 @@ def test_format_rewards_do_not_keep_a_group_from_its_hints(policy):
 
 def test_a_process_without_wrong_groups_goes_along_with_the_others(policy, monkeypatch):
     """It makes their model calls, and scores nothing."""
-    from igpo_lightning.rollout import window
-    from igpo_lightning.sampling import fill
+    from igpo_lightning.rollout import resampler
+    from igpo_lightning.sampling import generate
 
     prompts = encoded(policy, 2)
     expected = engine(reward=HashReward(1.0)).run(policy, prompts, 0)
     chunks = []
-    for module in (window, fill):
+    for module in (resampler, generate):
         monkeypatch.setattr(
             module, "agree_any", lambda flag, device: chunks.append(flag) or flag or len(chunks) < 12
         )
-    monkeypatch.setattr(fill, "agree_max", lambda value, device: max(value, 1))
-    batch = engine(intervention=inpaint(), reward=HashReward(1.0)).run(policy, prompts, 0)
+    monkeypatch.setattr(generate, "agree_max", lambda value, device: max(value, 1))
+    batch = engine(inpaint=inpaint(), reward=HashReward(1.0)).run(policy, prompts, 0)
     assert not all(chunks)  # others had calls to make when this one had none
-    assert torch.equal(batch.completions, expected.completions) and batch.metrics["resampled"] == 0
+    assert torch.equal(batch.tokens, expected.tokens) and batch.metrics["resampled"] == 0
     assert batch.metrics["completions"] == 8
 
 
 def test_old_log_probs_are_those_of_the_policy(policy):
     batch = engine().run(policy, encoded(policy, 4), 0)
-    assert torch.equal(MeanField()(policy, batch.rows(2, 4), 0).logps, batch.old_logps[0, 2:4])
+    assert torch.equal(mean_field(policy, batch.select(slice(2, 4))), batch.old_logps[2:4])
 
 
 def test_reference_log_probs_are_those_of_the_starting_weights():
@@ -105,35 +116,36 @@ def test_reference_log_probs_are_those_of_the_starting_weights():
     with torch.no_grad():
         policy.model.lm_head.weight.mul_(1.1)
     moved = engine().run(policy, encoded(policy, 2), 0)
-    moved.completions = start.completions
+    moved.tokens = start.tokens
     assert not torch.equal(moved.ref_logps, moved.old_logps)
     with policy.reference() as frozen:
-        assert torch.equal(MeanField()(frozen, start, 0).logps, start.ref_logps[0])
+        assert torch.equal(mean_field(frozen, start), start.ref_logps)
     assert torch.equal(policy.model.lm_head.weight, next(iter(policy.network.lm_head.parameters())))
 
 
 def test_the_filter_sees_entropies_and_hints(policy):
-    run = engine(intervention=inpaint(ratio=1.0), token_filter=TopEntropyHints(0.5))
+    run = engine(inpaint=inpaint(ratio=1.0), token_filter=TopEntropyHints(0.5))
     batch = run.run(policy, encoded(policy, 8), 0)
-    hints = (batch.hint_mask & batch.loss_mask).sum(-1)
-    kept = (batch.hint_mask & batch.keep[0]).sum(-1)
+    hints = (batch.hint_mask & batch.completion_mask).sum(-1)
+    kept = (batch.hint_mask & batch.loss_mask[:, :, 0]).sum(-1)
     assert hints.max() >= 3
     assert torch.equal(kept, torch.ceil(hints / 2).long())
-    own = batch.loss_mask & ~batch.hint_mask
-    assert torch.equal(batch.keep[0] & ~batch.hint_mask, own)
+    own = batch.completion_mask & ~batch.hint_mask
+    assert torch.equal(batch.loss_mask[:, :, 0] & ~batch.hint_mask, own)
 
 
 def test_records_are_a_fixed_mix_with_their_hints_and_gold_traces(policy):
     prompts = encoded(policy, 6)
-    run = engine(intervention=inpaint(ratio=1.0))
+    run = engine(inpaint=inpaint(ratio=1.0))
     batch = run.run(policy, prompts, 2)
     records = sample_records(policy, prompts, batch, 8)
     assert Counter((r.inpainted, r.correct) for r in records) == dict.fromkeys(KINDS, 2)
     for record in records:
         text = "".join(piece for piece, _ in record.pieces)
-        assert HashReward()([text], [record.answer]).correct.item() == record.correct == bool(record.reward)
+        again = HashReward()([answered(record.answer)], [text])
+        assert again.correct.item() == record.correct == bool(record.reward)
         assert any(is_hint for _, is_hint in record.pieces) == record.inpainted
-        assert record.window == 2
+        assert record.rollout == 2
         assert record.trace == next(p.problem.trace for p in prompts if p.problem.prompt == record.prompt)
     hinted = next(r for r in records if r.inpainted)
     hint = next(piece for piece, is_hint in hinted.pieces if is_hint)
@@ -149,20 +161,23 @@ def test_a_kind_that_a_window_lacks_is_not_made_up_by_others(policy):
 
 def test_slices_of_a_window_and_its_checkpoint(policy):
     batch = engine(logprobs=RandomMasking()).run(policy, encoded(policy, 4), 1)
-    part = batch.rows(1, 3, inner=1, slot=1)
-    assert torch.equal(part.completions, batch.completions[1:3]) and part.old_logps.shape[:2] == (2, 2)
-    assert torch.equal(part.view("old_logps"), batch.old_logps[1, 1:3])
-    assert part.view("ref_logps") is None
-    again = RolloutBatch.from_state_dict(batch.state_dict())
+    part = batch.select(slice(1, 3), iteration=1)
+    assert torch.equal(part.tokens, batch.tokens[1:3]) and part.seeds.tolist() == batch.seeds[1:3].tolist()
+    assert torch.equal(part.of_iteration("old_logps"), batch.old_logps[1:3, :, 2:4])
+    assert part.of_iteration("ref_logps") is None
+    assert torch.equal(part.parts["accuracy"], batch.parts["accuracy"][1:3])
+    again = Rollout.from_state_dict(batch.state_dict())
     assert torch.equal(again.old_logps, batch.old_logps) and again.metrics == batch.metrics
+    assert torch.equal(again.parts["accuracy"], batch.parts["accuracy"])
 
 
 @pytest.mark.parametrize("bad, message", [
-    ({"group_size": 1}, "algo.group_size=1"),
-    ({"inner_updates": 0}, "algo.inner_updates=0"),
-    ({"prompts_per_forward": 0}, "algo.prompts_per_step=0"),
+    ({"num_generations": 1}, "algo.num_generations=1"),
+    ({"num_iterations": 0}, "algo.num_iterations=0"),
+    ({"prompts_per_micro_batch": 0}, "algo.prompts_per_micro_batch=0"),
+    ({"draws_per_micro_batch": 0}, "algo.draws_per_micro_batch=0"),
     ({"rows_per_forward": 0}, "algo.rows_per_forward=0"),
 ])  # fmt: skip
 def test_bad_values_are_refused(bad, message):
     with pytest.raises(ConfigError, match=message):
-        engine(**bad)
+        algorithm(**bad)

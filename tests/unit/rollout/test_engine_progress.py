@@ -11,7 +11,7 @@ from igpo_lightning.algos.logprobs import RandomMasking
 
 def rolled_out(observer=None):
     policy = tiny_policy()
-    run = engine(intervention=inpaint(ratio=1.0), logprobs=RandomMasking(), rows_per_forward=5)
+    run = engine(inpaint=inpaint(ratio=1.0), logprobs=RandomMasking(), rows_per_forward=5)
     prompts = encoded(policy, 6)
     if observer is None:
         return run.run(policy, prompts, 2)
@@ -24,7 +24,7 @@ def test_a_rollout_says_what_it_is_doing_and_how_far_it_is():
     batch = rolled_out(lambda work: seen.append(replace(work)))
     names = list(dict.fromkeys(work.name for work in seen))
     assert names == ["sample", "score", "inpaint", "log-probs"]
-    assert {work.window for work in seen} == {2}
+    assert {work.rollout for work in seen} == {2}
     ends = [work for work in seen if work.over]
     assert [work.name for work in ends] == ["sample", "score", "inpaint", "score", "log-probs"]
     sampled, scored, again, _, estimated = ends
@@ -39,5 +39,5 @@ def test_a_rollout_says_what_it_is_doing_and_how_far_it_is():
 
 def test_it_is_the_same_rollout_whether_anyone_listens_or_not():
     alone, watched = rolled_out(), rolled_out(lambda work: None)
-    assert torch.equal(alone.completions, watched.completions)
-    assert torch.equal(alone.old_logps, watched.old_logps) and torch.equal(alone.keep, watched.keep)
+    assert torch.equal(alone.tokens, watched.tokens)
+    assert torch.equal(alone.old_logps, watched.old_logps) and torch.equal(alone.loss_mask, watched.loss_mask)

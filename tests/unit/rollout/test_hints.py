@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rollout import ChunkPlacer
+from igpo_lightning.rollout import Chunks
 from igpo_lightning.seeding import python_rng
 
 MASK = 1
@@ -16,7 +16,7 @@ TRACE = tuple(range(100, 112))  # 12 tokens
 )
 def test_a_trace_of_n_chunks_gives_the_floor_of_ratio_times_n(ratio, hints):
     """12 tokens in chunks of 3 are 4 chunks: 0.2 · 4 = 0.8 gives none, 0.5 · 4 gives two."""
-    canvas, is_hint = ChunkPlacer((3, 3))(TRACE, 16, ratio, seed=7, mask_id=MASK)
+    canvas, is_hint = Chunks(chunk=(3, 3)).place(TRACE, 16, ratio, seed=7, mask_id=MASK)
     assert is_hint.sum() == hints
     for start in (0, 3, 6, 9):  # a chunk is written as a whole or not at all
         assert is_hint[start : start + 3].all() or not is_hint[start : start + 3].any()
@@ -26,14 +26,14 @@ def test_a_trace_of_n_chunks_gives_the_floor_of_ratio_times_n(ratio, hints):
 
 def test_ratio_one_writes_the_whole_trace():
     for seed in range(20):
-        canvas, is_hint = ChunkPlacer((5, 10))(TRACE, 16, 1.0, seed, MASK)
+        canvas, is_hint = Chunks(chunk=(5, 10)).place(TRACE, 16, 1.0, seed, MASK)
         assert canvas.tolist() == [*TRACE, MASK, MASK, MASK, MASK]
         assert is_hint.tolist() == [True] * 12 + [False] * 4
 
 
 def test_the_answer_stays_empty():
     trace = (100, MASK, 102, MASK)
-    canvas, is_hint = ChunkPlacer((1, 1))(trace, 6, 1.0, 0, MASK)
+    canvas, is_hint = Chunks(chunk=(1, 1)).place(trace, 6, 1.0, 0, MASK)
     assert canvas.tolist() == [100, MASK, 102, MASK, MASK, MASK]
     assert is_hint.tolist() == [True, False, True, False, False, False]
 
@@ -41,7 +41,7 @@ def test_the_answer_stays_empty():
 def test_chunks_cover_the_trace_with_lengths_of_the_whole_range():
     lengths = []
     for seed in range(200):
-        chunks = ChunkPlacer((5, 10)).cut(100, python_rng(seed))
+        chunks = Chunks(chunk=(5, 10)).cut(100, python_rng(seed))
         assert chunks[0][0] == 0 and chunks[-1][1] == 100
         assert all(stop == start for (_, stop), (start, _) in itertools.pairwise(chunks))
         lengths += [stop - start for start, stop in chunks[:-1]]
@@ -52,14 +52,14 @@ def test_chunks_cover_the_trace_with_lengths_of_the_whole_range():
 
 
 def test_what_does_not_fit_the_canvas_is_no_hint():
-    canvas, is_hint = ChunkPlacer((2, 2))(TRACE, 4, 1.0, 0, MASK)
+    canvas, is_hint = Chunks(chunk=(2, 2)).place(TRACE, 4, 1.0, 0, MASK)
     assert canvas.tolist() == [100, 101, 102, 103] and is_hint.all()
-    canvas, is_hint = ChunkPlacer((2, 2))((), 4, 1.0, 0, MASK)
+    canvas, is_hint = Chunks(chunk=(2, 2)).place((), 4, 1.0, 0, MASK)
     assert canvas.tolist() == [MASK] * 4 and not is_hint.any()
 
 
 def test_the_seed_decides_and_every_chunk_has_the_same_chance():
-    place = ChunkPlacer((3, 3))
+    place = Chunks(chunk=(3, 3)).place
     draws = [place(TRACE, 12, 0.5, seed, MASK)[1] for seed in range(600)]
     assert torch.equal(draws[5], place(TRACE, 12, 0.5, 5, MASK)[1])
     share = torch.stack(draws).float().mean(0)
@@ -67,9 +67,9 @@ def test_the_seed_decides_and_every_chunk_has_the_same_chance():
 
 
 def test_bad_values_are_refused():
-    with pytest.raises(ConfigError, match=r"algo.inpaint.placer.chunk=\[0,3\]"):
-        ChunkPlacer((0, 3))
+    with pytest.raises(ConfigError, match=r"algo.inpaint.chunk=\[0,3\]"):
+        Chunks(chunk=(0, 3))
     with pytest.raises(ConfigError, match="low is above high"):
-        ChunkPlacer((5, 3))
+        Chunks(chunk=(5, 3))
     with pytest.raises(ConfigError, match=r"algo.inpaint.ratio=1.5"):
-        ChunkPlacer((1, 1))(TRACE, 12, 1.5, 0, MASK)
+        Chunks(1.5)

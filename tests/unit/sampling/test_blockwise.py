@@ -3,7 +3,7 @@ import torch
 from fakes import FixedPolicy, encoded, tiny_policy
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.sampling.canvas import attention_of, collate
 from igpo_lightning.seeding import torch_rng
 
@@ -45,7 +45,7 @@ def test_greedy_decoding_is_the_naive_algorithm_row_by_row(block, steps, hints):
     hint = torch.rand(canvas.shape, generator=rng) < hints
     canvas[hint] = torch.randint(4, 60, (int(hint.sum()),), generator=rng)
     full = torch.cat([tensors.ids, canvas], dim=1)
-    samples = LowConfidenceSampler(12, block, steps)(policy, full, attention_of(tensors.mask, 12), range(8))
+    samples = BlockwiseSampler(12, block, steps)(policy, full, attention_of(tensors.mask, 12), range(8))
     for row in range(8):
         alone = torch.cat([tensors.ids[row][tensors.mask[row]], canvas[row]])
         expected = naive(policy, alone, 12, block, steps)[-12:]
@@ -68,7 +68,7 @@ def confident_left(tokens):
 def test_each_step_keeps_its_share_of_the_most_confident_positions():
     policy = FixedPolicy(confident_left)
     canvas = torch.tensor([[5, *[MASK] * 10]])
-    result = LowConfidenceSampler(10, 5, 6)(policy, canvas, None, [0])
+    result = BlockwiseSampler(10, 5, 6)(policy, canvas, None, [0])
     filled = [(call != MASK).sum().item() - 1 for call in policy.calls]
     assert filled == [0, 2, 4, 5, 7, 9]  # 5 tokens in 3 steps: 2, 2, 1
     for call, count in zip(policy.calls, filled, strict=True):
@@ -80,7 +80,7 @@ def test_each_step_keeps_its_share_of_the_most_confident_positions():
 def test_a_row_with_hints_spreads_its_remaining_positions_over_the_steps():
     policy = FixedPolicy(confident_left)
     canvas = torch.tensor([[5, 9, MASK, 9, 9, MASK, MASK], [5, 9, 9, MASK, 9, 9, 9], [5, *[9] * 6]])
-    LowConfidenceSampler(6, 6, 2)(policy, canvas, None, [0, 0, 0])
+    BlockwiseSampler(6, 6, 2)(policy, canvas, None, [0, 0, 0])
     assert [len(call) for call in policy.calls] == [2, 1]  # only rows that still have something to fill
     assert policy.calls[1][0].tolist() == [5, 9, 4, 9, 9, 7, MASK]  # two of three
 
@@ -93,7 +93,7 @@ def test_tokens_are_drawn_from_the_tempered_distribution():
         policy = FixedPolicy(lambda t: logits.expand(*t.shape, 6), eos_id=99)
         canvas = torch.full((rows, width + 1), MASK)
         canvas[:, 0] = 3
-        tokens = LowConfidenceSampler(width, width, 1, temperature)(policy, canvas, None, range(rows)).tokens
+        tokens = BlockwiseSampler(width, width, 1, temperature)(policy, canvas, None, range(rows)).tokens
         return torch.bincount(tokens[:, 1:].flatten(), minlength=6).double()
 
     def chi_square(counts):
@@ -113,7 +113,7 @@ def test_confidence_is_measured_at_temperature_one():
     unsure = torch.tensor([0.0, 0.0, 1.0, 0.0])
     policy = FixedPolicy(lambda t: torch.stack([certain, certain, unsure]).expand(len(t), 3, 4), eos_id=99)
     canvas = torch.tensor([[3, MASK, MASK]]).repeat(400, 1)
-    LowConfidenceSampler(2, 2, 2, temperature=3.0)(policy, canvas, None, range(400))
+    BlockwiseSampler(2, 2, 2, temperature=3.0)(policy, canvas, None, range(400))
     second = policy.calls[1]
     drew_it = second[:, 1] == 2
     assert 50 < drew_it.sum() < 350
@@ -134,7 +134,7 @@ def test_rows_that_ended_are_called_no_more_and_filled_with_ends_around_their_hi
     policy = FixedPolicy(ends_in_first_block)
     canvas = torch.tensor([[7, *[MASK] * 8], [6, *[MASK] * 8]])
     canvas[:, 6] = 9  # a hint in the second block
-    result = LowConfidenceSampler(8, 4, 4)(policy, canvas, None, [0, 1])
+    result = BlockwiseSampler(8, 4, 4)(policy, canvas, None, [0, 1])
     assert result.tokens.tolist() == [[7, 5, EOS, 5, 5, EOS, 9, EOS, EOS], [6, 5, 5, 5, 5, 5, 9, 5, 5]]
     assert [len(call) for call in policy.calls] == [2, 2, 1, 1]
     assert (result.forwards, result.row_forwards) == (4, 6)
@@ -150,10 +150,10 @@ def test_other_processes_can_ask_for_further_calls():
         return True
 
     policy = FixedPolicy(ends_in_first_block)
-    alone = LowConfidenceSampler(8, 4, 4)(policy, torch.tensor([[7, *[MASK] * 8]]), None, [0])
+    alone = BlockwiseSampler(8, 4, 4)(policy, torch.tensor([[7, *[MASK] * 8]]), None, [0])
     assert len(policy.calls) == 2
     policy.calls.clear()
-    beside = LowConfidenceSampler(8, 4, 4)(
+    beside = BlockwiseSampler(8, 4, 4)(
         policy, torch.tensor([[7, *[MASK] * 8]]), None, [0], keep_going=keep_going
     )
     assert len(policy.calls) == 4 and asked == [True, True, False, False]
@@ -164,19 +164,19 @@ def test_other_processes_can_ask_for_further_calls():
 def test_a_row_is_drawn_by_its_seed():
     policy = FixedPolicy(lambda t: torch.zeros(*t.shape, 50), eos_id=99)
     canvas = torch.tensor([[3, *[MASK] * 8]]).repeat(3, 1)
-    tokens = LowConfidenceSampler(8, 4, 4, 1.0)(policy, canvas, None, torch.tensor([11, 12, 11])).tokens
+    tokens = BlockwiseSampler(8, 4, 4, 1.0)(policy, canvas, None, torch.tensor([11, 12, 11])).tokens
     assert torch.equal(tokens[0], tokens[2]) and not torch.equal(tokens[0], tokens[1])
     assert (canvas[:, 1:] == MASK).all()  # the given canvas stays as it was
 
 
 def test_bad_schedules_and_canvases():
     with pytest.raises(ConfigError, match=r"sampler.block_length=3"):
-        LowConfidenceSampler(8, 3, 4)
+        BlockwiseSampler(8, 3, 4)
     with pytest.raises(ConfigError, match=r"sampler.steps=3: must be a multiple of the 2 blocks"):
-        LowConfidenceSampler(8, 4, 3)
+        BlockwiseSampler(8, 4, 3)
     with pytest.raises(ValueError, match=r"sampler.temperature"):
-        LowConfidenceSampler(8, 4, 4, temperature=-0.1)
-    sampler = LowConfidenceSampler(8, 4, 4, temperature=1.0)
+        BlockwiseSampler(8, 4, 4, temperature=-0.1)
+    sampler = BlockwiseSampler(8, 4, 4, temperature=1.0)
     assert sampler.greedy().temperature == 0 and sampler.greedy().steps == 4
     policy = FixedPolicy(confident_left)
     with pytest.raises(ValueError, match="does not hold 8 columns"):

@@ -1,0 +1,133 @@
+"""An algorithm: everything that is done to a policy, as one object that is built once from ``conf/algo``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..amounts import positive_int
+from ..checks import num_generations
+from ..types import Problem, Scores
+from .logprobs import LogProbs
+from .losses import PolicyLoss
+
+
+class Reward(Protocol):
+    """Texts to scores; a problem's ``meta`` carries what a reward needs besides its answer."""
+
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores: ...
+
+
+@dataclass
+class Stage:
+    """What each stage of a run has.
+
+    Attributes:
+        sampler: Fills canvases; its ``length`` is the completion width C.
+        reward: Scores texts.
+        name: Of the stage, in folders and reports.
+        warm_start: Option of ``conf/algo`` that trains a model which has no weights yet; None: none.
+        optimizer: parameters → optimiser.
+        scheduler: (optimiser, total updates) → learning-rate scheduler; None keeps the rate.
+        trainer: Options of Lightning's Trainer.
+        module, datamodule: (algorithm=…) → the stage's LightningModule and LightningDataModule.
+        compat: Switches to what published code does, read by other keys.
+        seed: Of all draws.
+    """
+
+    sampler: Any
+    reward: Reward
+    _: KW_ONLY
+    optimizer: Callable[..., torch.optim.Optimizer]
+    scheduler: Callable[..., Any] | None = None
+    module: Callable[..., Any] | None = None
+    datamodule: Callable[..., Any] | None = None
+    name: str = ""
+    warm_start: str | None = None
+    validate_every: int = 1
+    epochs: float | None = None
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    compat: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass
+class Supervised(Stage):
+    """Masked-diffusion supervised fine-tuning.
+
+    Attributes:
+        steps, epochs: Updates of the run, passes over the training set; it ends at what comes first.
+        batch_size: Rows of an update, of all processes together.
+        rows_per_micro_batch: Most rows of a micro-batch, per process.
+        supervise_padding: Whether the end and the fill behind it are learnt: "all", "one" or "none".
+    """
+
+    _: KW_ONLY
+    batch_size: int
+    rows_per_micro_batch: int
+    steps: int | None = None
+    supervise_padding: str = "all"
+
+
+@dataclass
+class Algorithm(Stage):
+    """Policy optimisation on rollouts (GRPO, IGPO and kin).
+
+    Attributes:
+        inpaint: What happens to groups after they are scored: (rollout, resampler) → (rollout, report).
+        advantage: [P, G] rewards → [P, G] (or [P, G, C]) advantages.
+        logprobs: Estimator of token log-probabilities.
+        token_filter: Which tokens carry gradient: (loss_mask, hint_mask, entropy) → mask, all [P, G, C].
+        loss: :class:`~igpo_lightning.algos.losses.LossInputs` → (loss, metrics).
+        num_generations: G, completions of a prompt; at least 2.
+        num_iterations: μ, passes over a rollout.
+        updates_per_iteration: Updates in one pass; the micro-batches of a pass are shared among them.
+        rollouts, epochs: Rollouts of the run, passes over the training set; it ends at what comes first.
+        prompts_per_rollout: P, of all processes together.
+        prompts_per_micro_batch: Most prompts of a micro-batch, per process.
+        draws_per_micro_batch: Most draws of the estimator in a micro-batch; None: all of them at once. With
+            fewer, the loss's gradient by the log-probs is taken first and then sent through the policy
+            draw by draw: the same gradient, and memory that does not grow with the draws.
+        rows_per_forward: Most canvases per sampling call.
+        validate_every: Rollouts between two validations.
+        tokens_after_eos: Train on the whole canvas, and not only up to a completion's end.
+        first_box: Score completions by their first box (``reward.first_box()``). Held-out ones are not.
+    """
+
+    _: KW_ONLY
+    inpaint: Callable[..., Any]
+    advantage: Callable[[Tensor], Tensor]
+    logprobs: LogProbs
+    token_filter: Callable[[Tensor, Tensor, Tensor], Tensor]
+    loss: PolicyLoss
+    num_generations: int
+    num_iterations: int
+    prompts_per_rollout: int
+    prompts_per_micro_batch: int
+    draws_per_micro_batch: int | None = None
+    rows_per_forward: int = 1024
+    updates_per_iteration: int = 1
+    rollouts: int | None = None
+    tokens_after_eos: bool = False
+    first_box: bool = False
+
+    def __post_init__(self) -> None:
+        num_generations(self.num_generations)
+        names = ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch", "rows_per_forward")
+        for name in names:
+            positive_int(f"algo.{name}", getattr(self, name))
+        if self.draws_per_micro_batch is not None:
+            positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
+        # Held-out completions are judged by ``reward`` as ever.
+        self.training_reward = self.reward.first_box() if self.first_box else self.reward
+
+    def parts_of(self, draws: int) -> list[tuple[int, int] | None]:
+        """[start, stop) of the draws of each micro-batch; [None] where one holds all ``draws``."""
+        most = self.draws_per_micro_batch or draws
+        if most >= draws:
+            return [None]
+        return [(start, min(start + most, draws)) for start in range(0, draws, most)]

@@ -1,0 +1,49 @@
+"""The border between log-probabilities and losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """All that a policy loss may look at: a micro-batch of P prompts, G completions, D draws, C tokens.
+
+    An update learns from the mean of the losses of its micro-batches over all processes. A loss that
+    normalises by the whole update divides by its totals and multiplies by ``parts``.
+
+    Attributes:
+        logps: [P, G, D, C] current log-probs, with gradient; 0 where a draw does not score a token.
+        old: [P, G, D, C] under the policy that sampled.
+        ref: [P, G, D, C] under the reference, or None unless the loss ``needs_reference``.
+        mask: [P, G, D, C] bool, True exactly on what carries gradient: scored, inside the completion, and
+            not filtered out. A loss touches nothing outside it, unless it is told to use ``unfiltered``.
+        unfiltered: [P, G, D, C] bool, True also on what the token filter left out.
+        weight: [P, G, D, C] float32 of the draws' tokens; None: all 1.
+        advantages: [P, G] or [P, G, C].
+        rewards: [P, G].
+        update_tokens: [] float32, True entries of ``mask`` in the whole update, on all processes.
+        parts: Micro-batches of the whole update, on all processes.
+    """
+
+    logps: Tensor
+    old: Tensor
+    ref: Tensor | None
+    mask: Tensor
+    unfiltered: Tensor
+    weight: Tensor | None
+    advantages: Tensor
+    rewards: Tensor
+    update_tokens: Tensor
+    parts: int
+
+
+class PolicyLoss(Protocol):
+    """A loss: (scalar with gradient, metrics without)."""
+
+    needs_reference: bool
+
+    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor]]: ...

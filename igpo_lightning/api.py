@@ -1,0 +1,147 @@
+"""Use from Python: from a model to text, and to a rollout with rewards, in a few lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+
+from .algos import Algorithm
+from .checks import ConfigError
+from .data.encoding import Encoder
+from .data.literal import literal_tokens
+from .data.prompts import PromptFormat
+from .models import Policy, load_policy
+from .rollout import RolloutEngine
+from .sampling import BlockwiseSampler
+from .sampling.canvas import collate
+from .sampling.generate import generate as fill_canvases
+from .seeding import derive
+from .types import Problem, Prompt, Rollout
+
+__all__ = ["generate", "load_algorithm", "load_policy", "roll_out", "texts"]
+_GAP = re.compile(r"_{3,}")
+
+
+def generate(
+    policy: Policy,
+    prompts: Sequence[str],
+    hints: Sequence[str | None] | None = None,
+    *,
+    length: int = 128,
+    block_length: int = 32,
+    steps: int | None = None,
+    temperature: float = 0.0,
+    sampler: BlockwiseSampler | None = None,
+    prompt_format: PromptFormat | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """Complete each prompt; with hints, inpaint.
+
+    Args:
+        policy: See :func:`load_policy`.
+        prompts: Questions; the tokenizer's chat template is put around them.
+        hints: For each prompt a text that the completion begins with, as fixed tokens; each run of three or
+            more underscores is a gap of so many tokens for the model to fill. None gives no hints.
+        length, block_length, steps, temperature: Of the sampler: tokens of a completion and of a block,
+            denoising steps (by default one a token), 0 for greedy.
+        sampler: One of your own instead.
+        prompt_format: Words around the question, by default none.
+        seed: Of the draws; a completion depends on it, its prompt and its place in the list alone.
+
+    Returns:
+        The completions, hints included, each up to its end.
+
+    Raises:
+        ConfigError: A hint is longer than the canvas, or their number is not that of the prompts.
+    """
+    sampler = sampler or BlockwiseSampler(length, block_length, steps or length, temperature)
+    hints = [None] * len(prompts) if hints is None else hints
+    if len(hints) != len(prompts):
+        raise ConfigError(f"hints: {len(hints)} for {len(prompts)} prompts; give one (or None) for each")
+    if not prompts:
+        return []
+    problems = [Problem(f"prompt/{i}", text, "", "") for i, text in enumerate(prompts)]
+    encoded = _encode(policy, problems, prompt_format, hints=False)
+    canvas = torch.stack([_canvas(policy, hint, sampler.length) for hint in hints])
+    tensors = collate(encoded, policy.pad_id, next(policy.parameters()).device)
+    seeds = [derive(seed, "decode", problem.id) for problem in problems]
+    which = torch.arange(len(prompts), dtype=torch.long, device="cpu")
+    return fill_canvases(policy, sampler, tensors, which, canvas, seeds).texts
+
+
+def load_algorithm(*overrides: str) -> Algorithm:
+    """The algorithm that ``python -m igpo_lightning.train`` would run with these overrides.
+
+    Args:
+        overrides: As on the command line, e.g. "algo=igpo", "model=llada", "algo.inpaint.ratio=0.4".
+    """
+    from hydra import compose, initialize_config_dir
+
+    from .config import find_conf
+    from .training import build_algorithm
+
+    with initialize_config_dir(str(find_conf()), version_base="1.3"):
+        # Hydra's own values are of a run; nothing that is built here looks at the folder.
+        return build_algorithm(compose("train", [*overrides, "output_dir=."]))
+
+
+def roll_out(
+    policy: Policy,
+    algorithm: Algorithm,
+    problems: Sequence[Problem],
+    index: int = 0,
+    prompt_format: PromptFormat | None = None,
+) -> Rollout:
+    """Sample and score ``algorithm.num_generations`` completions of each problem, as training does.
+
+    All-wrong groups are treated as the algorithm says; old log-probs and advantages are in the result.
+
+    Args:
+        policy: See :func:`load_policy`.
+        algorithm: See :func:`load_algorithm`.
+        problems: With gold traces, if hints are to be cut from them.
+        index: Of the rollout; a part of every seed.
+        prompt_format: Words around the question, by default none.
+    """
+    if algorithm.loss.needs_reference and not policy.keeps_reference:
+        policy.keep_reference()
+    encoded = _encode(policy, problems, prompt_format, max_response=algorithm.sampler.length)
+    return RolloutEngine(algorithm).run(policy, encoded, index)
+
+
+def texts(policy: Policy, result: Rollout) -> list[list[str]]:
+    """The completions of a rollout as text, [P][G], each up to its end."""
+    return [
+        [
+            policy.tokenizer.decode(tokens[mask], skip_special_tokens=True)
+            for tokens, mask in zip(group, masks, strict=True)
+        ]
+        for group, masks in zip(result.tokens, result.completion_mask, strict=True)
+    ]
+
+
+def _encode(
+    policy: Policy, problems: Sequence[Problem], prompt_format: PromptFormat | None, **options
+) -> list[Prompt]:
+    encoder = Encoder(
+        policy.tokenizer,
+        prompt_format,
+        mask_id=policy.mask_id,
+        on_long="cut",
+        on_mask_token="text",
+        **options,
+    )
+    return list(encoder.encode_all(list(problems)).prompts)
+
+
+def _canvas(policy: Policy, hint: str | None, width: int) -> torch.Tensor:
+    """[width] ids: the hint with its gaps as masks, then masks."""
+    ids: list[int] = []
+    for text, gap in zip(_GAP.split(hint or ""), [*_GAP.findall(hint or ""), ""], strict=True):
+        ids += literal_tokens([text], policy.tokenizer)[0][0] if text else []
+        ids += [policy.mask_id] * len(gap)
+    if len(ids) > width:
+        raise ConfigError(f"hints: {len(ids)} tokens do not fit a completion of {width}: {hint!r}")
+    return torch.tensor(ids + [policy.mask_id] * (width - len(ids)), dtype=torch.long, device="cpu")

@@ -1,0 +1,41 @@
+"""A rollout within a checkpoint: as many processes as resume share what the former ones sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..types import Rollout
+
+
+def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[str, Any]:
+    """The part of a saved rollout that process ``rank`` of ``world`` goes on with.
+
+    Args:
+        states: Of each former process: "rollout" (a Rollout's state or None), "indices" (its rows of
+            the training set), "totals" (cumulative counts).
+        rank, world: Of the processes that resume.
+    """
+    if len(states) == world:
+        return dict(states[rank])
+    # Counts are summed over processes when they are logged: the first one takes them all.
+    totals = {
+        name: sum(state["totals"][name] for state in states) if rank == 0 else 0.0
+        for name in states[0]["totals"]
+    }
+    if states[0]["rollout"] is None:
+        return {"rollout": None, "indices": [], "totals": totals}
+    indices = [i for state in states for i in state["indices"]]
+    count = len(indices) // world
+    mine = slice(rank * count, (rank + 1) * count)
+    whole = Rollout.joined([Rollout.from_state_dict(state["rollout"]) for state in states])
+    return {"rollout": _trimmed(whole.select(mine)).state_dict(), "indices": indices[mine], "totals": totals}
+
+
+def _trimmed(rollout: Rollout) -> Rollout:
+    """Without columns that are padding in every row: as if these prompts had been collated alone."""
+    first = int(rollout.prompt_mask.any(0).long().argmax())
+    return replace(
+        rollout, prompt_ids=rollout.prompt_ids[:, first:], prompt_mask=rollout.prompt_mask[:, first:]
+    )

@@ -1,0 +1,113 @@
+"""Sampling within one rollout: any of its prompts, from any canvas, as often as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import progress
+from ..algos import Algorithm
+from ..distributed import agree_any
+from ..models import Policy
+from ..sampling.canvas import collate
+from ..sampling.generate import generate
+from ..seeding import derive
+from ..types import Prompt, Rollout
+
+
+class Resampler:
+    """Fills and scores canvases of a rollout's prompts.
+
+    Args:
+        policy: Samples, with its present weights.
+        prompts: The P prompts.
+        index: Of the rollout; part of every seed.
+        algorithm: Its sampler, reward and sizes.
+        micro_batch: Prompts that are trained on together.
+
+    Attributes:
+        group_size: G.
+        width: C, columns of a completion.
+        mask_id: Id of an empty column.
+        cost: Completions, canvas tokens and rows over model calls so far.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        index: int,
+        algorithm: Algorithm,
+        micro_batch: int = 1,
+    ):
+        self.policy, self.prompts, self.index = policy, prompts, index
+        self.algorithm, self.micro_batch = algorithm, micro_batch
+        self.group_size, self.width = algorithm.num_generations, algorithm.sampler.length
+        self.mask_id, self.device = policy.mask_id, next(policy.parameters()).device
+        self.cost = {"completions": 0, "generated_tokens": 0, "row_forwards": 0}
+        self._tensors = collate(prompts, policy.pad_id, self.device)
+        plan = [derive(algorithm.seed, "plan", index, p.problem.id) for p in prompts]
+        self._seeds = torch.tensor(plan, dtype=torch.long, device="cpu")
+
+    def seed(self, purpose: str, p: int, g: int) -> int:
+        """The identity seed of completion ``g`` of prompt ``p``, for one purpose."""
+        return derive(self.algorithm.seed, purpose, self.index, self.prompts[p].problem.id, g)
+
+    def anyone(self, flag: bool) -> bool:
+        """Whether ``flag`` holds on any process; all of them must ask."""
+        return agree_any(flag, self.device)
+
+    def blank(self, count: int, completions: int | None = None) -> tuple[Tensor, Tensor]:
+        """An empty canvas [count, G or ``completions``, C] and its empty hint mask."""
+        shape = (count, completions or self.group_size, self.width)
+        canvas = torch.full(shape, self.mask_id, dtype=torch.long, device="cpu")
+        return canvas, torch.zeros_like(canvas, dtype=torch.bool)
+
+    def sample(self, which: Sequence[int], canvas: Tensor, hint_mask: Tensor, purpose: str) -> Rollout:
+        """Fill ``canvas`` for the prompts ``which``, and score the completions.
+
+        With no prompts it makes the model calls that other processes are making, and returns none.
+
+        Args:
+            which: P' prompt indices.
+            canvas: [P', N, C] masks and hints, for any number N of completions.
+            hint_mask: [P', N, C] bool, where the hints are.
+            purpose: Part of the seeds, so that a second try differs from the first.
+        """
+        shape = canvas.shape[:2]
+        rows = [(p, g) for p in which for g in range(shape[1])]
+        index = torch.tensor([p for p, _ in rows], dtype=torch.long, device="cpu")
+        seeds = [self.seed(purpose, p, g) for p, g in rows]
+        with progress.work(purpose, len(rows), self.width, self.index):
+            done = generate(
+                self.policy, self.algorithm.sampler, self._tensors, index, canvas.view(-1, self.width),
+                seeds, self.algorithm.rows_per_forward,
+            )  # fmt: skip
+        with progress.work("score", len(rows), rollout=self.index):
+            progress.began(len(rows))
+            problems = [self.prompts[p].problem for p, _ in rows]
+            scores = self.algorithm.training_reward(problems, done.texts)
+        for name, spent in zip(
+            self.cost, (len(rows), len(rows) * self.width, done.row_forwards), strict=True
+        ):
+            self.cost[name] += spent
+
+        def grouped(values: Tensor) -> Tensor:
+            return values.to(self.device).view(*shape, *values.shape[1:])
+
+        chosen = torch.tensor(list(which), dtype=torch.long, device="cpu")
+        return Rollout(
+            prompt_ids=self._tensors.ids[chosen.to(self.device)],
+            prompt_mask=self._tensors.mask[chosen.to(self.device)],
+            seeds=self._seeds[chosen],
+            tokens=grouped(done.tokens),
+            hint_mask=hint_mask.to(self.device),
+            completion_mask=grouped(done.completion_mask),
+            step_map=grouped(done.step_map),
+            rewards=grouped(scores.total),
+            correct=grouped(scores.correct),
+            parts={name: grouped(part) for name, part in scores.parts.items()},
+            index=self.index,
+        )
