@@ -158,6 +158,16 @@ def test_flags_may_stand_between_overrides(program, tmp_path, capsys):
     assert "seed: 5\nname: x\n" in capsys.readouterr().out
 
 
+def test_a_folder_of_ones_own_is_searched_before_conf(program, tmp_path, capsys):
+    (tmp_path / "own" / "data").mkdir(parents=True)
+    (tmp_path / "own" / "data" / "toy.yaml").write_text("rows: 7\n")
+    assert program("--config-dir", "own", "--cfg", "job", "data.rows=8") == 0
+    assert "data:\n  rows: 8\n" in capsys.readouterr().out
+    assert program("--config-dir", "own", "data.size=8") == 2
+    assert "'data.size' with data=toy; it exists with data=dangling" in capsys.readouterr().err
+    assert program("--cfg", "job", "data.size=8") == 0
+
+
 def test_the_config_of_a_sweep_is_that_of_its_first_job(program, capsys):
     assert program("-m", "--cfg", "job", "seed=3,4") == 0
     out = capsys.readouterr().out
