@@ -82,7 +82,7 @@ def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
         ({**ROW, "trace": ["y"]}, "a.jsonl:2: field 'trace' must be a text, got list"),
         ({**ROW, "trace": "  "}, "a.jsonl:2: field 'trace' is empty"),
         ({**ROW, "prompt": 7}, "a.jsonl:2: field 'prompt' must be a text, got int"),
-        ({**ROW, "answer": None}, "a.jsonl:2: field 'answer' must be a text or a number, got NoneType"),
+        ({**ROW, "answer": None}, "a.jsonl:2: field 'answer' must be a text or a number, got null"),
         ({**ROW, "answer": True}, "a.jsonl:2: field 'answer' must be a text or a number, got bool"),
     ],
 )
