@@ -24,6 +24,11 @@ def many(count, **fixed):
 # ---------------------------------------------------------------- any table
 
 
+def test_a_table_that_is_not_there_is_named_by_its_setting(tmp_path):
+    with pytest.raises(ConfigError, match=r"^data\.train_path=.*absent\.jsonl: no such file"):
+        Table(str(tmp_path / "absent.jsonl"), key="data.train_path")
+
+
 def test_table_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
     row = {"q": " 1 + 1 ? ", "steps": "#### 2", "result": 2, "level": 3, "tags": ["a"]}
     train = write(tmp_path / "a.jsonl", row, "", {**row, "q": "other"})
