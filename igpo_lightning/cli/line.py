@@ -43,23 +43,20 @@ class Line:
 def check_command_line(
     conf: Path, config_name: str, overrides: Sequence[str], *, multirun: bool = False
 ) -> Line:
-    """:func:`check_line` for the tree in the folder ``conf``."""
-    try:
-        with open_tree(conf, config_name) as tree:
-            return check_line(tree, overrides, multirun=multirun)
-    except HydraException as error:
-        raise ConfigError(one_line(error)) from error
-
-
-def check_line(tree: ConfigTree, overrides: Sequence[str], *, multirun: bool = False) -> Line:
     """Compose what the overrides ask for, as Hydra will, and check it; of a sweep, every value of every key.
 
     Args:
+        conf: The folder of the configuration tree.
         overrides: As typed; sweeps (``a=1,2``) are allowed with ``multirun`` or ``hydra.mode=MULTIRUN``.
 
     Raises:
         ConfigError: Naming the override and what would be right.
     """
+    with open_tree(conf, config_name) as tree:
+        return _check_line(tree, overrides, multirun)
+
+
+def _check_line(tree: ConfigTree, overrides: Sequence[str], multirun: bool) -> Line:
     for text in overrides:
         _check_readable(tree, text, overrides, multirun)
     first = [tree.values(text)[0] for text in overrides]
@@ -194,11 +191,16 @@ def _no_value(tree: ConfigTree, text: str) -> str:
 def _check_first_stage(tree: ConfigTree, cfg: DictConfig) -> None:
     """Check ``warm_start``, the overrides of a stage that runs before the one that was asked for."""
     stage, texts = OmegaConf.select(cfg, "algo.warm_start"), cfg.get("warm_start")
-    if stage and texts and OmegaConf.select(cfg, "model.path") is None:
-        try:
-            check_line(tree, [f"algo={stage}", *map(str, texts)])
-        except ConfigError as error:
-            raise ConfigError(f"warm_start: {error}") from error
+    if not stage or not texts or OmegaConf.select(cfg, "model.path") is not None:
+        return
+    line = [f"algo={stage}", *map(str, texts)]
+    try:
+        for text in line:
+            _check_readable(tree, text, line, multirun=False)
+        composed = tree.compose(line)
+        tree.check(composed, tree.before(composed, line), line)
+    except ConfigError as error:
+        raise ConfigError(f"warm_start: {error}") from error
 
 
 def _check_folder(job: Composed, sweeping: bool) -> None:

@@ -138,11 +138,15 @@ def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str])
         sys.argv[1:] = [*(flag for flag in flags if flag not in ("-m", "--multirun")), *line.first]
         return None
     sys.argv[1:] = [*flags, *line.overrides]
+    if arguments.cfg or arguments.info:
+        return None
     if not is_sweep:
         sys.argv += run_folder.before_hydra(line.cfg, line.overrides)
-    if not is_sweep or "sweep_dir" not in line.cfg or arguments.cfg or arguments.info:
+    if not is_sweep or "sweep_dir" not in line.cfg:
         return None
-    return Sweep.plan(line.cfg, line.overrides, line.swept)
+    sweep = Sweep.plan(line.cfg, line.overrides, line.swept)
+    run_folder.try_writing("sweep_dir", sweep.folder)
+    return sweep
 
 
 def _check_package(package: str, cfg: DictConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
@@ -62,21 +62,16 @@ def in_shell(key: str, value: str, parse: Parse, *, like: Any = None, sweep: boo
     Returns:
         None if no quoting makes Hydra read it.
     """
-    for candidate in _candidates(value, parse, like, sweep):
+    parts = [_repaired(part, parse) for part in split(value)]
+    candidates = [",".join(parts)] if sweep and len(parts) > 1 else []
+    if isinstance(like, list) and not value.startswith("["):
+        candidates.append(f"[{','.join(parts)}]")
+    if not isinstance(like, str):
+        candidates.append(_repaired(value, parse))
+    for candidate in [*candidates, literal(value)]:
         if parse(f"{key}={candidate}") is not None:
             return shlex.quote(f"{key}={candidate}")
     return None
-
-
-def _candidates(value: str, parse: Parse, like: Any, sweep: bool) -> Iterator[str]:
-    parts = [_repaired(part, parse) for part in split(value)]
-    if sweep and len(parts) > 1:
-        yield ",".join(parts)
-    if isinstance(like, list) and not value.startswith("["):
-        yield f"[{','.join(parts)}]"
-    if not isinstance(like, str):
-        yield _repaired(value, parse)
-    yield literal(value)
 
 
 def _repaired(value: str, parse: Parse) -> str:

@@ -52,8 +52,11 @@ Plugins.instance().register(OwnFolder)
 @contextmanager
 def open_tree(conf: Path, config_name: str) -> Iterator[ConfigTree]:
     """The tree in ``conf``; Hydra's global state is put back after."""
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        yield ConfigTree(config_name)
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            yield ConfigTree(config_name)
+    except HydraException as error:
+        raise ConfigError(one_line(error)) from error
 
 
 class ConfigTree:
@@ -163,10 +166,10 @@ class ConfigTree:
             texts: The overrides that ``composed`` was made with.
         """
         for override in map(self.parse, texts):
-            if override.is_delete() and self.options(override.key_or_group):
-                self._check_left_out(override, composed)
-            elif not self.is_choice(override, composed):
+            if not self.is_choice(override, composed):
                 _check_type(override, before)
+            elif override.is_delete():
+                self._check_left_out(override, composed)
         composed.check_complete()
         expand_home(composed.cfg)
         name = composed.choices.get(EXPERIMENT)

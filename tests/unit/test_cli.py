@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import subprocess
@@ -149,6 +150,17 @@ def test_answers_come_without_anything_heavy(conf_tree, argument, code):
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert "AssertionError" not in done.stderr
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(program, tmp_path, monkeypatch, capsys):
+    def full(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    assert program("hydra.run.dir=new/run") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: hydra.run.dir={tmp_path}/new/run: could not be written to: ")
+    assert said.count("\n") == 1 and not (tmp_path / "new").exists()
 
 
 def test_flags_may_stand_between_overrides(program, tmp_path, capsys):
