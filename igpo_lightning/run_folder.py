@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from igpo_lightning.locks import locked
 
 BEGUN = "provenance.json"  # of a stage's folder: it has been trained in
 _HYDRAS = (".hydra", "*.log")  # what it writes before a run is looked at
+_HYDRAS_BYTES = 1 << 16  # more than these files have
 _HYDRAS_OWN = "${hydra:runtime.output_dir}"
 _new: list[Path] = []  # folders that were not there before Hydra was started, innermost first
 
@@ -51,7 +53,7 @@ def run_folder(folder: Path, first: bool) -> Iterator[None]:
 
 
 def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
-    """Look at where Hydra is going to write, so that :func:`discard` can remove it again.
+    """Try to write where Hydra is going to, so that :func:`discard` can remove it again.
 
     Args:
         cfg: The composed config of a single run, with its ``hydra`` node.
@@ -67,9 +69,26 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
         place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
         escaped = place.replace("\\", "\\\\").replace("'", "\\'")
         overrides = [f"hydra.run.dir='{escaped}'"]
-    folder = Path(place).absolute()
-    _new[:] = [path for path in (folder, *folder.parents) if not path.exists()]
+    if place != ".":
+        try_writing("output_dir" if overrides else "hydra.run.dir", Path(place).absolute())
     return overrides
+
+
+def try_writing(name: str, folder: Path) -> None:
+    """Make ``folder`` and write to it, as Hydra is about to: it answers a full disk with a traceback.
+
+    Raises:
+        ConfigError: That failed; nothing is left.
+    """
+    _new[:] = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_HYDRAS_BYTES))
+    except OSError as error:
+        discard()
+        trouble = disk_trouble(error) or error.strerror
+        raise ConfigError(f"{name}={folder}: could not be written to: {trouble}") from error
 
 
 def discard() -> None:

@@ -38,7 +38,7 @@ defaults:
   - _self_
   - algo: igpo
   - data: toy
-  - optional experiment: null
+  - experiment: null
   - override hydra/job_logging: none
   - override hydra/hydra_logging: none
 seed: 0

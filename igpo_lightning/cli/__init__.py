@@ -1,9 +1,9 @@
 """The command line: Hydra's, with quick refusals of one line each.
 
 :mod:`program` makes a program of a config and a function. Before anything heavy is imported,
-:mod:`line` composes what the command line asks for and checks it: what Hydra can't read
-(:mod:`quoting`), names that don't exist (:mod:`unknown`, :mod:`habits`), values of another type
-(:mod:`values`), interpolations that lead nowhere (:mod:`interpolations`), classes and their arguments
+:mod:`line` lets Hydra compose what the command line asks for (:mod:`tree`) and checks it: what Hydra can't
+read (:mod:`quoting`), names that don't exist (:mod:`names`, :mod:`habits`), values of another type
+(:mod:`values`), interpolations that lead nowhere (:mod:`composed`), classes and their arguments
 (:mod:`targets`). Nothing here imports torch.
 """
 

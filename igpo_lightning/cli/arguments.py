@@ -40,15 +40,16 @@ def read_arguments(argv: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser.error = _refuse  # type: ignore[method-assign]
     arguments, extras = parser.parse_known_intermixed_args(list(argv))
     if extras:
-        raise ConfigError(_no_flag(extras[0]))
-    for name in ("config_path", "config_dir"):
-        folder = getattr(arguments, name)
-        flag = f"--{name.replace('_', '-')}"
+        name, equals, value = extras[0].lstrip("-").partition("=")
+        setting = f"{name.replace('-', '_')}={value if equals else '…'}"
+        advice = "did you mean {}?" if equals else "a setting is typed key=value, without dashes: {}"
+        raise ConfigError(f"{extras[0]}: no such flag; {advice.format(setting)}")
+    for flag, folder in (("--config-path", arguments.config_path), ("--config-dir", arguments.config_dir)):
         if folder is None or folder.startswith("pkg://"):
             continue
-        if not Path(folder).expanduser().is_dir():
+        if not Path(folder).is_dir():
             raise ConfigError(f"{flag} {folder}: no such folder")
-        if name == "config_path" and not Path(folder).is_absolute():
+        if flag == "--config-path" and not Path(folder).is_absolute():
             raise ConfigError(f"{flag} {folder}: it takes an absolute path: {flag} {Path(folder).absolute()}")
     flags, left = [], list(arguments.overrides)
     for text in argv:
@@ -61,10 +62,3 @@ def read_arguments(argv: Sequence[str]) -> tuple[Namespace, list[str]]:
 
 def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message.removeprefix('argument ')}; --help says what there is")
-
-
-def _no_flag(text: str) -> str:
-    name, equals, value = text.lstrip("-").partition("=")
-    if equals:
-        return f"{text}: no such flag; did you mean {name.replace('-', '_')}={value}?"
-    return f"{text}: no such flag; a setting is typed key=value, without dashes: {name.replace('-', '_')}=…"

@@ -1,6 +1,6 @@
-"""Names that other trainers give to settings, and the keys they have here.
+"""Other names of settings: of earlier versions, and of other trainers.
 
-Of the keys after a name, the first ones that the composed config has are suggested; a name of a group
+Of the keys after a name, the first one that the composed config has is suggested; a name of a group
 (``hardware``, ``data``) stands for its options. A test holds the table against the configs.
 """
 
@@ -8,116 +8,95 @@ from __future__ import annotations
 
 import re
 
+RENAMED: dict[str, str] = {}
+"""Keys of earlier versions (with all that is below them) and their names now. An old one is refused."""
+
 # Prefixes that Lightning's CLI, verl, TRL's scripts and the like put before their own names.
 _PREFIX = re.compile(
     r"^(algo|trainer|training|training_args|train|args|config|model|optim|optimizer|actor|rollout|lora|data)[.]"
 )
 
-_LENGTH = ("algo.windows", "algo.steps")
-_ROWS = ("algo.prompts_per_window", "algo.batch_size")
-_MICRO = ("algo.prompts_per_step", "algo.rows_per_step")
-
-HABITS: dict[str, tuple[str, ...]] = {
+# keys here, by preference: names elsewhere
+_TABLE = {
     # how long, how much at once
-    **dict.fromkeys(
-        ("max_epochs", "epochs", "num_epochs", "num_train_epochs", "n_epochs", "total_epochs", "max_steps",
-         "steps", "num_steps", "train_steps", "total_steps", "iterations", "num_updates", "updates"), _LENGTH
-    ),
-    **dict.fromkeys(("batch_size", "train_batch_size", "global_batch_size", "rollout_batch_size"), _ROWS),
-    **dict.fromkeys(
-        ("per_device_train_batch_size", "micro_batch_size", "mini_batch_size", "ppo_mini_batch_size",
-         "gradient_accumulation_steps", "accumulate_grad_batches"), (*_MICRO, *_ROWS)
-    ),
-    **dict.fromkeys(("eval_batch_size", "per_device_eval_batch_size"), ("data.eval_batch", "batch_size")),
+    "algo.windows algo.steps": "max_epochs epochs num_epochs num_train_epochs n_epochs total_epochs "
+    "max_steps steps num_steps train_steps total_steps iterations num_updates updates",
+    "algo.prompts_per_window algo.batch_size": "batch_size train_batch_size global_batch_size "
+    "rollout_batch_size",
+    "algo.prompts_per_step algo.rows_per_step algo.prompts_per_window algo.batch_size": "micro_batch_size "
+    "per_device_train_batch_size mini_batch_size ppo_mini_batch_size gradient_accumulation_steps "
+    "accumulate_grad_batches",
+    "data.eval_batch batch_size": "eval_batch_size per_device_eval_batch_size",
     # policy optimisation
-    **dict.fromkeys(
-        ("num_generations", "num_return_sequences", "num_samples", "n_samples", "group", "num_rollouts"),
-        ("algo.group_size",),
-    ),
-    **dict.fromkeys(("num_iterations", "mu", "ppo_epochs", "inner_epochs"), ("algo.inner_updates",)),
-    **dict.fromkeys(("beta", "kl_beta", "kl_coef", "kl_coeff", "kl_loss_coef"), ("algo.loss.kl",)),
-    **dict.fromkeys(
-        ("epsilon", "eps", "clip_eps", "clip_range", "cliprange", "clip_ratio"), ("algo.loss.clip",)
-    ),
-    **dict.fromkeys(("epsilon_high", "clip_ratio_high", "clip_eps_high"), ("algo.loss.clip_high",)),
-    "importance_sampling_level": ("algo.loss.ratio",),
-    **dict.fromkeys(("hint_ratio", "hints", "inpaint_ratio"), ("algo.inpaint.ratio",)),
-    **dict.fromkeys(("reward_funcs", "reward_fn", "reward_model", "rewards"), ("reward",)),
-    "algorithm": ("algo",),
+    "algo.group_size": "num_generations num_return_sequences num_samples n_samples group num_rollouts",
+    "algo.inner_updates": "num_iterations mu ppo_epochs inner_epochs",
+    "algo.loss.kl": "beta kl_beta kl_coef kl_coeff kl_loss_coef",
+    "algo.loss.clip": "epsilon eps clip_eps clip_range cliprange clip_ratio",
+    "algo.loss.clip_high": "epsilon_high clip_ratio_high clip_eps_high",
+    "algo.loss.ratio": "importance_sampling_level",
+    "algo.inpaint.ratio": "hint_ratio hints inpaint_ratio",
+    "reward": "reward_funcs reward_fn reward_model rewards",
+    "algo": "algorithm",
     # optimizer
-    **dict.fromkeys(("lr", "learning_rate"), ("algo.optimizer.lr",)),
-    **dict.fromkeys(("weight_decay", "wd"), ("algo.optimizer.weight_decay",)),
-    **dict.fromkeys(("betas", "adam_beta1", "adam_beta2"), ("algo.optimizer.betas",)),
-    "optim": ("algo.optimizer._target_",),
-    **dict.fromkeys(("warmup", "warmup_steps", "warmup_ratio", "num_warmup_steps"),
-                    ("algo.scheduler.warmup", "algo.scheduler")),
-    **dict.fromkeys(("lr_scheduler", "lr_scheduler_type"), ("algo.scheduler",)),
-    **dict.fromkeys(("max_grad_norm", "grad_clip", "clip_grad", "gradient_clip_val", "gradient_clipping"),
-                    ("algo.trainer.gradient_clip_val",)),
+    "algo.optimizer.lr": "lr learning_rate",
+    "algo.optimizer.weight_decay": "weight_decay wd",
+    "algo.optimizer.betas": "betas adam_beta1 adam_beta2",
+    "algo.optimizer._target_": "optim",
+    "algo.scheduler.warmup algo.scheduler": "warmup warmup_steps warmup_ratio num_warmup_steps",
+    "algo.scheduler": "lr_scheduler lr_scheduler_type",
+    "algo.trainer.gradient_clip_val": "max_grad_norm grad_clip clip_grad gradient_clip_val gradient_clipping",
     # sampling
-    **dict.fromkeys(
-        ("max_completion_length", "max_new_tokens", "max_tokens", "gen_length", "max_length",
-         "max_seq_length", "response_length", "max_response_length", "canvas"), ("sampler.length",)
-    ),
-    **dict.fromkeys(("max_prompt_length", "prompt_length"), ("data.max_prompt",)),
-    **dict.fromkeys(("diffusion_steps", "denoising_steps", "nfe"), ("sampler.steps",)),
-    "block_size": ("sampler.block_length",),
-    "temperature": ("sampler.temperature",),
+    "sampler.length": "max_completion_length max_new_tokens max_tokens gen_length max_length max_seq_length "
+    "response_length max_response_length canvas",
+    "data.max_prompt": "max_prompt_length prompt_length",
+    "sampler.steps": "diffusion_steps denoising_steps nfe",
+    "sampler.block_length": "block_size",
+    "sampler.temperature": "temperature",
     # model
-    **dict.fromkeys(
-        ("model_name_or_path", "name_or_path", "model_name", "model_path", "pretrained", "checkpoint",
-         "base_model", "pretrained_model_name_or_path"), ("model.path",)
-    ),
-    **dict.fromkeys(("lora_r", "lora_rank", "r"), ("model.lora.rank", "model.lora")),
-    "lora_alpha": ("model.lora.alpha", "model.lora"),
-    "lora_dropout": ("model.lora",),
-    **dict.fromkeys(("lora_target_modules", "target_modules"), ("model.lora.targets", "model.lora")),
-    **dict.fromkeys(("use_peft", "peft"), ("model.lora",)),
-    **dict.fromkeys(("torch_dtype", "dtype"), ("model.load.dtype",)),
-    **dict.fromkeys(("load_in_4bit", "load_in_8bit", "quantization"), ("model.load.quantize", "model")),
-    "attn_implementation": ("model.load.attn_implementation", "model"),
+    "model.path": "model_name_or_path name_or_path model_name model_path pretrained checkpoint base_model "
+    "pretrained_model_name_or_path",
+    "model.lora.rank model.lora": "lora_r lora_rank r",
+    "model.lora.alpha model.lora": "lora_alpha",
+    "model.lora.targets model.lora": "lora_target_modules target_modules",
+    "model.lora": "lora_dropout use_peft peft",
+    "model.load.dtype": "torch_dtype dtype",
+    "model.load.quantize model": "load_in_4bit load_in_8bit quantization",
+    "model.load.attn_implementation model": "attn_implementation",
     # data
-    **dict.fromkeys(("dataset", "dataset_name", "dataset_path", "train_dataset"), ("data",)),
-    **dict.fromkeys(("train_file", "train_files", "train_data"), ("data.train_path", "data")),
-    **dict.fromkeys(("tasks", "benchmarks", "task"), ("benchmark",)),
-    "max_samples": ("limit", "data.source.train_size"),
+    "data": "dataset dataset_name dataset_path train_dataset",
+    "data.train_path data": "train_file train_files train_data",
+    "benchmark": "tasks benchmarks task",
+    "limit data.source.train_size": "max_samples",
     # hardware
-    **dict.fromkeys(("devices", "gpus", "n_gpus", "num_gpus", "num_processes", "nproc_per_node"),
-                    ("hardware.devices",)),
-    **dict.fromkeys(("nodes", "nnodes", "num_nodes"), ("hardware.num_nodes",)),
-    **dict.fromkeys(("precision", "bf16", "fp16", "mixed_precision", "amp"), ("hardware.precision",)),
-    **dict.fromkeys(("strategy", "deepspeed", "fsdp", "ddp", "accelerator", "device", "distributed", "cuda",
-                     "gpu", "cpu"), ("hardware",)),
+    "hardware.devices": "devices gpus n_gpus num_gpus num_processes nproc_per_node",
+    "hardware.num_nodes": "nodes nnodes num_nodes",
+    "hardware.precision": "precision bf16 fp16 mixed_precision amp",
+    "hardware": "strategy deepspeed fsdp ddp accelerator device distributed cuda gpu cpu",
     # the run
-    **dict.fromkeys(
-        ("output", "out", "out_dir", "save_dir", "log_dir", "logdir", "logging_dir", "run_dir",
-         "default_root_dir", "run_name", "exp_name", "experiment_name", "folder"), ("output_dir",)
-    ),
-    **dict.fromkeys(("resume_from_checkpoint", "ckpt_path", "ckpt", "load_checkpoint"),
-                    ("resume", "checkpoint")),
-    **dict.fromkeys(("random_seed", "manual_seed", "rng_seed"), ("seed",)),
-    **dict.fromkeys(("save_steps", "save_every", "save_freq", "every_n_train_steps"),
-                    ("callbacks.checkpoint.every",)),
-    **dict.fromkeys(("save_total_limit", "save_top_k"), ("callbacks.checkpoint.keep",)),
-    **dict.fromkeys(("eval_steps", "eval_every", "val_check_interval", "test_freq"),
-                    ("algo.validate_every",)),
-    **dict.fromkeys(("report_to", "wandb", "use_wandb", "tensorboard", "loggers"), ("logger",)),
-    **dict.fromkeys(("wandb_project", "project", "project_name"), ("logger.wandb.project", "logger")),
+    "output_dir": "output out out_dir save_dir log_dir logdir logging_dir run_dir default_root_dir run_name "
+    "exp_name experiment_name folder",
+    "resume checkpoint": "resume_from_checkpoint ckpt_path ckpt load_checkpoint",
+    "seed": "random_seed manual_seed rng_seed",
+    "callbacks.checkpoint.every": "save_steps save_every save_freq every_n_train_steps",
+    "callbacks.checkpoint.keep": "save_total_limit save_top_k",
+    "algo.validate_every": "eval_steps eval_every val_check_interval test_freq",
+    "logger": "report_to wandb use_wandb tensorboard loggers",
+    "logger.wandb.project logger": "wandb_project project project_name",
     # rewriting
-    "model": ("rewriter.model",),
-    "api_key": ("rewriter.api_key_env",),
-    **dict.fromkeys(("endpoint", "api_base", "url"), ("rewriter.base_url",)),
-    "num_workers": ("rewriter.concurrency",),
-}  # fmt: skip
+    "rewriter.model": "model",
+    "rewriter.api_key_env": "api_key",
+    "rewriter.base_url": "endpoint api_base url",
+    "rewriter.concurrency": "num_workers",
+}
+HABITS = {name: tuple(keys.split()) for keys, names in _TABLE.items() for name in names.split()}
 
 
 def keys_of(name: str) -> tuple[str, ...]:
     """The keys here that another trainer's ``name`` may mean; none if it is not known."""
     name = name.strip("-").replace("-", "_").lower()
-    while True:
-        if name in HABITS:
-            return HABITS[name]
+    while name not in HABITS:
         shorter = _PREFIX.sub("", name)
         if shorter == name:
             return ()
         name = shorter
+    return HABITS[name]

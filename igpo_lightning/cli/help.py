@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from igpo_lightning.cli.composed import Composed
 from igpo_lightning.cli.plain import lookup, origin
 from igpo_lightning.cli.tree import open_tree
 
@@ -38,18 +39,17 @@ quotes: a value with = # ~ { } ( ) , or letters beyond a-z needs Hydra's and the
 def help_text(conf: Path, config_name: str, overrides: Sequence[str] = ()) -> str:
     """The help of a program, for the groups that ``overrides`` choose."""
     with open_tree(conf, config_name) as tree:
-        cfg = tree.base_of(overrides)
-        chosen = cfg.hydra.runtime.choices
-        groups = tree.own_groups(OmegaConf.to_container(cfg))
+        composed, groups = tree.base_of(overrides), tree.groups()
     width = max(map(len, groups), default=0)
     lines = [f"usage: {program()} [group=option ...] [key=value ...]", *_description(conf, config_name), ""]
     lines.append("groups, * marks the choice (group=option):")
     for group, options in groups.items():
         # Of a group with several choices at once, Hydra does not say which: each is a key of its node.
-        default = [chosen[group]] if group in chosen else list(cfg[group])
+        default = [composed.choices[group]] if group in composed.choices else list(composed.flat[group])
         marked = ("*" + option if option in default else option for option in options)
         lines.append(f"  {group:{width}}  {'  '.join(marked)}")
-    return "\n".join([*lines, "", "usual settings with their values (key=value):", *_usual(cfg), "", _FLAGS])
+    lines += ["", "usual settings with their values (key=value):", *_usual(composed)]
+    return "\n".join([*lines, "", _FLAGS])
 
 
 def program() -> str:
@@ -58,15 +58,14 @@ def program() -> str:
     return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
 
 
-def _usual(cfg: DictConfig) -> Iterator[str]:
-    plain = OmegaConf.to_container(cfg)
+def _usual(composed: Composed) -> Iterator[str]:
     for key in USUAL_KEYS:
         try:
-            value: Any = lookup(plain, origin(plain, key))
+            value: Any = lookup(composed.flat, origin(composed.flat, key))
         except KeyError:
             continue
         if str(value).startswith("${oc.select:"):  # a default that the model may change
-            value = OmegaConf.select(cfg, key)
+            value = OmegaConf.select(composed.cfg, key)
         shown = {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
         yield f"  {key}={shown.replace(' ', '')}"
 

@@ -1,69 +1,44 @@
-"""Configs as plain dicts and lists: keys, values, where an interpolation leads."""
+"""Configs as flat dicts: dotted keys, values, where an interpolation leads."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 _REFERENCE = re.compile(r"\$\{(\.*)([\w.-]+)\}")
 
 
-def lookup(plain: Any, key: str) -> Any:
-    """The value at a dotted key of nested dicts and lists; None below an interpolation, which is not known.
+def flatten(plain: Any, prefix: str = "") -> dict[str, Any]:
+    """All nodes and leaves of nested dicts and lists, by dotted key, outer ones first."""
+    flat = {}
+    for name, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+        flat[f"{prefix}{name}"] = value
+        if isinstance(value, (dict, list)):
+            flat |= flatten(value, f"{prefix}{name}.")
+    return flat
+
+
+def lookup(flat: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key; None below an interpolation, where it is not known.
 
     Raises:
         KeyError: There is none.
     """
-    for part in key.replace("[", ".").replace("]", "").split("."):
-        if is_interpolation(plain):
-            return None
-        if isinstance(plain, list) and part.isdigit() and int(part) < len(plain):
-            plain = plain[int(part)]
-        elif isinstance(plain, dict) and part in plain:
-            plain = plain[part]
-        else:
-            raise KeyError(key)
-    return plain
+    dots = [i for i, char in enumerate(key) if char == "."]
+    if any(is_interpolation(flat.get(key[:dot])) for dot in dots):
+        return None
+    return flat[key]
 
 
-def leaves(plain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys of all leaves, with their values."""
-    items = plain.items() if isinstance(plain, dict) else enumerate(plain)
-    for name, value in items:
-        if isinstance(value, (dict, list)) and value:
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def nodes(plain: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """All dicts with their dotted keys, outer ones first."""
-    if isinstance(plain, dict):
-        yield prefix.rstrip("."), plain
-    items = plain.items() if isinstance(plain, dict) else enumerate(plain)
-    for name, value in items:
-        if isinstance(value, (dict, list)):
-            yield from nodes(value, f"{prefix}{name}.")
-
-
-def origin(plain: Any, key: str) -> str:
+def origin(flat: Mapping[str, Any], key: str) -> str:
     """The key that ``key`` takes its value from: that of ``${other}`` is ``other``, and so on."""
-    seen = {key}
-    while True:
-        try:
-            value = lookup(plain, key)
-        except KeyError:
-            return key
-        found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-        if not found:
-            return key
-        dots, name = found.groups()
-        above = key.split(".")[: -len(dots)] if dots else []
-        key = ".".join([*above, name])
-        if key in seen:
-            return key
+    seen: set[str] = set()
+    while key not in seen and is_interpolation(flat.get(key)) and (found := _REFERENCE.fullmatch(flat[key])):
         seen.add(key)
+        dots, name = found.groups()
+        key = ".".join([*(key.split(".")[: -len(dots)] if dots else []), name])
+    return key
 
 
 def is_interpolation(value: Any) -> bool:

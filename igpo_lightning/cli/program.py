@@ -19,19 +19,19 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, HydraException, InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning import run_folder
 from igpo_lightning.cli.arguments import read_arguments, version
+from igpo_lightning.cli.composed import expand_home
 from igpo_lightning.cli.help import help_text
-from igpo_lightning.cli.line import check_line
-from igpo_lightning.cli.plain import leaves, one_line
+from igpo_lightning.cli.line import check_command_line
+from igpo_lightning.cli.names import close, did_you_mean
+from igpo_lightning.cli.plain import flatten, one_line
 from igpo_lightning.cli.terminal import BAD_INPUT, full_errors, guarded, refuse
-from igpo_lightning.cli.tree import open_tree
-from igpo_lightning.cli.unknown import close, did_you_mean
-from igpo_lightning.cli.values import expand_home
+from igpo_lightning.cli.tree import OwnFolder
 from igpo_lightning.config import find_conf
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.sweeping import Sweep, cause, register, run_job
@@ -61,6 +61,7 @@ def entry(config_name: str, run: str) -> Callable[[], None]:
             return
         arguments, flags = read_arguments(sys.argv[1:])
         sys.argv[1:] = [*flags, *arguments.overrides]
+        OwnFolder.folder = Path(arguments.config_dir) if arguments.config_dir else None
         if arguments.help:
             print(help_text(conf, config_name, arguments.overrides))
             return
@@ -128,12 +129,7 @@ def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str])
     if (arguments.config_path or "").startswith("pkg://"):
         return None
     folder, name = Path(arguments.config_path or conf), arguments.config_name or config_name
-    extra = Path(arguments.config_dir) if arguments.config_dir else None
-    try:
-        with open_tree(folder, name, extra) as tree:
-            line = check_line(tree, arguments.overrides, multirun=arguments.multirun)
-    except HydraException as error:
-        raise ConfigError(one_line(error)) from error
+    line = check_command_line(folder, name, arguments.overrides, multirun=arguments.multirun)
     if arguments.package:
         _check_package(arguments.package, line.cfg)
     is_sweep = arguments.multirun or line.cfg.hydra.mode == RunMode.MULTIRUN
@@ -142,18 +138,22 @@ def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str])
         sys.argv[1:] = [*(flag for flag in flags if flag not in ("-m", "--multirun")), *line.first]
         return None
     sys.argv[1:] = [*flags, *line.overrides]
+    if arguments.cfg or arguments.info:
+        return None
     if not is_sweep:
         sys.argv += run_folder.before_hydra(line.cfg, line.overrides)
-    if not is_sweep or "sweep_dir" not in line.cfg or arguments.cfg or arguments.info:
+    if not is_sweep or "sweep_dir" not in line.cfg:
         return None
-    return Sweep.plan(line.cfg, line.overrides, line.swept)
+    sweep = Sweep.plan(line.cfg, line.overrides, line.swept)
+    run_folder.try_writing("sweep_dir", sweep.folder)
+    return sweep
 
 
 def _check_package(package: str, cfg: DictConfig) -> None:
     if package != "_global_" and OmegaConf.select(cfg, package) is None:
-        plain = OmegaConf.to_container(cfg)
-        parents = {path.rpartition(".")[0] for path, _ in leaves(plain)}
-        raise ConfigError(f"--package {package}: no such node{did_you_mean(close(package, parents))}")
+        flat = flatten(OmegaConf.to_container(cfg))
+        nodes = [key for key, value in flat.items() if isinstance(value, (dict, list))]
+        raise ConfigError(f"--package {package}: no such node{did_you_mean(close(package, nodes))}")
 
 
 def _not_found(error: Exception) -> ConfigError | None:

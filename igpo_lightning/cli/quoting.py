@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError
-
-from igpo_lightning.cli.hydra_private import Override, Quote, QuotedString
 
 Parse = Callable[[str], Override | None]
 """Reads one override; None if Hydra's grammar does not allow it."""
 
-_PAIRS = {"[": "]", "{": "}", "(": ")"}
+_PAIRS = {"[": "]", "{": "}", "(": ")", "${": "}"}
+_OPENING = re.compile(r"""(?:[a-z_]*(?=\())?(\$\{|[\[{('"])""")
 
 
 def literal(text: str) -> str:
     """``text`` in quotes as Hydra reads them, so that it means itself; interpolations stay what they are."""
-    if not reads_as_interpolation(text):
+    if not readable(text):
         text = text.replace("${", "\\${")
     return QuotedString(text=text, quote=Quote.double).with_quotes()
 
 
-def reads_as_interpolation(text: str) -> bool:
-    """False if ``text`` holds a ``${`` that OmegaConf can't read, such as that of ``${\\boxed{}}$``."""
+def readable(value: Any) -> bool:
+    """False if ``value`` holds a ``${`` that OmegaConf can't read, such as that of ``${\\boxed{}}$``."""
     try:
-        OmegaConf.create({"text": text})
+        OmegaConf.create({"value": value})
     except GrammarParseError:
         return False
     return True
+
+
+def as_names(text: str, parse: Parse, path: bool) -> str:
+    """An override of a name (or several): numbers and booleans in quotes, ``~`` of a ``path`` expanded."""
+    key, _, given = text.partition("=")
+    named = []
+    for part in split(given):
+        override = parse(f"key={part}")
+        value = override and override.value()
+        if isinstance(value, (bool, int, float)):
+            part = literal(part)
+        elif path and isinstance(value, str) and value.startswith("~"):
+            part = literal(os.path.expanduser(value))
+        named.append(part)
+    return text if named == split(given) else f"{key}={','.join(named)}"
 
 
 def in_shell(key: str, value: str, parse: Parse, *, like: Any = None, sweep: bool = False) -> str | None:
@@ -45,22 +62,39 @@ def in_shell(key: str, value: str, parse: Parse, *, like: Any = None, sweep: boo
     Returns:
         None if no quoting makes Hydra read it.
     """
-    for candidate in _candidates(value, parse, like, sweep):
+    parts = [_repaired(part, parse) for part in split(value)]
+    candidates = [",".join(parts)] if sweep and len(parts) > 1 else []
+    if isinstance(like, list) and not value.startswith("["):
+        candidates.append(f"[{','.join(parts)}]")
+    if not isinstance(like, str):
+        candidates.append(_repaired(value, parse))
+    for candidate in [*candidates, literal(value)]:
         if parse(f"{key}={candidate}") is not None:
             return shlex.quote(f"{key}={candidate}")
     return None
 
 
+def _repaired(value: str, parse: Parse) -> str:
+    """``value`` with quotes where it needs them: within a list or a dict, or around all of it."""
+    parsed = parse(f"key={value}")
+    if value and parsed is not None and not parsed.is_sweep_override():
+        return value
+    inside = split(value[1:-1])
+    if value[:1] == "[" and value[-1:] == "]":
+        return f"[{','.join(_repaired(part, parse) for part in inside)}]"
+    if value[:1] == "{" and value[-1:] == "}" and all(":" in part for part in inside):
+        pairs = (part.partition(":") for part in inside)
+        return f"{{{','.join(f'{key.strip()}: {_repaired(part.strip(), parse)}' for key, _, part in pairs)}}}"
+    return literal(value)
+
+
 def unclosed(value: str) -> str | None:
-    """The quote or bracket at the start of ``value`` that is never closed."""
-    name = value[: len(value) - len(value.lstrip("abcdefghijklmnopqrstuvwxyz_"))]
-    first = value[len(name) : len(name) + 1]
-    if value.startswith("${") and value.count("{") > value.count("}"):
-        return "${"
-    if first in "'\"" and first and not name:
-        return first if len(value) == 1 or not value.endswith(first) else None
-    opens_at_start = first == "(" if name else first in _PAIRS
-    return first if first and opens_at_start and value.count(first) > value.count(_PAIRS[first]) else None
+    """The quote or bracket at the start of ``value`` (or of a function's arguments) that is never closed."""
+    found = _OPENING.match(value)
+    sign = found[1] if found else ""
+    if sign in _PAIRS:
+        return sign if value.count(sign) > value.count(_PAIRS[sign]) else None
+    return sign if sign and (len(value) == 1 or not value.endswith(sign)) else None
 
 
 def split(text: str) -> list[str]:
@@ -79,43 +113,3 @@ def split(text: str) -> list[str]:
             parts.append(text[start:i].strip())
             start = i + 1
     return [*parts, text[start:].strip()]
-
-
-def _candidates(value: str, parse: Parse, like: Any, sweep: bool) -> Iterator[str]:
-    if sweep and len(parts := split(value)) > 1:
-        yield ",".join(_repaired(part, parse) for part in parts)
-    if isinstance(like, list) and not value.startswith("["):
-        yield f"[{','.join(_repaired(part, parse) for part in split(value))}]"
-    if not isinstance(like, str):
-        yield _repaired(value, parse)
-    yield literal(value)
-
-
-def _repaired(value: str, parse: Parse) -> str:
-    """``value`` with quotes where it needs them: within a list or a dict, or around all of it."""
-    parsed = parse(f"key={value}")
-    if value and parsed is not None and not parsed.is_sweep_override():
-        return value
-    inside = split(value[1:-1])
-    if value[:1] == "[" and value[-1:] == "]":
-        return f"[{','.join(_repaired(part, parse) for part in inside)}]"
-    if value[:1] == "{" and value[-1:] == "}" and all(":" in part for part in inside):
-        return f"{{{','.join(_pair(part, parse) for part in inside)}}}"
-    return literal(value)
-
-
-def _pair(text: str, parse: Parse) -> str:
-    key, _, value = text.partition(":")
-    return f"{key.strip()}: {_repaired(value.strip(), parse)}"
-
-
-def texts(value: Any) -> Iterator[str]:
-    """All strings in a parsed value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from texts(inner)
-    elif isinstance(value, Sequence):
-        for inner in value:
-            yield from texts(inner)

@@ -1,8 +1,8 @@
 """Signatures of dotted names, read from source without importing it.
 
 Importing ``torch.optim.AdamW`` to see whether it exists takes seconds; finding and parsing its file takes
-milliseconds. What can't be told from source (compiled modules, ``import *``, classes that inherit their
-constructor) is left undecided.
+milliseconds. What can't be told from source (compiled modules, ``import *``, decorated functions) is left
+undecided.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-
-_DEPTH = 8  # of imports that are followed from where a name stands to where it is defined
 
 
 @dataclass(frozen=True)
@@ -51,117 +49,87 @@ class Signature:
     open: bool = False
 
 
+@cache
 def inspect(target: str) -> Signature | Missing | None:
     """The signature of ``package.module.Name``, what is missing, or None if that can't be told."""
-    return _inspect(target, _DEPTH)
+    found = _resolve(target)
+    if not isinstance(found, tuple):
+        return found
+    module, node = found
+    if isinstance(node, ast.FunctionDef):
+        return None if node.decorator_list else _of_function(node, module, skip=0)
+    return _of_class(node, module) if isinstance(node, ast.ClassDef) else None
 
 
-@cache
-def _inspect(target: str, depth: int) -> Signature | Missing | None:
+def annotation_of(module: str, name: str) -> ast.expr | None:
+    """The value of ``name = …`` at the top of a module, such as a type alias."""
+    found = _resolve(f"{module}.{name}")
+    return found[1].value if isinstance(found, tuple) and isinstance(found[1], ast.Assign) else None
+
+
+def _resolve(target: str) -> tuple[str, ast.stmt] | Missing | None:
+    """The module that defines a dotted name, with the statement; None if that can't be told."""
     first, *parts = target.split(".")
-    spec = _top_level(first)
-    if spec is None:
+    if (spec := _top_level(first)) is None:
         return Missing("", first, ".".join(parts))
-    known = first
-    while parts and (inner := _submodule(spec, f"{known}.{parts[0]}")) is not None:
-        spec, known = inner, f"{known}.{parts.pop(0)}"
-    if not parts:
-        return None  # a module; whoever calls it will say so
-    return _in_module(spec, known, parts, depth)
-
-
-def _in_module(spec: ModuleSpec, known: str, parts: Sequence[str], depth: int) -> Signature | Missing | None:
-    tree = _parse(spec.origin)
-    if tree is None:
-        return None
+    while parts and (inner := _submodule(spec, parts[0])) is not None:
+        spec, parts = inner, parts[1:]
+    defined = _definitions(spec.origin)
+    if not parts or defined is None:
+        return None  # a module (whoever calls it will say so), or one without source
     name, *rest = parts
-    defined = _definitions(tree)
-    found = defined.get(name)
-    if found is None:
+    if name not in defined:
         if "*" in defined or "__getattr__" in defined:
             return None
-        return Missing(known, name, ".".join(rest), (*_public(defined), *_submodules(spec)))
-    if isinstance(found, ast.ImportFrom):
-        source = next(alias.name for alias in found.names if name in (alias.asname, alias.name))
-        module = _absolute(found, known, spec.submodule_search_locations is not None)
-        return _inspect(".".join([module, source, *rest]), depth - 1) if depth and module else None
-    if rest or not isinstance(found, (ast.ClassDef, ast.FunctionDef)):
-        return None  # a method, or a value that is called
-    return _signature(found, spec, known, depth)
+        modules = (module.name for module in pkgutil.iter_modules(spec.submodule_search_locations or []))
+        public = (name for name in (*defined, *modules) if not name.startswith("_"))
+        return Missing(spec.name, name, ".".join(rest), tuple(public))
+    node = defined[name]
+    if isinstance(node, ast.ImportFrom):
+        source = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
+        module = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent)
+        return _resolve(".".join([module, source, *rest]))
+    return None if rest else (spec.name, node)
 
 
-def _signature(
-    found: ast.ClassDef | ast.FunctionDef, spec: ModuleSpec, module: str, depth: int
-) -> Signature | None:
-    if isinstance(found, ast.FunctionDef):
-        return None if found.decorator_list else _of_function(found, module, skip=0)
-    own = next(
-        (node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None
-    )
+def _of_class(node: ast.ClassDef, module: str) -> Signature | None:
+    methods = (inner for inner in node.body if isinstance(inner, ast.FunctionDef))
+    own = next((method for method in methods if method.name == "__init__"), None)
+    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    base = None
+    if not is_dataclass and not node.keywords and node.bases and isinstance(node.bases[0], ast.Name):
+        found = inspect(f"{module}.{node.bases[0].id}") if node.bases[0].id != node.name else None
+        base = found if isinstance(found, Signature) else None
     if own is not None:
         signature = _of_function(own, module, skip=1)
-        return _with_base(signature, own, found, spec, depth) if signature.open else signature
-    if not any("dataclass" in ast.unparse(node) for node in found.decorator_list):
-        return _of_base(found, spec, module, depth)
-    if found.bases:
-        return None
-    fields = {
-        node.target.id: node.annotation
-        for node in found.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-        if not (node.value and "init=False" in ast.unparse(node.value))
-    }
-    return Signature(module, fields)
-
-
-def _with_base(
-    signature: Signature, own: ast.FunctionDef, found: ast.ClassDef, spec: ModuleSpec, depth: int
-) -> Signature:
-    """``signature`` with the base's parameters, if all further keywords go to it."""
-    further = own.args.kwarg.arg if own.args.kwarg else ""
-    hands_on = any(
-        isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "super().__init__"
-        and any(word.arg is None and ast.unparse(word.value) == further for word in call.keywords)
-        for call in ast.walk(own)
-    )
-    base = _of_base(found, spec, signature.module, depth) if hands_on else None
-    if base is None or base.module.partition(".")[0] != signature.module.partition(".")[0]:
+        same_package = base and base.module.partition(".")[0] == module.partition(".")[0]
+        if signature.open and same_package and _hands_on(own):
+            return Signature(module, {**base.parameters, **signature.parameters}, base.open)
         return signature
-    return Signature(signature.module, {**base.parameters, **signature.parameters}, base.open)
+    if not is_dataclass:
+        return base
+    fields = {
+        field.target.id: field.annotation
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if not (field.value and "init=False" in ast.unparse(field.value))
+    }
+    return None if node.bases else Signature(module, fields)
 
 
-def _of_base(found: ast.ClassDef, spec: ModuleSpec, module: str, depth: int) -> Signature | None:
-    """The signature that a class inherits from its first base; None if that can't be told."""
-    if not depth or not found.bases or not isinstance(found.bases[0], ast.Name) or found.keywords:
-        return None
-    base = _in_module(spec, module, [found.bases[0].id], depth - 1)
-    return base if isinstance(base, Signature) else None
+def _hands_on(init: ast.FunctionDef) -> bool:
+    """True if a constructor gives all further keywords to that of its base."""
+    calls = (call for call in ast.walk(init) if isinstance(call, ast.Call))
+    further = f"**{init.args.kwarg.arg}" if init.args.kwarg else ""
+    return any(
+        ast.unparse(call.func) == "super().__init__" and ast.unparse(call).endswith(f"{further})")
+        for call in calls
+    )
 
 
 def _of_function(node: ast.FunctionDef, module: str, skip: int) -> Signature:
     arguments = [*node.args.posonlyargs, *node.args.args][skip:] + node.args.kwonlyargs
     return Signature(module, {arg.arg: arg.annotation for arg in arguments}, open=node.args.kwarg is not None)
-
-
-def annotation_of(module: str, name: str) -> ast.expr | None:
-    """The value of ``name = …`` at the top of a module, such as a type alias."""
-    spec = _spec(module)
-    tree = _parse(spec.origin) if spec else None
-    found = _definitions(tree).get(name) if tree else None
-    if isinstance(found, ast.ImportFrom) and spec is not None:
-        source = next(alias.name for alias in found.names if name in (alias.asname, alias.name))
-        return annotation_of(_absolute(found, module, spec.submodule_search_locations is not None), source)
-    return found.value if isinstance(found, ast.Assign) else None
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    first, *parts = module.split(".")
-    spec, known = _top_level(first), first
-    for part in parts:
-        known = f"{known}.{part}"
-        spec = _submodule(spec, known) if spec else None
-    return spec
 
 
 @cache
@@ -172,59 +140,30 @@ def _top_level(name: str) -> ModuleSpec | None:
         return None
 
 
-@cache
-def _found(name: str, locations: tuple[str, ...]) -> ModuleSpec | None:
-    return PathFinder.find_spec(name, locations)
-
-
 def _submodule(spec: ModuleSpec, name: str) -> ModuleSpec | None:
-    return _found(name, tuple(spec.submodule_search_locations or ()))
-
-
-def _submodules(spec: ModuleSpec) -> list[str]:
-    names = (module.name for module in pkgutil.iter_modules(list(spec.submodule_search_locations or ())))
-    return [name for name in names if not name.startswith("_")]
+    return PathFinder.find_spec(f"{spec.name}.{name}", spec.submodule_search_locations or [])
 
 
 @cache
-def _parse(origin: str | None) -> ast.Module | None:
+def _definitions(origin: str | None) -> dict[str, ast.stmt] | None:
+    """Names at the top level of a module with their statements; ``*`` for ``import *``."""
     if origin is None or not origin.endswith(".py"):
         return None
     try:
-        return ast.parse(Path(origin).read_bytes())
+        return dict(_defined(ast.parse(Path(origin).read_bytes()).body))
     except (OSError, SyntaxError, ValueError):
         return None
 
 
-def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
-    """Names at the top level of a module with the statements that define them; ``*`` for ``import *``."""
-    found: dict[str, ast.stmt] = {}
-    todo: list[ast.stmt] = list(tree.body)
-    while todo:
-        node = todo.pop(0)
+def _defined(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    for node in statements:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            found[node.name] = node
+            yield node.name, node
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.update({alias.asname or alias.name.partition(".")[0]: node for alias in node.names})
-        elif isinstance(node, ast.Assign):
-            found.update({name.id: node for name in node.targets if isinstance(name, ast.Name)})
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            found[node.target.id] = node
+            yield from ((alias.asname or alias.name.partition(".")[0], node) for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from ((name.id, node) for name in targets if isinstance(name, ast.Name))
         else:  # if, try, with
-            inner = [getattr(node, field, []) for field in ("body", "orelse", "finalbody")]
-            todo = [*inner[0], *inner[1], *inner[2], *todo]
-            todo = [stmt for handler in getattr(node, "handlers", []) for stmt in handler.body] + todo
-    return found
-
-
-def _public(defined: dict[str, ast.stmt]) -> list[str]:
-    return [name for name in defined if not name.startswith("_")]
-
-
-def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
-    """The module that a ``from … import`` names."""
-    if not node.level:
-        return node.module or ""
-    parts = module.split(".")
-    base = parts[: len(parts) - node.level + (1 if is_package else 0)]
-    return ".".join([*base, *([node.module] if node.module else [])])
+            for part in ("body", "handlers", "orelse", "finalbody"):
+                yield from _defined(getattr(node, part, []))

@@ -9,7 +9,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
@@ -76,16 +76,10 @@ class _Pipe:
         self._stream, self.gone = stream, False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        return self._do(self._stream.write, text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        self._do(self._stream.writelines, lines)
-
-    def flush(self) -> None:
-        self._do(self._stream.flush)
+        attribute = getattr(self._stream, name)
+        if name in ("write", "writelines", "flush"):
+            return functools.partial(self._do, attribute)
+        return attribute
 
     def _do(self, action: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -119,7 +113,7 @@ def refuse(error: ConfigError) -> NoReturn:
 
 
 def full_errors() -> bool:
-    """Whether tracebacks are asked for."""
+    """True if tracebacks are asked for."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 

@@ -11,45 +11,52 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from igpo_lightning.checks import check_config
-from igpo_lightning.cli.hydra_private import (
-    Hydra,
-    IntervalSweep,
-    Override,
-    OverridesParser,
-    OverrideType,
-    create_config_search_path,
-)
-from igpo_lightning.cli.interpolations import check_complete
-from igpo_lightning.cli.plain import lookup, one_line
+from igpo_lightning.cli.composed import Composed, expand_home
+from igpo_lightning.cli.names import close, did_you_mean, misspelt, unknown_key
+from igpo_lightning.cli.plain import flatten, lookup, one_line
 from igpo_lightning.cli.targets import check_targets
-from igpo_lightning.cli.unknown import added_keys, close, did_you_mean, misspelt, unknown_key
-from igpo_lightning.cli.values import check_paths, expected
+from igpo_lightning.cli.values import expected
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.sweeping.plugins import how_to_install
 
 MAX_CHOICES = 64  # of one swept key
 EXPERIMENT = "experiment"  # the group whose options may change anything
+_SEARCH_PATH = "hydra.searchpath"
+
+
+class OwnFolder(SearchPathPlugin):
+    """``--config-dir``, a folder that is searched before ``conf/``: by Hydra's run and the checks alike."""
+
+    folder: Path | None = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if OwnFolder.folder is not None:
+            search_path.prepend("command-line", f"file://{OwnFolder.folder.resolve()}")
+
+
+Plugins.instance().register(OwnFolder)
 
 
 @contextmanager
-def open_tree(conf: Path, config_name: str, extra: Path | None = None) -> Iterator[ConfigTree]:
-    """The tree in ``conf``, with ``extra`` searched first; Hydra's global state is put back after."""
-    if extra is not None and not extra.is_dir():
-        raise ConfigError(f"--config-dir {extra}: no such folder")
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        if extra is not None:
-            search_path = create_config_search_path(str(conf))
-            search_path.prepend("command-line", f"file://{extra.resolve()}")
-            GlobalHydra.instance().clear()
-            Hydra.create_main_hydra2("igpo_lightning", search_path)
-        yield ConfigTree(config_name)
+def open_tree(conf: Path, config_name: str) -> Iterator[ConfigTree]:
+    """The tree in ``conf``; Hydra's global state is put back after."""
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            yield ConfigTree(config_name)
+    except HydraException as error:
+        raise ConfigError(one_line(error)) from error
 
 
 class ConfigTree:
@@ -59,13 +66,13 @@ class ConfigTree:
         self.config_name = config_name
         self._loader = GlobalHydra.instance().config_loader()
         self._parser = OverridesParser.create(config_loader=self._loader)
-        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], Composed] = {}
 
     def parse(self, text: str) -> Override:
         """Read one override.
 
         Raises:
-            HydraException: In Hydra's words; :func:`igpo_lightning.cli.line.read` has better ones.
+            HydraException: In Hydra's words; :mod:`igpo_lightning.cli.line` has better ones.
         """
         return self._parser.parse_overrides([text])[0]
 
@@ -76,7 +83,7 @@ class ConfigTree:
         except HydraException:
             return None
 
-    def choices(self, text: str) -> list[str]:
+    def values(self, text: str) -> list[str]:
         """The overrides a sweep stands for, or the override itself."""
         override = self.parse(text)
         if not override.is_sweep_override():
@@ -90,184 +97,192 @@ class ConfigTree:
             raise ConfigError(f"{text}: matches no option; {self._options_text(override.key_or_group)}")
         return [f"{override.get_key_element()}={value}" for value in values]
 
-    def groups(self, parent: str = "") -> Iterator[str]:
-        """Names of all config groups but Hydra's own, such as "algo"."""
-        for name in self._loader.list_groups(parent):
-            group = f"{parent}/{name}" if parent else name
-            if group != "hydra":
-                if self.options(group):
-                    yield group
-                yield from self.groups(group)
-
     def options(self, group: str) -> list[str]:
         """Names of a group's options; none if there is no such group."""
-        options = self._loader.get_group_options(group, ObjectType.CONFIG)
-        return sorted(option for option in options if not option.startswith("_"))
+        sources = [source for source in self._loader.get_sources() if source.is_group(group)]
+        found = {option for source in sources for option in source.list(group, ObjectType.CONFIG)}
+        return sorted(option for option in found if not option.startswith("_"))
 
-    def own_groups(self, plain: dict[str, Any]) -> dict[str, list[str]]:
+    def groups(self) -> dict[str, list[str]]:
         """The groups that this program uses, with their options."""
-        chosen = plain["hydra"]["runtime"]["choices"]
-        return {group: self.options(group) for group in self.groups() if group in chosen or group in plain}
+        base = self.compose(())
+        names = [*base.choices, *(key for key in base.flat if "." not in key)]
+        return {
+            name: options
+            for name in sorted(set(names))
+            if not name.startswith("hydra/") and (options := self.options(name))
+        }
 
-    def base(self, texts: Sequence[str]) -> DictConfig:
-        """The config that a choice of groups alone gives."""
-        key = tuple(texts)
-        if key not in self._bases:
-            self._bases[key] = self._compose(texts)
-        return self._bases[key]
+    def compose(self, texts: Sequence[str]) -> Composed:
+        """Compose overrides that hold no sweep, as Hydra will.
 
-    def base_of(self, texts: Sequence[str]) -> DictConfig:
+        Raises:
+            ConfigError: Naming the override or the file, and what would be right.
+        """
+        if (key := tuple(texts)) not in self._composed:
+            try:
+                cfg = compose(self.config_name, overrides=list(texts), return_hydra_config=True)
+            except MissingConfigException as error:
+                raise ConfigError(self._missing(error, texts)) from error
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                if isinstance(error, UnicodeDecodeError):
+                    raise ConfigError(f"{self._undecodable(error)}: not UTF-8") from error
+                self._check_names(texts)
+                cause = f": {one_line(error.__cause__).partition(' full_key')[0]}" if error.__cause__ else ""
+                raise ConfigError(one_line(error) + cause) from error
+            except yaml.YAMLError as error:
+                raise ConfigError(_yaml(error)) from error
+            self._composed[key] = Composed(cfg)
+        return self._composed[key]
+
+    def base_of(self, texts: Sequence[str]) -> Composed:
         """The config that the groups in a line give, as far as they can be read and are there."""
         parsed = [self.try_parse(text) for text in texts]
+        chosen = [str(o.input_line) for o in parsed if o is not None and self.is_choice(o)]
         try:
-            return self.base([str(o.input_line) for o in parsed if o is not None and self._is_choice(o)])
+            return self.compose(chosen if len(chosen) < len(texts) else ())
         except ConfigError:
-            return self.base(())
+            return self.compose(())
 
-    def check(self, texts: Sequence[str]) -> DictConfig:
-        """Compose overrides that hold no sweep; refuse wrong names, types and meanings."""
-        parsed = [self.parse(text) for text in texts]
-        if any(o.key_or_group == "hydra.searchpath" for o in parsed):
-            parsed = []  # names may come from folders that only Hydra's own composition sees
-        choose = [o for o in parsed if self.options(o.key_or_group)]
-        # A group that is left out may come back as a node: ~reward '+reward={_target_: my.Reward}'.
-        made = {o.key_or_group for o in choose if o.type is OverrideType.ADD and isinstance(o.value(), dict)}
-        left_out = {o.key_or_group for o in choose if o.type is OverrideType.DEL}
-        for override in choose:
-            if override.key_or_group not in made & left_out:
-                self._check_option(override)
-        base = self.base([str(o.input_line) for o in choose])
-        plain = OmegaConf.to_container(base)
-        for override in parsed:
-            if override not in choose and override.type in (OverrideType.CHANGE, OverrideType.DEL):
-                self._check_value(override, plain)
-        cfg = self._compose(texts)
-        check_paths({k: v for k, v in OmegaConf.to_container(cfg).items() if k != "hydra"})
-        check_complete(cfg)
-        before = self._check_experiment(parsed, cfg) or base
-        check_config(cfg)
-        check_targets(cfg, before)
-        return cfg
-
-    def _check_experiment(self, parsed: Sequence[Override], cfg: DictConfig) -> DictConfig | None:
-        """Check the keys of the file in ``experiment/`` against the config without it, and return that."""
-        plain = OmegaConf.to_container(cfg)
-        choices: dict[str, Any] = plain["hydra"]["runtime"]["choices"]
-        name = choices.get(EXPERIMENT)
-        if name is None:
-            return None
-        typed = {o.key_or_group: str(o.input_line) for o in parsed if self._is_choice(o)}
-        same = {group: f"{group}={choices[group]}" for group in self.own_groups(plain) if choices.get(group)}
-        texts = [text for group, text in (same | typed).items() if group != EXPERIMENT]
+    def before(self, composed: Composed, texts: Sequence[str]) -> Composed:
+        """The config that the chosen groups alone give, without the experiment and without typed values."""
+        parsed = [override for override in map(self.parse, texts) if self.is_choice(override, composed)]
+        chosen = {override.key_or_group: str(override.input_line) for override in parsed}
+        if composed.choices.get(EXPERIMENT):  # it may have chosen in other groups
+            own = composed.choices.items()
+            known = {g: f"{g}={name}" for g, name in own if name and not g.startswith("hydra/")}
+            chosen = known | chosen
+            del chosen[EXPERIMENT]
         try:
-            without = self.base(texts)
+            return self.compose(list(chosen.values()))
         except ConfigError:
-            return None  # it needs the experiment to be complete
-        before = OmegaConf.to_container(without)
-        if said := misspelt(added_keys(plain, before), plain, before):
+            return self.base_of(texts)  # it needs the experiment to be complete
+
+    def check(self, composed: Composed, before: Composed, texts: Sequence[str]) -> None:
+        """Refuse what is wrong with a config that Hydra could compose.
+
+        Args:
+            before: As of :meth:`before`.
+            texts: The overrides that ``composed`` was made with.
+        """
+        for override in map(self.parse, texts):
+            if not self.is_choice(override, composed):
+                _check_type(override, before)
+            elif override.is_delete():
+                self._check_left_out(override, composed)
+        composed.check_complete()
+        expand_home(composed.cfg)
+        name = composed.choices.get(EXPERIMENT)
+        if name and (said := misspelt(composed.flat, before.flat)):
             raise ConfigError(f"{EXPERIMENT}/{name}.yaml: {said}")
-        return without
+        check_config(composed.cfg)
+        check_targets(composed, before)
 
-    def _is_choice(self, override: Override) -> bool:
-        chooses = isinstance(override.value(), (str, list)) or override.type is OverrideType.DEL
-        return chooses and bool(self.options(override.key_or_group)) and not override.is_sweep_override()
+    def is_choice(self, override: Override, composed: Composed | None = None) -> bool:
+        """True if an override chooses an option, and sets no value."""
+        key, value = override.key_or_group, override.value()
+        if key == _SEARCH_PATH:
+            return True  # says where options are
+        if "." in key or not (isinstance(value, (str, list)) or override.is_delete()):
+            return False
+        return (composed is not None and key in composed.choices) or bool(self.options(key))
 
-    def _compose(self, texts: Sequence[str]) -> DictConfig:
+    def _check_left_out(self, override: Override, composed: Composed) -> None:
+        """A group that is left out may come back as a node: ``~reward '+reward={_target_: my.Reward}'``."""
+        group = override.key_or_group
+        if group != EXPERIMENT and OmegaConf.select(composed.cfg, group.replace("/", ".")) is None:
+            raise ConfigError(f"{override.input_line}: choose one; {self._options_text(group)}")
+
+    def _check_names(self, texts: Sequence[str]) -> None:
+        """Name what made Hydra refuse to compose: a group, a key, or a value of another type."""
+        base = self.base_of(texts)
+        for override in map(self.parse, texts):
+            key, group = override.key_or_group, self.options(override.key_or_group)
+            if group and override.type is OverrideType.ADD and key in base.choices:
+                raise ConfigError(f"{override.input_line}: {key} is there already; leave out the +")
+            if group and override.value() is None and not override.is_delete():
+                said = "leave it out, or choose one"
+                raise ConfigError(f"{override.input_line}: {said}; {self._options_text(key)}")
+            if override.is_add() or override.is_force_add():
+                continue
+            if not (group and (key in base.choices or key in base.flat)):
+                self._check_name(key, base)
+                _check_type(override, base)
+
+    def _check_name(self, key: str, base: Composed) -> None:
+        flat = base.all if key.startswith("hydra.") else base.flat
         try:
-            return compose(self.config_name, overrides=list(texts), return_hydra_config=True)
-        except MissingConfigException as error:
-            raise ConfigError(self._missing(error, texts)) from error
-        except (HydraException, OmegaConfBaseException) as error:
-            cause = f": {one_line(error.__cause__)}" if error.__cause__ else ""
-            raise ConfigError(one_line(error) + cause) from error
-        except yaml.YAMLError as error:
-            raise ConfigError(_yaml(error)) from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{self._undecodable()}: not UTF-8") from error
+            lookup(flat, key)
+        except KeyError:
+            groups = [name for name in base.choices if not name.startswith("hydra/")]
+            said = self._elsewhere(key, base) or unknown_key(key, flat, groups, self.options)
+            raise ConfigError(said) from None
+
+    def _elsewhere(self, key: str, base: Composed) -> str | None:
+        """Message about a key that other options of its group have."""
+        group, _, inner = key.partition(".")
+        if not inner or group not in base.choices:
+            return None
+        others = (f"{group}/{option}" for option in self.options(group) if option != base.choices[group])
+        having = [path for path in others if inner in flatten(OmegaConf.to_container(self._option(path)))]
+        if not having:
+            return None
+        said = ", ".join(path.replace("/", "=") for path in having)
+        return f"unknown key '{key}' with {group}={base.choices[group]}; it exists with {said}"
+
+    def _option(self, path: str) -> Any:
+        """An option as its file has it, with those of its group that it is built on."""
+        source = next(source for source in self._loader.get_sources() if source.is_config(path))
+        config = source.load_config(path).config
+        bases = [base for base in config.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
+        folder = path.rpartition("/")[0]
+        return OmegaConf.merge(*(self._option(f"{folder}/{base}") for base in bases), config)
 
     def _missing(self, error: MissingConfigException, texts: Sequence[str]) -> str:
         """Message about a config that is not there."""
-        if hint := how_to_install(error.missing_cfg_file):
-            chosen = next((text for text in texts if text.startswith("sweep=")), "sweep")
-            return f"{chosen}: {hint}"
+        path = str(error.missing_cfg_file or "")
+        if hint := how_to_install(path):
+            chosen = (text for text in texts if text.startswith(("sweep=", path.rpartition("/")[0] + "=")))
+            return f"{next(chosen, 'sweep')}: {hint}"
+        for override in map(self.parse, texts):
+            group = override.key_or_group
+            if path.startswith(f"{group}/") and self.options(group):
+                option = path.removeprefix(f"{group}/")
+                near = did_you_mean(close(option.lower(), self.options(group)))
+                if re.search("[./]", option) and self._has_path(group):
+                    near = f"; a file, a folder or a hub id is given as {group}.path={option}"
+                return f"{override.input_line}: no such option{near}; {self._options_text(group)}"
         said = one_line(error).partition(" Available options in")[0].partition(" Config search path")[0]
-        name = str(error.missing_cfg_file or "").rpartition("/")[2]
-        near = did_you_mean(close(name, error.options or ()))
+        near = did_you_mean(close(path.rpartition("/")[2], error.options or ()))
         return said + (near or (f"; there are: {', '.join(error.options)}" if error.options else ""))
 
-    def _undecodable(self) -> str:
+    def _has_path(self, group: str) -> bool:
+        """True if an option of the group has a key ``path``."""
+        return any("path" in self._option(f"{group}/{option}") for option in self.options(group))
+
+    def _undecodable(self, error: UnicodeDecodeError) -> str:
         """The configuration file that is not UTF-8."""
-        places = [place.path or "" for place in self._loader.get_search_path().get_path()]
-        folders = [folder for place in places if (folder := Path(place.removeprefix("file://"))).is_dir()]
-        for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
-            try:
-                path.read_text(encoding="utf-8")
-            except UnicodeDecodeError:
-                return str(path)
-        return "a configuration file"
-
-    def _check_option(self, override: Override) -> None:
-        group, value = override.key_or_group, override.value()
-        plain = OmegaConf.to_container(self.base(()))
-        foreign = "/" not in group and group not in self.own_groups(plain)
-        if foreign and override.type is OverrideType.CHANGE:
-            raise ConfigError(self._unknown(group, plain))
-        choices = plain["hydra"]["runtime"]["choices"]
-        if override.type is OverrideType.ADD and group in choices:
-            raise ConfigError(f"{override.input_line}: {group} is there already; leave out the +")
-        needed = choices.get(group) is not None
-        if value is None and (needed or override.type is not OverrideType.DEL):
-            advice = "choose one" if needed else "leave it out"
-            raise ConfigError(f"{override.input_line}: {advice}; {self._options_text(group)}")
-        for option in map(str, value if isinstance(value, list) else [] if value is None else [value]):
-            folder, _, leaf = f"{group}/{option}".removesuffix(".yaml").rpartition("/")
-            if leaf not in self.options(folder):
-                if hint := how_to_install(f"{folder}/{leaf}"):
-                    raise ConfigError(f"{override.input_line}: {hint}")
-                near = did_you_mean(close(option.lower(), self.options(group)))
-                if re.search("[./]", option) and self._has_path(group, plain):
-                    near = f"; a file, a folder or a hub id is given as {group}.path={option}"
-                raise ConfigError(f"{override.input_line}: no such option{near}; {self._options_text(group)}")
-
-    def _has_path(self, group: str, plain: dict[str, Any]) -> bool:
-        """Whether the group, or another option of it, has a key ``path``."""
-        return "path" in (plain.get(group) or ()) or bool(self._elsewhere(f"{group}.path", plain))
+        folders = [Path(source.path) for source in self._loader.get_sources() if source.scheme() == "file"]
+        paths = (path for folder in folders for path in sorted(folder.rglob("*.yaml")))
+        return str(
+            next((path for path in paths if error.object in path.read_bytes()), "a configuration file")
+        )
 
     def _options_text(self, group: str) -> str:
         return f"{group} is one of: {', '.join(self.options(group))}"
 
-    def _check_value(self, override: Override, plain: dict[str, Any]) -> None:
-        key = override.key_or_group
-        try:
-            default = lookup(plain, key)
-        except KeyError:
-            raise ConfigError(self._unknown(key, plain)) from None
-        if override.type is OverrideType.CHANGE and (wanted := expected(default, override.value(), key)):
-            shown = "" if isinstance(default, dict) else f" (the default is {default})"
-            raise ConfigError(f"{override.input_line}: expected {wanted}{shown}")
 
-    def _unknown(self, key: str, plain: dict[str, Any]) -> str:
-        if elsewhere := self._elsewhere(key, plain):
-            return f"unknown key '{key}'{elsewhere}"
-        return unknown_key(key, plain, self.own_groups(plain))
-
-    def _elsewhere(self, key: str, plain: dict[str, Any]) -> str:
-        """For a key that another option of its group has: which."""
-        group = key.partition(".")[0]
-        chosen = plain["hydra"]["runtime"]["choices"].get(group)
-        having = []
-        for option in self.options(group) if chosen and "." in key else ():
-            try:
-                lookup(OmegaConf.to_container(self.base([f"{group}={option}"])), key)
-                having.append(f"{group}={option}")
-            except (KeyError, ConfigError):
-                continue
-        return f" with {group}={chosen}; it exists with {', '.join(having)}" if having else ""
+def _check_type(override: Override, base: Composed) -> None:
+    default = base.default(override.key_or_group)
+    if override.type is OverrideType.CHANGE and (
+        wanted := expected(default, override.value(), override.key_or_group)
+    ):
+        shown = "" if isinstance(default, dict) else f" (the default is {default})"
+        raise ConfigError(f"{override.input_line}: expected {wanted}{shown}")
 
 
 def _yaml(error: yaml.YAMLError) -> str:
     """File, line and trouble of a configuration file that is no YAML."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = f"{mark.name}:{mark.line + 1}: " if mark else ""
-    problem = getattr(error, "problem", None) or one_line(error)
-    return f"{place}not YAML: {one_line(problem)}"
+    return f"{place}not YAML: {one_line(getattr(error, 'problem', None) or one_line(error))}"

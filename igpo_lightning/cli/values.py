@@ -1,16 +1,11 @@
-"""Values of another type than a key's: what was expected, and what is only written in another way."""
+"""Types of values: which keys hold a path or a name, and whether a value is of the type of its default."""
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
-from igpo_lightning.cli import quoting
-from igpo_lightning.cli.hydra_private import Override, OverrideType
-from igpo_lightning.cli.plain import is_interpolation, nodes
-from igpo_lightning.errors import ConfigError
-from igpo_lightning.paths import path_text
+from igpo_lightning.cli.plain import is_interpolation
 
 # Lightning accepts words, numbers, lists and objects for these, whatever their default is.
 _ANY_TYPE = re.compile(r"hydra\.|hardware\.(devices|strategy|precision)\b")
@@ -41,29 +36,6 @@ def takes_any(key: str) -> bool:
     return _ANY_TYPE.match(key) is not None
 
 
-def as_names(override: Override, default: Any) -> str:
-    """The override's text; a number or a boolean given as a name in quotes, ``~`` of a path expanded."""
-    text, key = str(override.input_line), override.key_or_group
-    if override.type is OverrideType.DEL or "=" not in text or not is_name(key, default):
-        return text
-    given = override.get_value_string().strip()
-    parts = quoting.split(given) if override.is_choice_sweep() and "(" not in given else [given]
-    values = override.value().list if override.is_choice_sweep() else [override.value()]
-    if len(parts) != len(values):
-        return text
-    named = [_as_name(part, value, is_path(key)) for part, value in zip(parts, values, strict=True)]
-    return text if named == parts else f"{override.get_key_element()}={','.join(named)}"
-
-
-def _as_name(part: str, value: Any, path: bool) -> str:
-    if isinstance(value, (bool, int, float)):
-        return quoting.literal(part)
-    value = getattr(value, "text", value)  # of a QuotedString
-    if path and isinstance(value, str) and value.startswith("~"):
-        return quoting.literal(os.path.expanduser(value))
-    return part
-
-
 def expected(default: Any, value: Any, key: str) -> str | None:
     """Description of what should have been given instead of ``value``; None if it will do."""
     if takes_any(key):
@@ -76,10 +48,9 @@ def expected(default: Any, value: Any, key: str) -> str | None:
     if isinstance(default, bool):
         fits = isinstance(value, bool)
     elif isinstance(default, (int, float)):
-        fits = _is_number(value)
+        fits = is_number(value)
     elif isinstance(default, list):
-        numeric = bool(default) and all(map(_is_number, default))
-        fits = isinstance(value, list) or (numeric and _is_number(value))
+        fits = isinstance(value, list) or (is_numeric(default) and is_number(value))
     else:
         fits = isinstance(value, dict) == isinstance(default, dict)
     return None if fits else _kind(default)
@@ -97,37 +68,10 @@ def _kind(default: Any) -> str:
     return "a word"
 
 
-def check_paths(plain: dict[str, Any]) -> None:
-    """Refuse numbers, booleans and nothing at all where a path belongs, whoever wrote them."""
-    for key, node in nodes(plain):
-        for name, value in node.items():
-            path = f"{key}.{name}" if key else str(name)
-            scalar = isinstance(value, (str, bool, int, float))
-            if scalar and value != "???" and is_path(path):
-                path_text(path, value)
-
-
-def expand_home(cfg: Any) -> None:
-    """Expand ``~`` in the paths of a composed config (the command line's are expanded already)."""
-    from omegaconf import OmegaConf
-
-    for key, node in list(nodes(OmegaConf.to_container(cfg))):
-        for name, value in node.items():
-            path = f"{key}.{name}" if key else str(name)
-            if isinstance(value, str) and value.startswith("~") and is_path(path):
-                OmegaConf.update(cfg, path, os.path.expanduser(value))
-
-
-def refuse_empty(override: Override) -> None:
-    """Refuse ``key=`` with nothing after it."""
-    text = str(override.input_line)
-    if override.type is not OverrideType.DEL and not text.partition("=")[2].strip():
-        key = override.get_key_element()
-        raise ConfigError(
-            f"{text}: nothing stands after the = (is a variable of the script empty?); "
-            f"{key}=null if nothing is meant"
-        )
-
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_numeric(default: Any) -> bool:
+    """True for a list of numbers."""
+    return isinstance(default, list) and bool(default) and all(map(is_number, default))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import subprocess
@@ -151,11 +152,32 @@ def test_answers_come_without_anything_heavy(conf_tree, argument, code):
     assert "AssertionError" not in done.stderr
 
 
+def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(program, tmp_path, monkeypatch, capsys):
+    def full(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    assert program("hydra.run.dir=new/run") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: hydra.run.dir={tmp_path}/new/run: could not be written to: ")
+    assert said.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
 def test_flags_may_stand_between_overrides(program, tmp_path, capsys):
     assert program("seed=3,4", "-m", "verbose=true") == 0
     assert (tmp_path / "log").read_text() == "3\n4\n"
     assert program("seed=5", "--cfg", "job", "name=x") == 0
     assert "seed: 5\nname: x\n" in capsys.readouterr().out
+
+
+def test_a_folder_of_ones_own_is_searched_before_conf(program, tmp_path, capsys):
+    (tmp_path / "own" / "data").mkdir(parents=True)
+    (tmp_path / "own" / "data" / "toy.yaml").write_text("rows: 7\n")
+    assert program("--config-dir", "own", "--cfg", "job", "data.rows=8") == 0
+    assert "data:\n  rows: 8\n" in capsys.readouterr().out
+    assert program("--config-dir", "own", "data.size=8") == 2
+    assert "'data.size' with data=toy; it exists with data=dangling" in capsys.readouterr().err
+    assert program("--cfg", "job", "data.size=8") == 0
 
 
 def test_the_config_of_a_sweep_is_that_of_its_first_job(program, capsys):

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from omegaconf import OmegaConf
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.line import MAX_VARIANTS, check_command_line
-from igpo_lightning.cli.tree import ConfigTree
+from igpo_lightning.cli.tree import ConfigTree, OwnFolder
 
 
 def refusal(conf_tree, *overrides, **options) -> str:
@@ -97,19 +94,20 @@ def test_a_sweep_that_the_config_asks_for_is_checked(conf_tree):
 def test_a_large_sweep_is_checked_in_bounded_time(conf_tree, monkeypatch):
     checked = []
     original = ConfigTree.check
-    monkeypatch.setattr(ConfigTree, "check", lambda self, texts: checked.append(1) or original(self, texts))
+    monkeypatch.setattr(ConfigTree, "check", lambda *args: checked.append(1) or original(*args))
     check_command_line(
         conf_tree, "train", [f"{k}=range(2,5000)" for k in ("seed", "data.size")], multirun=True
     )
     assert len(checked) == MAX_VARIANTS
 
 
-def test_a_second_folder_is_searched_first(conf_tree, tmp_path):
+def test_a_second_folder_is_searched_first(conf_tree, tmp_path, monkeypatch):
     own = tmp_path / "own" / "data"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text("rows: 3\n")
-    cfg = check_command_line(conf_tree, "train", ["data=mine"], extra=tmp_path / "own").cfg
-    assert OmegaConf.to_container(cfg.data) == {"rows": 3}
     searched = f"hydra.searchpath=[file://{tmp_path}/own]"
     assert check_command_line(conf_tree, "train", [searched, "data=mine"]).cfg.data.rows == 3
-    assert "--config-dir /nowhere: no such folder" in refusal(conf_tree, extra=Path("/nowhere"))
+    (own / "toy.yaml").write_text("rows: 4\n")
+    monkeypatch.setattr(OwnFolder, "folder", tmp_path / "own")
+    assert check_command_line(conf_tree, "train", ["data=mine"]).cfg.data == {"rows": 3}
+    assert check_command_line(conf_tree, "train", []).cfg.data == {"rows": 4}

@@ -24,6 +24,7 @@ class Table(TableSource):
         heldout_path: The table to test on; null with a ``heldout_split`` means ``path``.
         columns: Which fields are the ``prompt``, the ``trace`` (ending in the answer) and the ``answer``;
             a null answer is taken from the end of the trace, and with a null trace there are none.
+        key: The setting that ``path`` comes from, for messages.
         split: Split to train on.
         heldout_split: Split to test on; null with a ``heldout_path`` means "test" of a folder or a hub
             data set.
@@ -46,6 +47,7 @@ class Table(TableSource):
         path: str,
         heldout_path: str | None = None,
         columns: Mapping[str, str | None] | None = None,
+        key: str = "data.path",
         split: str = "train",
         heldout_split: str | None = None,
         config: str | None = None,
@@ -60,13 +62,13 @@ class Table(TableSource):
     ) -> None:
         check_sizes(train_size, val_size, test_size)
         names = _checked_columns(columns)
-        data_source("data.path", path, made_by)
+        data_source(key, path, made_by)
         read = partial(iter_table, config=config, revision=revision)
 
         def load(rows: Iterable[Row], part: str) -> tuple[list[Problem], Counter[str]]:
             return gather(rows, lambda row: row.problem(f"{name}/{part}", names), on_bad_row)
 
-        problems, dropped = load(read(path, key="data.path", split=split), "train")
+        problems, dropped = load(read(path, key=key, split=split), "train")
         test = None
         if heldout_path is not None or heldout_split is not None:
             place, part = heldout_path or path, heldout_split or "test"

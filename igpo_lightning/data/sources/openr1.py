@@ -8,7 +8,7 @@ from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
-from igpo_lightning.data.sources.rows import NO_ANSWER, UNCHECKABLE, OnBadRow, Row, gather, is_utf8
+from igpo_lightning.data.sources.rows import NO_ANSWER, UNCHECKABLE, OnBadRow, Row, gather, is_utf8, kind_of
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
 
@@ -110,7 +110,7 @@ def _list(row: Row, name: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise row.bad(f"{name} of another type", f"field {name!r} must be a list, got {type(value).__name__}")
+        raise row.bad(f"{name} of another type", f"field {name!r} must be a list, got {kind_of(value)}")
     return value
 
 

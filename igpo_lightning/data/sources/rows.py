@@ -71,7 +71,7 @@ class Row:
         if not isinstance(value, str):
             wanted = "a text or a number" if numbers else "a text"
             reason = f"no {column}" if value is None else f"{column} of another type"
-            raise self.bad(reason, f"field {column!r} must be {wanted}, got {type(value).__name__}")
+            raise self.bad(reason, f"field {column!r} must be {wanted}, got {kind_of(value)}")
         if not value.strip():
             raise self.bad(f"no {column}", f"field {column!r} is empty")
         if not is_utf8(value):
@@ -212,7 +212,7 @@ def read_json_list(path: Path) -> Iterator[Row]:
     """
     items = _parse(_read_text(path), str(path))
     if not isinstance(items, list):
-        raise ConfigError(f"{path}: expected a list of JSON objects, got {type(items).__name__}")
+        raise ConfigError(f"{path}: expected a list of JSON objects, got {kind_of(items)}")
     for index, item in enumerate(items):
         where = f"{path}: item {index + 1}"
         yield Row(where, index, _object(item, where))
@@ -239,8 +239,13 @@ def _parse(text: str, where: str) -> Any:
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected a JSON object, got {type(value).__name__}")
+        raise ConfigError(f"{where}: expected a JSON object, got {kind_of(value)}")
     return value
+
+
+def kind_of(value: Any) -> str:
+    """The type of a JSON value in a word."""
+    return "null" if value is None else type(value).__name__
 
 
 def _whole(digits: str) -> int | _Digits:

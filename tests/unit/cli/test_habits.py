@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from omegaconf import OmegaConf
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.habits import HABITS, keys_of
@@ -25,20 +24,19 @@ PROGRAMS = {
 
 @cache
 def configs() -> list[tuple[dict, set[str]]]:
-    """(plain config, its groups) of every program, with the choices that bring keys of their own."""
+    """(flat config, its groups) of every program, with the choices that bring keys of their own."""
     found = []
     for program, choices in PROGRAMS.items():
         with open_tree(find_conf(), program) as tree:
             for texts in choices:
-                plain = OmegaConf.to_container(tree.base(texts))
-                found.append((plain, set(tree.own_groups(plain))))
+                found.append((tree.compose(texts).flat, set(tree.groups())))
     return found
 
 
 def exists(key: str) -> bool:
-    for plain, groups in configs():
+    for flat, groups in configs():
         try:
-            lookup(plain, key)
+            lookup(flat, key)
             return True
         except KeyError:
             if key in groups:

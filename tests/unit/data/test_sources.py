@@ -24,6 +24,11 @@ def many(count, **fixed):
 # ---------------------------------------------------------------- any table
 
 
+def test_a_table_that_is_not_there_is_named_by_its_setting(tmp_path):
+    with pytest.raises(ConfigError, match=r"^data\.train_path=.*absent\.jsonl: no such file"):
+        Table(str(tmp_path / "absent.jsonl"), key="data.train_path")
+
+
 def test_table_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
     row = {"q": " 1 + 1 ? ", "steps": "#### 2", "result": 2, "level": 3, "tags": ["a"]}
     train = write(tmp_path / "a.jsonl", row, "", {**row, "q": "other"})
@@ -82,7 +87,7 @@ def test_a_smaller_subset_is_part_of_a_larger_one(tmp_path):
         ({**ROW, "trace": ["y"]}, "a.jsonl:2: field 'trace' must be a text, got list"),
         ({**ROW, "trace": "  "}, "a.jsonl:2: field 'trace' is empty"),
         ({**ROW, "prompt": 7}, "a.jsonl:2: field 'prompt' must be a text, got int"),
-        ({**ROW, "answer": None}, "a.jsonl:2: field 'answer' must be a text or a number, got NoneType"),
+        ({**ROW, "answer": None}, "a.jsonl:2: field 'answer' must be a text or a number, got null"),
         ({**ROW, "answer": True}, "a.jsonl:2: field 'answer' must be a text or a number, got bool"),
     ],
 )

@@ -66,7 +66,7 @@ def program(conf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(find_conf() / "sweep", conf_tree / "sweep")
     (tmp_path / "jobs_of_a_test.py").write_text(JOBS)
     main_config = conf_tree / "train.yaml"
-    text = main_config.read_text().replace("  - optional", "  - sweep: basic\n  - optional")
+    text = main_config.read_text().replace("  - experiment", "  - sweep: basic\n  - experiment")
     main_config.write_text(
         text + f"resume: null\nraises: null\nonly: null\nlog: {tmp_path}/log\n"
         "hardware: {accelerator: cpu, devices: 1, num_nodes: 1, strategy: auto}\n"
