@@ -13,6 +13,7 @@ from igpo_lightning.errors import ConfigError
 PROGRAMS = {
     "train": "train a model: supervised fine-tuning, GRPO, IGPO; with -m, a sweep",
     "evaluate": "measure a model on mathematics benchmarks, with confidence intervals",
+    "rescore": "judge the saved completions of an evaluation again",
     "rewrite": "rewrite long reasoning traces into concise ones that fit the canvas",
     "export": "make a model folder of a run's checkpoint",
     "report": "write a run's report again",

@@ -2,65 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 
-from igpo_lightning.checks import ConfigError
-from igpo_lightning.cli.arguments import version
-from igpo_lightning.cli.terminal import OneLineParser, given_folder, guarded
+from igpo_lightning.folders import program, values
 
-_DESCRIPTION = """\
+_ABOUT = """\
 Collect the runs in FOLDER into tables, a picture and a page: jobs that differ in nothing but the seed are
 one group, with the mean and the standard error of what they measured. Unfinished jobs are listed.
 """
-_SETTINGS = """\
-settings:
-  by=KEY[,KEY]   group by these keys instead of everything that differs, e.g. by=algo.inpaint.ratio
-  metric=NAME    compare by accuracy on validation problems (default), accuracy_before, test (marks no best),
-                 reward, all_wrong, seconds, completions, or anything the runs logged, e.g. metric=train/kl
-                 (its mean over the last fifth of a run)
-"""
+_SETTINGS = {
+    "by=KEY[,KEY]": "group by these keys instead of everything that differs, e.g. by=algo.inpaint.ratio",
+    "metric=NAME": """\
+compare by accuracy on validation problems (default), accuracy_before, test (marks no best),
+reward, all_wrong, seconds, completions, or anything the runs logged, e.g. metric=train/kl
+(its mean over the last fifth of a run)""",
+}
 
 
-@guarded
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write sweep.csv, sweep_jobs.csv, sweep.md, sweep.png and sweep.html into the folder, print the table.
-
-    Returns:
-        The exit status.
-    """
-    parser = OneLineParser(
-        prog="python -m igpo_lightning.collect", description=_DESCRIPTION, epilog=_SETTINGS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--version", action="version", version=version())
-    parser.add_argument("folder", metavar="FOLDER", help="of a sweep, or any folder with run folders in it")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help=argparse.SUPPRESS)
-    arguments = parser.parse_args(argv)
+def _run(folder: Path, texts: list[str]) -> None:
+    given = values(texts, _SETTINGS)
     from igpo_lightning.reporting.sweep import read_sweep
     from igpo_lightning.reporting.sweep_write import FILES, write_sweep
 
-    try:
-        by, metric = _settings(arguments.settings)
-        result = read_sweep(given_folder(arguments.folder), by, metric)
-        print(write_sweep(result))
-    except OSError as error:
-        raise ConfigError(str(error)) from error
-    print(f"\nin {result.folder}: {', '.join(name for name in FILES if (result.folder / name).exists())}")
-    return 0
+    by = [key.strip() for key in given["by"].split(",")] if "by" in given else None
+    print(write_sweep(read_sweep(folder, by, given.get("metric"))))
+    print(f"\nin {folder}: {', '.join(name for name in FILES if (folder / name).exists())}")
 
 
-def _settings(texts: Sequence[str]) -> tuple[list[str] | None, str | None]:
-    given = {"by": None, "metric": None}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if name not in given or not equals or not value:
-            raise ConfigError(f"{text}: expected by=KEY[,KEY] or metric=NAME")
-        given[name] = value
-    by = given["by"]
-    return (None if by is None else [key.strip() for key in by.split(",")]), given["metric"]
-
+main = program("collect", _run, _ABOUT, _SETTINGS, of="that of a sweep, or any with run folders in it")
 
 if __name__ == "__main__":
     sys.exit(main())

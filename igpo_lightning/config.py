@@ -27,6 +27,12 @@ def _escaped(value: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
+def quoted(text: str) -> str:
+    """``text`` as Hydra's command line takes it, whatever is in it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def find_conf(package: Path = _PACKAGE) -> Path:
     """The first of ``package/conf`` and ``package/../conf`` that holds ``train.yaml``.
 

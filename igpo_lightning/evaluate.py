@@ -1,6 +1,6 @@
 """Evaluate: ``python -m igpo_lightning.evaluate model=llada model.path=RUN/model``.
 
-``rescore=FOLDER`` judges the saved completions of an earlier evaluation again, without the model.
+``rescore=FOLDER`` is :mod:`igpo_lightning.rescore`.
 """
 
 from __future__ import annotations

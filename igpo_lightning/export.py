@@ -1,8 +1,32 @@
-"""``python -m igpo_lightning.export run=FOLDER output_dir=FOLDER``: a checkpoint as a model folder."""
+"""Make a model folder of a checkpoint: ``python -m igpo_lightning.export FOLDER output_dir=FOLDER``."""
 
-from igpo_lightning.cli import entry
+from __future__ import annotations
 
-main = entry("export", "igpo_lightning.exporting:run")
+import sys
+from pathlib import Path
+
+from igpo_lightning.folders import RUN, check_kind, composed, program
+
+_ABOUT = """\
+Make a model folder of a run: of what it ended with, or of a checkpoint, whatever strategy wrote it.
+"""
+_SETTINGS = {
+    "output_dir=FOLDER": "where the model goes: a new folder; has to be given",
+    "checkpoint=NAME": "best, newest, or a path; without it the last weights, of a run that is on the newest",
+    "merge=true": "add LoRA adapters to the weights and write a whole model",
+    "dtype=NAME": "of the weights; without it the run's. In bfloat16 merging rounds: take float32",
+}
+
+
+def _run(folder: Path, texts: list[str]) -> None:
+    cfg = composed("export", "run", folder, texts)
+    check_kind(folder, RUN)
+    from igpo_lightning.exporting import run
+
+    run(cfg)
+
+
+main = program("export", _run, _ABOUT, _SETTINGS, key="run")
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -143,7 +143,7 @@ def _allowed(where: str, before: Mapping[str, Any], cfg: DictConfig) -> Iterator
         ConfigError: Another one.
     """
     for change in differences(before, cfg):
-        if _is_under(change.key, APPLIED) and change.key not in REFUSED:
+        if is_under(change.key, APPLIED) and change.key not in REFUSED:
             yield change
             continue
         raise ConfigError(f"{where}: {_refusal(change, before, cfg)}")
@@ -167,14 +167,24 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     the run's folder are the same wherever that folder is.
     """
     now = OmegaConf.to_container(cfg, resolve=True)
-    old, new = (dict(_leaves(_at_home(tree, str(tree.get("output_dir"))))) for tree in (before, now))
-    changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _is_under(key, RECIPES)}
+    old, new = settings_by_key(before), settings_by_key(now)
+    changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not is_under(key, RECIPES)}
     raw = OmegaConf.to_container(cfg, resolve=False)
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]
-    own = [key for key in own if not _is_under(key, IGNORED)]
+    own = [key for key in own if not is_under(key, IGNORED)]
     first = {"algo": 0, "model": 1, "seed": 2, "data": 3}
     own.sort(key=lambda key: (key != "algo.name", first.get(key.split(".")[0], 4), key))
     return [Change(key, old.get(key), new.get(key)) for key in own]
+
+
+def settings_by_key(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a resolved config by dotted key; paths within its own folder are relative to it."""
+    return dict(_leaves(_at_home(tree, str(tree.get("output_dir")))))
+
+
+def is_under(key: str, prefixes: Iterable[str]) -> bool:
+    """Whether ``key`` is one of ``prefixes`` or lies within one."""
+    return any(key == prefix or key.startswith(prefix + ".") for prefix in prefixes)
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -196,7 +206,7 @@ def _at_home(tree: Any, folder: str) -> Any:
 
 def _origin(raw: Any, key: str) -> str:
     """The key that ``key`` takes its value from by interpolation, over any number of steps."""
-    while (source := _source(raw, key.split("."))) is not None and not _is_under(source, RECIPES):
+    while (source := _source(raw, key.split("."))) is not None and not is_under(source, RECIPES):
         key = source  # a circle would not have been resolved
     return key
 
@@ -215,10 +225,6 @@ def _source(raw: Any, parts: list[str]) -> str | None:
 def _is_longer(change: Change) -> bool:
     """Null is no limit of this kind."""
     return change.before is not None and (change.now is None or change.now > change.before)
-
-
-def _is_under(key: str, prefixes: Iterable[str]) -> bool:
-    return any(key == prefix or key.startswith(prefix + ".") for prefix in prefixes)
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.config import quoted
 from igpo_lightning.files import disk_trouble
 from igpo_lightning.locks import locked
 
@@ -67,8 +68,7 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     if is_training and not any(text.startswith("hydra.run.dir=") for text in typed):
         chosen = OmegaConf.to_container(cfg, resolve=False)["output_dir"]
         place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
-        escaped = place.replace("\\", "\\\\").replace("'", "\\'")
-        overrides = [f"hydra.run.dir='{escaped}'"]
+        overrides = [f"hydra.run.dir={quoted(place)}"]
     if place != ".":
         try_writing("output_dir" if overrides else "hydra.run.dir", Path(place).absolute())
     return overrides

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 import torch
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from . import lineage
+from . import lineage, warm_start
 from .checkpoints import check_strategy
 from .checks import ConfigError
-from .config import find_conf
 from .console import quieten
 from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
@@ -84,8 +77,8 @@ def _dry_run(cfg: DictConfig) -> None:
         _check_folder(cfg, Path(cfg.output_dir))
         resumption_of(cfg)
         stages = [cfg]
-        if cfg.algo.warm_start and cfg.model.path is None:
-            stages.insert(0, _warm_start_config(cfg))
+        if warm_start.is_due(cfg):
+            stages.insert(0, warm_start.config_of(cfg))
         if _is_first_process():
             print(describe(stages))
     finally:
@@ -93,26 +86,36 @@ def _dry_run(cfg: DictConfig) -> None:
 
 
 def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
-    started = time.perf_counter()
     resumption = resumption_of(cfg)  # first: a bad one is refused before anything is trained
     if is_finished(cfg):
         return _say_finished(folder)
     stages = []
-    if cfg.algo.warm_start and cfg.model.path is None:
+    if warm_start.is_due(cfg):
         plan_stage(cfg)  # what is wrong with the second stage should not show after the first
-        first = _warm_start_config(cfg)
-        stages.append(_run_once(first))
+        stages.append(warm_start.trained(cfg, _first_stage))
         with open_dict(cfg):
-            cfg.model.path = str(Path(first.output_dir) / MODEL)
+            cfg.model.path = str(warm_start.own_folder(cfg) / MODEL)
     stages.append(run_stage(cfg, resumption, before=stages[-1].accuracy_after if stages else None))
-    if _is_first_process():
-        relative = [_relative(stage, folder) for stage in stages]
-        Summary(tuple(relative), time.perf_counter() - started, _title(cfg)).save(folder)
-        if cfg.report:
-            files = f"picture: {folder / 'report.png'}   page: {folder / 'report.html'}"
-            print(f"\n{write_report(folder)}\n\n{files}")
+    _summarise(cfg, stages)
+    if _is_first_process() and cfg.report:
+        files = f"picture: {folder / 'report.png'}   page: {folder / 'report.html'}"
+        print(f"\n{write_report(folder)}\n\n{files}")
     after = stages[-1].accuracy_after
     return after.value if after else None
+
+
+def _first_stage(cfg: DictConfig) -> Stage:
+    """A stage that another one builds on."""
+    stage = run_stage(cfg, resumption_of(cfg), last=False)
+    _summarise(cfg, [stage])
+    return stage
+
+
+def _summarise(cfg: DictConfig, stages: Sequence[Stage]) -> None:
+    """Write the run's summary: with it, the run is finished."""
+    if _is_first_process():
+        title = f"{cfg.algo.name} · {cfg.model.name} · {cfg.data.name} · seed {cfg.seed}"
+        Summary(tuple(stages), sum(stage.seconds for stage in stages), title).save(cfg.output_dir)
 
 
 def run_stage(
@@ -146,7 +149,6 @@ def run_stage(
     completions = trainer.callback_metrics.get("rollout/completions")
     return Stage(
         name=cfg.algo.name,
-        folder=str(folder),
         seconds=time.perf_counter() - started,
         accuracy_before=heldout.before,
         accuracy_after=heldout.after,
@@ -176,17 +178,6 @@ def _say_finished(folder: Path) -> float | None:
     return after.value if after else None
 
 
-def _run_once(cfg: DictConfig) -> Stage:
-    """A stage that others build on: run it, unless a resumed job has it already."""
-    folder = Path(cfg.output_dir)
-    if is_finished(cfg):
-        return replace(Summary.load(folder).stages[0], folder=str(folder))
-    stage = run_stage(cfg, resumption_of(cfg), last=False)
-    if _is_first_process():
-        Summary((replace(stage, folder="."),), stage.seconds, _title(cfg)).save(folder)
-    return stage
-
-
 def _check_folder(cfg: DictConfig, folder: Path) -> None:
     """Refuse to write over another run."""
     if cfg.resume is None and (folder / BEGUN).exists() and _is_first_process():
@@ -194,10 +185,6 @@ def _check_folder(cfg: DictConfig, folder: Path) -> None:
             f"output_dir={folder}: it holds a run already; "
             "go on with it by resume=auto, or name another folder"
         )
-
-
-def _title(cfg: DictConfig) -> str:
-    return f"{cfg.algo.name} · {cfg.model.name} · {cfg.data.name} · seed {cfg.seed}"
 
 
 def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
@@ -249,24 +236,6 @@ def build_policy(cfg: DictConfig, source: Any) -> Policy:
     return instantiate(cfg.model.create)(instantiate(cfg.data.tokenizer)(source), lora=lora)
 
 
-def _warm_start_config(cfg: DictConfig) -> DictConfig:
-    """This run's config with the warm start's ``algo``, a model to be made, and a folder of its own."""
-    with (
-        nullcontext()
-        if GlobalHydra.instance().is_initialized()
-        else initialize_config_dir(str(find_conf()), version_base="1.3")
-    ):
-        plain = hydra.compose("train", [f"algo={cfg.algo.warm_start}", *cfg.warm_start])
-    first = copy.deepcopy(cfg)
-    wandb_logger.for_warm_start(first, cfg.algo.warm_start)
-    with open_dict(first):
-        first.algo = plain.algo
-        first.model.lora = None
-        first.resume = cfg.resume and "auto"  # a checkpoint that was named is of the stage that was asked for
-        first.output_dir = str(Path(cfg.output_dir) / cfg.algo.warm_start)
-    return first
-
-
 def _entries(group: DictConfig | None) -> list[Mapping[str, Any]]:
     return [entry for entry in (group or {}).values() if entry is not None and "_target_" in entry]
 
@@ -277,7 +246,3 @@ def _objects(group: DictConfig | None) -> list[Any]:
 
 def _is_first_process() -> bool:
     return rank_zero_only.rank == 0
-
-
-def _relative(stage: Stage, folder: Path) -> Stage:
-    return replace(stage, folder=str(Path(stage.folder).relative_to(folder)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import functools
 import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
@@ -115,26 +114,3 @@ def refuse(error: ConfigError) -> NoReturn:
 def full_errors() -> bool:
     """True if tracebacks are asked for."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser of plain arguments that refuses in one line, as the other programs do."""
-
-    def parse_args(self, args: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
-        given = sys.argv[1:] if args is None else list(args)
-        for text in given:
-            if text.startswith("-") and text not in ("-h", "--help", "--version"):
-                raise ConfigError(f"{text}: no such flag; {self.prog} --help says what there is")
-        return super().parse_args(given)
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("the following arguments are required"):
-            raise ConfigError(f"give a folder: {self.prog} FOLDER")
-        raise ConfigError(f"{message}; {self.prog} --help says what there is")
-
-
-def given_folder(text: str) -> str:
-    """``text`` as a folder: not empty, with ``~`` expanded."""
-    if not text.strip():
-        raise ConfigError("the folder is empty (is a variable of the script?)")
-    return os.path.expanduser(text)

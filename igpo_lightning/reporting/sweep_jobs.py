@@ -16,7 +16,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting.run import METRICS, Run, read_run
 from igpo_lightning.reporting.summary import FILE as SUMMARY
 from igpo_lightning.sweeping.record import FILE as RECORD
-from igpo_lightning.sweeping.record import Record
+from igpo_lightning.sweeping.record import WARM_STARTS, Record
 from igpo_lightning.sweeping.resolvers import key_of
 
 _MARKS = (RECORD, SUMMARY, "config.yaml", "provenance.json", str(METRICS), ".hydra/overrides.yaml")
@@ -151,7 +151,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
         if any((Path(path) / mark).exists() for mark in _MARKS):
             inner.clear()
             yield Path(path)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != WARM_STARTS)
 
 
 def _read(path: Path, root: Path) -> Job:

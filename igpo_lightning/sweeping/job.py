@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.sweeping import machine
 from igpo_lightning.sweeping.own_process import run_in_own_process
-from igpo_lightning.sweeping.record import Record, has_summary, last_accuracy
+from igpo_lightning.sweeping.record import Record
 from igpo_lightning.sweeping.resolvers import own_overrides
 
 LOG = "log.txt"
@@ -44,30 +44,37 @@ def run_job(target: str, run: Run, cfg: DictConfig, command: str) -> Any:
     job = HydraConfig.get()
     launcher, folder = job.runtime.choices["hydra/launcher"], Path(job.runtime.output_dir)
     record = Record(tuple(sorted(own_overrides(job.overrides.task))), "running", command)
-    if (earlier := _earlier(folder, record.overrides)) is not None:
+    if (earlier := _earlier(folder, record.overrides)) is not None and earlier.finished:
         _note(folder, replace(earlier, state="kept", command=command))
         return earlier.value
     _write(folder, record)
     if "resume" in cfg and cfg.resume is None:
         cfg.resume = "auto"  # in a new folder: from the start
+    if "sweep_dir" in cfg:
+        cfg.sweep_dir = job.sweep.dir  # it may hold the time of day
     if Path(job.runtime.cwd).is_dir():
         os.chdir(job.runtime.cwd)  # Ray starts elsewhere
     if launcher in SHARED_MACHINE and "hardware" in cfg and machine.on_gpus(cfg.hardware.accelerator):
         count = machine.processes(cfg.hardware.accelerator, cfg.hardware.devices)
         machine.claim_gpus(Path(job.sweep.dir) / ".gpus", count)
     with nullcontext() if launcher == "basic" else _output_to(folder / _log_name()):
-        outcome = _attempt(record, target, run, cfg, folder, launcher)
+        if _needs_own_process(cfg, launcher):
+            outcome = run_in_own_process(target, cfg, folder)
+        else:
+            outcome = attempt(record, run, cfg, folder)
     _note(folder, outcome)
     return outcome.value
 
 
-def _attempt(record: Record, target: str, run: Run, cfg: DictConfig, folder: Path, launcher: str) -> Record:
-    """The record of the job after it has been run."""
+def attempt(record: Record, run: Run, cfg: DictConfig, folder: Path) -> Record:
+    """Run the job; returns its record as it is after that.
+
+    Raises:
+        BaseException: What says that the job was asked to stop; the folder's record says so, too.
+    """
     started = time.perf_counter()
     try:
-        own_process = needs_own_process(cfg, launcher)
-        value = run_in_own_process(target, cfg, folder) if own_process else run(cfg)
-        outcome = replace(record, state="done", value=value)
+        outcome = replace(record, state="done", value=run(cfg))
     except BaseException as error:
         if not isinstance(error, Exception) and getattr(error, "code", None) in (0, None, 141):
             _write(folder, replace(record, state="stopped"))
@@ -76,7 +83,7 @@ def _attempt(record: Record, target: str, run: Run, cfg: DictConfig, folder: Pat
     return replace(outcome, seconds=time.perf_counter() - started)
 
 
-def needs_own_process(cfg: DictConfig, launcher: str) -> bool:
+def _needs_own_process(cfg: DictConfig, launcher: str) -> bool:
     """Whether Lightning would start further processes by repeating the command line, which is the sweep's.
 
     SLURM starts them itself. A strategy for several processes leaves its process group behind, so it
@@ -89,23 +96,16 @@ def needs_own_process(cfg: DictConfig, launcher: str) -> bool:
 
 
 def _earlier(folder: Path, overrides: tuple[str, ...]) -> Record | None:
-    """The record of this very job, if it has been finished.
-
-    A job that was killed between its summary and its record counts as finished.
-    """
+    """The record of this very job, if it has been begun."""
     record = Record.read(folder)
-    if record is None:
-        if (folder / "provenance.json").exists():
-            raise ConfigError(f"{folder}: holds a run that is not of a sweep; give another sweep_dir")
-        return None
-    if record.overrides != overrides:
+    if record is None and (folder / "provenance.json").exists():
+        raise ConfigError(f"{folder}: holds a run that is not of a sweep; give another sweep_dir")
+    if record is not None and record.overrides != overrides:
         raise ConfigError(
             f"{folder}: holds another job ({' '.join(record.overrides)}); give another sweep_dir, "
             "or keep hydra.sweep.subdir as it is: it tells jobs apart"
         )
-    if record.finished:
-        return record
-    return replace(record, state="done", value=last_accuracy(folder)) if has_summary(folder) else None
+    return record
 
 
 def _failed(record: Record, error: BaseException) -> Record:
@@ -142,8 +142,8 @@ def _write(folder: Path, record: Record) -> None:
 
 
 def rank() -> int:
-    """Which of the job's processes this is, where SLURM started them."""
-    return int(os.environ.get("SLURM_PROCID", 0))
+    """Which of the job's processes this is, whether SLURM or Lightning has started them."""
+    return max(int(os.environ.get(name, 0)) for name in ("SLURM_PROCID", "LOCAL_RANK"))
 
 
 def _log_name() -> str:

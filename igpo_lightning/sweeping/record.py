@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from igpo_lightning.files import write_atomic
-from igpo_lightning.reporting.summary import FILE as SUMMARY
-from igpo_lightning.reporting.summary import Summary
 
 FILE = "job.json"
+WARM_STARTS = "warm_starts"  # folder beside the jobs' own: what they share
 
 State = Literal["running", "stopped", "failed", "done", "kept"]
 
@@ -55,13 +54,3 @@ class Record:
             return cls(**{**raw, "overrides": tuple(raw["overrides"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-
-
-def last_accuracy(folder: Path) -> float | None:
-    """Result of a finished training run for a sweeper, from its summary: validation accuracy."""
-    after = Summary.load(folder).stages[-1].accuracy_after
-    return after.value if after else None
-
-
-def has_summary(folder: Path) -> bool:
-    return (folder / SUMMARY).is_file()

@@ -22,7 +22,6 @@ def register() -> None:
     OmegaConf.register_new_resolver("sweep.jobs_at_once", machine.jobs_at_once, replace=True)
     OmegaConf.register_new_resolver("sweep.jobs_in", jobs_in, replace=True)
     OmegaConf.register_new_resolver("sweep.gpus", _gpus, replace=True)
-    OmegaConf.register_new_resolver("sweep.cpus", _cpus, replace=True)
 
 
 def job_name(overrides: Sequence[str], fixed: Collection[str] = ()) -> str:
@@ -67,8 +66,3 @@ def _part(override: str) -> str:
 def _gpus(accelerator: str, devices: Any) -> int | None:
     """GPUs of one job, None if it uses none."""
     return machine.device_count(devices) if accelerator in ("gpu", "cuda") else None
-
-
-def _cpus(accelerator: str, devices: Any) -> int:
-    """Cores of one job: one for each of its processes."""
-    return machine.device_count(devices) or 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.config import quoted
 from igpo_lightning.sweeping import machine
 from igpo_lightning.sweeping.job import LOG, SHARED_MACHINE
 from igpo_lightning.sweeping.record import FILE, Record
@@ -51,8 +52,8 @@ class Sweep:
         folder = Path(OmegaConf.select(cfg, "hydra.sweep.dir")).absolute()
         fixed = [key for key in dict.fromkeys(map(key_of, typed)) if key not in swept]
         overrides = [
-            f"hydra.sweep.dir={_quoted(str(folder))}",  # fixed now: it may hold the time of day
-            f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, fixed))}]",
+            f"hydra.sweep.dir={quoted(str(folder))}",  # fixed now: it may hold the time of day
+            f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quoted, fixed))}]",
         ]
         if (threads := _threads(cfg, swept)) and "OMP_NUM_THREADS" not in os.environ:
             overrides.append(f"++hydra.job.env_set.OMP_NUM_THREADS='{threads}'")
@@ -151,8 +152,3 @@ def _threads(cfg: DictConfig, swept: Mapping[str, int | None]) -> int | None:
     own = cfg.hydra.launcher.get("n_jobs") or cfg.hydra.sweeper.get("max_batch_size") or beside
     beside = own if own > 0 else machine.cores()
     return max(1, machine.cores() // (min(beside, jobs) * processes))
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

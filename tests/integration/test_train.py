@@ -13,7 +13,8 @@ from igpo_lightning.checkpoints import numbered
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
-from igpo_lightning.training import _warm_start_config, run
+from igpo_lightning.training import run
+from igpo_lightning.warm_start import config_of
 
 SIZES = [o for o in TINY if not o.startswith(("logger", "callbacks"))]
 WARM_START = 'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]'
@@ -118,9 +119,9 @@ def test_nothing_is_written_over_and_nothing_is_done_twice(tmp_path, monkeypatch
 
 def test_a_named_checkpoint_is_not_the_warm_starts(tmp_path):
     cfg = compose(tmp_path, "algo=igpo", *TINY_RL, "resume=/of/the/rl/stage.ckpt")
-    assert _warm_start_config(cfg).resume == "auto"
+    assert config_of(cfg).resume == "auto"
     cfg.resume = None
-    assert _warm_start_config(cfg).resume is None
+    assert config_of(cfg).resume is None
 
 
 @pytest.mark.slow

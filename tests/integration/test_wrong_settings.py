@@ -142,17 +142,23 @@ REWRITE = {
     "model=m": "here it is rewriter.model",
 }
 EXPORT = {
-    "run=absent output_dir=x": "run=absent: no such file or folder",
-    "run=8 output_dir=x": "run=8: no such file or folder",
-    "run=. output_dir=x dtype=fp16": "float32, bfloat16",
-    "run=. output_dir=x checkpoint=step=9.ckpt": """'checkpoint="step=9.ckpt"'""",
-    "run=a": "output_dir has no default",
+    "absent output_dir=x": "absent: no such folder",
+    "run=absent output_dir=x": "absent: no such folder",
+    "8 output_dir=x": "8: no such folder",
+    ". output_dir=x": ".: no runs in it; give the folder of one",
+    ". output_dir=x dtype=fp16": "float32, bfloat16",
+    ". output_dir=x checkpoint=step=9.ckpt": """'checkpoint="step=9.ckpt"'""",
+    ".": "output_dir has no default",
+    "output_dir=x run=.": ".: no runs in it",
+    "output_dir=x": "give a folder: python -m igpo_lightning.export FOLDER",
 }
-WRONG = [
-    (program, line, message)
-    for program, lines in {"train": TRAIN, "evaluate": EVALUATE, "rewrite": REWRITE, "export": EXPORT}.items()
-    for line, message in lines.items()
-]
+RESCORE = {
+    ".": ".: no evaluations in it; give the folder of one",
+    ". reward=mth": "did you mean math?",
+    ". seed=3": "seed=3: expected reward=NAME or reward.KEY=VALUE",
+}
+PROGRAMS = {"train": TRAIN, "evaluate": EVALUATE, "rewrite": REWRITE, "export": EXPORT, "rescore": RESCORE}
+WRONG = [(program, line, message) for program, lines in PROGRAMS.items() for line, message in lines.items()]
 
 
 @pytest.mark.parametrize(("program", "line", "message"), WRONG)

@@ -83,19 +83,6 @@ def test_bad_input_an_interrupt_and_a_bug_have_their_codes():
     assert guarded("sys.exit(7)").returncode == 7
 
 
-@pytest.mark.parametrize("program", ["report", "collect"])
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [([], "give a folder: "), ([""], "the folder is empty"), (["--lr"], "--lr: no such flag"),
-     (["nowhere"], "nowhere")],
-)  # fmt: skip
-def test_programs_with_plain_arguments_refuse_in_one_line(program, arguments, message, tmp_path):
-    done = run("-m", f"igpo_lightning.{program}", *arguments, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_package_lists_its_programs():
     scripts = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.scripts]")[2]
     installed = [line.partition(" ")[0] for line in scripts.partition("\n[")[0].split("\n") if "=" in line]

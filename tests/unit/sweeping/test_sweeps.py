@@ -72,18 +72,14 @@ def test_an_interrupt_stops_the_sweep_and_it_goes_on_after(program, tmp_path):
     assert program.ran == ["2 auto", "3 auto"]
 
 
-def test_a_job_that_was_killed_runs_again_unless_it_has_its_summary(program, tmp_path):
+def test_a_job_that_was_killed_runs_again(program, tmp_path):
     program(*SWEEP)
     for path in (tmp_path / "s").glob(f"*/{FILE}"):
         raw = json.loads(path.read_text())
-        path.write_text(json.dumps({**raw, "state": "running", "value": None}))
-        if "seed=2" in raw["overrides"]:
-            stage = {"name": "igpo", "accuracy_after": {"value": 0.25, "n": 4}}
-            (path.parent / "summary.json").write_text(json.dumps({"stages": [stage]}))
-            finished = path
+        if "seed=2" not in raw["overrides"]:
+            path.write_text(json.dumps({**raw, "state": "running", "value": None}))
     assert program(*SWEEP) == 0
     assert program.ran == ["1 auto", "3 auto"]
-    assert json.loads(finished.read_text())["value"] == 0.25
 
 
 def test_a_folder_with_something_else_is_refused(program, tmp_path, capsys):
@@ -124,7 +120,7 @@ def test_a_job_for_several_devices_has_a_process_of_its_own(program, tmp_path, c
     assert len({*program.processes, os.getpid()}) == 3
     records = [Record.read(path.parent) for path in sorted((tmp_path / "s").glob(f"*/{FILE}"))]
     assert [(r.state, r.value, r.error) for r in records] == [
-        ("done", 0.1, None), ("failed", None, "JobFailed: ZeroDivisionError: a bug"),
+        ("done", 0.1, None), ("failed", None, "ZeroDivisionError: a bug"),
     ]  # fmt: skip
     assert "ZeroDivisionError" in capfd.readouterr().err
 
