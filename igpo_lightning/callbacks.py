@@ -52,7 +52,7 @@ class WorkProgress(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._enabled = trainer.is_global_zero
-        self._trainer = trainer
+        self._trainer: Any = trainer
         self._contexts.close()
         self._contexts.enter_context(progress.observed(self._report_work))
 
@@ -68,7 +68,7 @@ class WorkProgress(Callback):
         if self._enabled:
             self._line.print(text)
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
         data = trainer.datamodule
         self._contexts.enter_context(progress.work("completions", data.rows, data.width))
 
@@ -141,7 +141,7 @@ class RolloutProgress(WorkProgress):
         if self._window is not None and self._line.in_place:
             self._show([self._head(self._window), *self._cells, Cell(f"update {self._batches}", 7)])
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         rows = sum(map(len, getattr(trainer.val_dataloaders, "steps", ())))
         width = getattr(trainer.datamodule, "length", 0)
         self._validating.enter_context(progress.work("validation", rows, width))
@@ -234,7 +234,7 @@ class SampleTable(Callback):
             self.path.unlink(missing_ok=True)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         window = getattr(batch, "window", None)
         if window is None or window == self._last or not trainer.is_global_zero:
@@ -249,7 +249,7 @@ class SampleTable(Callback):
             _log_samples(logger, records, trainer.global_step)
 
     @staticmethod
-    def _print(trainer: pl.Trainer, records: Sequence[SampleRecord]) -> None:
+    def _print(trainer: Any, records: Sequence[Any]) -> None:
         show = next((c.print for c in trainer.callbacks if isinstance(c, RolloutProgress)), print)
         style = "ansi" if sys.stdout.isatty() else "plain"
         for record in records:

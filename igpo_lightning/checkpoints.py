@@ -126,7 +126,7 @@ class Checkpoints(Checkpoint):
         self._best_value = state_dict["best_value"]
 
 
-def save_now(trainer: Trainer) -> Path:
+def save_now(trainer: Any) -> Path:
     """A checkpoint that ``resume=auto`` finds; all processes must call, between two updates."""
     keepers = [callback for callback in trainer.callbacks if isinstance(callback, Checkpoints)]
     keeper = keepers[0] if keepers else Checkpoints(Path(trainer.default_root_dir) / "checkpoints")
@@ -143,7 +143,7 @@ class DirectIO(TorchCheckpointIO):
             os.fsync(file.fileno())
 
 
-def check_strategy(path: Path, strategy: Strategy) -> None:
+def check_strategy(path: Path, strategy: Any) -> None:
     """Refuse a checkpoint that this strategy can't read.
 
     Raises:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(texts: Sequence[str]) -> tuple[list[str] | None, str | None]:
-    given = {"by": None, "metric": None}
+    given: dict[str, str | None] = {"by": None, "metric": None}
     for text in texts:
         name, equals, value = text.partition("=")
         if name not in given or not equals or not value:

@@ -11,7 +11,7 @@ from torch import nn
 
 
 def header(
-    trainer: pl.Trainer,
+    trainer: Any,
     pl_module: nn.Module,
     stage: str | None = None,
     model: str | None = None,

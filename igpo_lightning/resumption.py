@@ -1,4 +1,4 @@
-"""Going on with a run: what may have changed in its config meanwhile, and what that then means.
+"""Resuming a run: its checkpoint, and the changes of its config that are applied or refused.
 
 A run that goes on should be one of which its config tells the truth. What only says how the rest is
 learned (rate, schedule, length, loss) is applied from here on. What says which problems are seen, how they
@@ -107,7 +107,7 @@ def resumption_of(cfg: DictConfig) -> Resumption:
         return Resumption()
     folder = Path(cfg.output_dir)
     found = newest(folder / CHECKPOINTS) if cfg.resume == "auto" else checked(Path(cfg.resume))
-    settings = settings_of(found) if found else {}
+    settings: Any = settings_of(found) if found else {}
     if not settings:
         beside = (found.parent.parent if found else folder) / "config.yaml"
         settings = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
@@ -126,7 +126,7 @@ def is_finished(cfg: DictConfig) -> bool:
     if cfg.resume != "auto" or not (folder / SUMMARY).is_file():
         return False
     beside = folder / "config.yaml"
-    last = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
+    last: Any = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
     changes = tuple(_allowed(f"resume={beside}", last, cfg)) if last else ()
     if changes and not Resumption(changes=changes).is_longer:
         raise ConfigError(
@@ -166,7 +166,7 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     A value that is repeated by interpolation (``${seed}``) counts once, where it stands. Paths within
     the run's folder are the same wherever that folder is.
     """
-    now = OmegaConf.to_container(cfg, resolve=True)
+    now: Any = OmegaConf.to_container(cfg, resolve=True)
     old, new = (dict(_leaves(_at_home(tree, str(tree.get("output_dir"))))) for tree in (before, now))
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _is_under(key, RECIPES)}
     raw = OmegaConf.to_container(cfg, resolve=False)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -63,7 +64,8 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     overrides, place = [], str(OmegaConf.select(cfg, "hydra.run.dir"))
     is_training = "sweep_dir" in cfg and not cfg.get("dry_run")
     if is_training and not any(text.startswith("hydra.run.dir=") for text in typed):
-        chosen = OmegaConf.to_container(cfg, resolve=False)["output_dir"]
+        raw: Any = OmegaConf.to_container(cfg, resolve=False)
+        chosen = raw["output_dir"]
         place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
         escaped = place.replace("\\", "\\\\").replace("'", "\\'")
         overrides = [f"hydra.run.dir='{escaped}'"]

@@ -34,6 +34,7 @@ class ProblemDataModule(L.LightningDataModule):
     """
 
     hints = True
+    trainer: Any  # Lightning gives it some attributes only when it is made
 
     def __init__(
         self,

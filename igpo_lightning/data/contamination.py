@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import Source
@@ -104,7 +105,7 @@ class Decontaminator:
         enabled: False compares nothing.
     """
 
-    def __init__(self, benchmarks: Mapping[str, object], enabled: bool = True) -> None:
+    def __init__(self, benchmarks: Mapping[str, Any], enabled: bool = True) -> None:
         self.benchmarks, self.enabled = benchmarks, enabled
 
     def __call__(self, source: Source) -> Decontaminated:

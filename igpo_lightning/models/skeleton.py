@@ -97,7 +97,7 @@ class Skeleton:
         network = model.get_base_model() if hasattr(model, "peft_config") else model
         return network if torch.device(device).type == "meta" else _filled(network.to_empty(device=device))
 
-    def model(self) -> nn.Module:
+    def model(self) -> Any:
         """The network as the policy holds it: a peft model if there are adapters."""
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(

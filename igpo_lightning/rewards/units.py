@@ -200,6 +200,7 @@ class _UnitReader:
         return True
 
     def _raise(self, power: int) -> None:
+        assert self.last is not None
         self.powers[self.last] += (power - 1) * (1 if self.powers[self.last] > 0 else -1)
 
     def _unit(self, piece: str) -> bool:
