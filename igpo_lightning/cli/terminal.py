@@ -119,7 +119,7 @@ def refuse(error: ConfigError) -> NoReturn:
 
 
 def full_errors() -> bool:
-    """Whether tracebacks are asked for."""
+    """True if tracebacks are asked for."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 

@@ -77,7 +77,7 @@ def _attempt(record: Record, target: str, run: Run, cfg: DictConfig, folder: Pat
 
 
 def needs_own_process(cfg: DictConfig, launcher: str) -> bool:
-    """Whether Lightning would start further processes by repeating the command line, which is the sweep's.
+    """True if Lightning would start further processes by repeating the command line, which is the sweep's.
 
     SLURM starts them itself. A strategy for several processes leaves its process group behind, so it
     doesn't share a process with the next job either.
@@ -142,7 +142,7 @@ def _write(folder: Path, record: Record) -> None:
 
 
 def rank() -> int:
-    """Which of the job's processes this is, where SLURM started them."""
+    """Index of this process within the job, where SLURM started it."""
     return int(os.environ.get("SLURM_PROCID", 0))
 
 
