@@ -1,4 +1,4 @@
-"""Checks of numbers and of choices among words. :mod:`igpo_lightning.checks` gives them on."""
+"""Checks of numbers, intervals and choices in a config; exported by :mod:`igpo_lightning.checks`."""
 
 from __future__ import annotations
 
@@ -90,5 +90,5 @@ def around(value: int, valid: Sequence[int]) -> str:
 
 
 def show(value: Any) -> str:
-    """As it would be typed on the command line."""
+    """Format ``value`` as it is typed on the command line: lists as ``[a,b]``."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)

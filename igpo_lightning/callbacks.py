@@ -1,4 +1,4 @@
-"""Callbacks for whoever watches a run: a header, one progress line, and samples with their hints marked."""
+"""Callbacks that show a run: a header, one progress line, and samples with their hints marked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFRESH = 0.2  # seconds between two looks of a line that is rewritten in place
 
 
 class WorkProgress(Callback):
-    """One line that says how far the work under way is; with ``Trainer(enable_progress_bar=False)``.
+    """Shows the progress of present work in one line; needs ``Trainer(enable_progress_bar=False)``.
 
     On a terminal the line is rewritten in place, elsewhere there is one every ``interval`` seconds at
     most. Counts and paces are those of the first process.
@@ -92,7 +92,7 @@ class WorkProgress(Callback):
 
 
 class RolloutProgress(WorkProgress):
-    """A header, and one line that says how a run goes.
+    """Shows a header, and one line with the progress and metrics of a run.
 
     The line follows every rollout: its samples, scores and log-probs, and its updates; it follows
     supervised training, and held-out problems that are decoded. A batch that carries ``window`` belongs
@@ -207,7 +207,7 @@ class RolloutProgress(WorkProgress):
 
 
 class SampleTable(Callback):
-    """Completions for people: to ``samples.jsonl``, a few to the console, and to W&B and TensorBoard.
+    """Writes sampled completions to ``samples.jsonl``, W&B and TensorBoard, and a few to the console.
 
     After a rollout it asks the DataModule for ``sample_records(k)``; without that method (supervised
     training) it does nothing. A fresh run starts the file anew, a resumed one goes on with it.

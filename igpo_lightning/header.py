@@ -1,4 +1,4 @@
-"""Header of a stage: what it works with, said when it starts."""
+"""Header of a stage: its model, device, data and folder, printed when it starts."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Resumption:
-    """Where a stage goes on.
+    """Checkpoint that a stage goes on from, and the settings that changed since.
 
     Attributes:
         checkpoint: None: at its start.
@@ -77,7 +77,7 @@ class Resumption:
 
     @property
     def relearns(self) -> bool:
-        """Whether the checkpoint's optimiser and schedule are not those of the config."""
+        """True if the checkpoint's optimiser or schedule is not that of the config."""
         return any(
             change.key.startswith(("algo.optimizer", "algo.scheduler", *LENGTHS)) for change in self.changes
         )
@@ -97,7 +97,7 @@ class Resumption:
 
 
 def resumption_of(cfg: DictConfig) -> Resumption:
-    """Where ``resume`` says to go on; "auto" is the newest good checkpoint of ``output_dir``, if any.
+    """Resolve ``resume``; "auto" is the newest good checkpoint of ``output_dir``, if any.
 
     Raises:
         ConfigError: The checkpoint is damaged or of another run: of another algorithm or model, or with
@@ -117,7 +117,7 @@ def resumption_of(cfg: DictConfig) -> Resumption:
 
 
 def is_finished(cfg: DictConfig) -> bool:
-    """Whether this very run has been finished, so that ``resume=auto`` has nothing left to do.
+    """True if this very run has been finished, so that ``resume=auto`` has nothing left to do.
 
     Raises:
         ConfigError: It has been finished with other settings, and is not to be longer.

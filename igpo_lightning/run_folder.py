@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time, nothing of one that was refused, one line if the disk is full."""
+"""The folder of a run: locked, removed again if the run is refused, and one line if the disk is full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record of a stage besides its metrics: what it is, when it begins; its outcome, when it ends."""
+"""Record of a stage besides its metrics: config and provenance at its start, accuracies at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both DataModules share: encoded problems, and held-out prompts in batches."""
+"""Base of both DataModules: encodes problems, and serves held-out prompts in batches."""
 
 from __future__ import annotations
 

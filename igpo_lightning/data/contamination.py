@@ -58,7 +58,7 @@ class Overlap:
     how: str
 
     def row(self) -> dict[str, str]:
-        """For a file of lines."""
+        """The overlap as a row of contaminated.jsonl."""
         return {"id": self.problem.id, "prompt": self.problem.prompt, "in": self.other, "how": self.how}
 
 

@@ -40,7 +40,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What became of a sequence of problems.
+    """Outcome of encoding a sequence of problems.
 
     Attributes:
         prompts: The encoded ones, in the given order.

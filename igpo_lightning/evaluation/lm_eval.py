@@ -96,7 +96,7 @@ class DiffusionLM(TemplateLM):
 
     @property
     def prefix_token_id(self) -> int:
-        """What stands before a text without context."""
+        """Id that stands before a text without context: the start token, else the end token."""
         start: Any = self.tokenizer.bos_token_id
         return self.eot_token_id if start is None else start
 

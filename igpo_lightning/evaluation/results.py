@@ -26,7 +26,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """What one benchmark gave.
+    """Result of one benchmark.
 
     Attributes:
         metric: "pass@1", or "avg@k" where every problem has k completions.

@@ -114,7 +114,7 @@ def frozen(model: PeftModel) -> list[str]:
 
 
 def is_trained(model: PeftModel) -> bool:
-    """Whether there is an adapter that is trained, and not only earlier ones."""
+    """True if there is an adapter that is trained, and not only earlier ones."""
     return TRAINED in model.peft_config
 
 

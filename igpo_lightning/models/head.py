@@ -23,7 +23,7 @@ CHUNK_LOGITS = 2**25
 
 
 class TokenScores(NamedTuple):
-    """What the policy says about given tokens at N positions.
+    """Log-probabilities of given tokens at N positions, entropies, and the most likely tokens.
 
     A tuple, because that is where ZeRO-3 and FSDP2 look for the tensors of a module's output, to know
     when its backward pass begins.

@@ -31,7 +31,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class Published:
-    """Where weights came from, and how such weights are written.
+    """Published layout of a model: its source, and how weights are written in it.
 
     Attributes:
         family: Its layout.

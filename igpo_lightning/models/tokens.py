@@ -1,4 +1,4 @@
-"""The special tokens that a policy needs: what is empty, what ends a completion, what fills it up."""
+"""Mask, stop and padding ids of a policy, from its tokenizer and config."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase, eos_id: int) -> tuple[int, ...]:
-    """What ends a completion: the chat template's end of an assistant turn, if it has one, and eos.
+    """Ids that end a completion: the chat template's end of an assistant turn, if it has one, and eos.
 
     The end is found by rendering a conversation: it is the special token right after the assistant's
     text (LLaDA's ``<|eot_id|>``, Dream's ``<|im_end|>``).

@@ -1,4 +1,4 @@
-"""Where a text states its final answer.
+"""Finds the statements of a final answer in a text.
 
 Plain statements, of which the *last* one counts, whatever its kind, for reasoning boxes intermediate
 results and may correct itself: ``\\boxed{x}``, ``<answer>x</answer>``, ``#### x``, "the answer is x",

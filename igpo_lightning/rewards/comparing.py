@@ -1,4 +1,4 @@
-"""When two readings say the same."""
+"""Compares two answers, each given by its readings."""
 
 from __future__ import annotations
 

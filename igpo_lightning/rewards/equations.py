@@ -1,4 +1,4 @@
-"""Equations and inequalities: what they say about a name, and when two of them say the same."""
+"""Equations and inequalities: their value for a name, and comparison of two of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are two formulas equal? Constants by value, formulas with names by their values at sample points.
+"""Compares formulas: constants by value, formulas with names by their values at sample points.
 
 Arithmetic is exact where it can be, and else has 60 digits, so that numbers are compared relative to
 their size. Every step is bounded: numbers too large or too small to handle are not equal to anything.

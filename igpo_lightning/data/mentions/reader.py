@@ -53,7 +53,7 @@ class Reader(Operands):
         return word.end() if word else max(position + 1, self.skip(position))
 
     def skip(self, position: int) -> int:
-        """Behind the spaces at ``position``."""
+        """Index behind the spaces at ``position``."""
         begins = self.text[position : position + 1] in n.GAP_BEGINS
         return gap.end() if begins and (gap := n.GAP.match(self.text, position)) else position
 

@@ -1,4 +1,4 @@
-"""Everything that tells an answer: its values, its words, its text, and those of its parts."""
+"""Targets of the search for mentions: an answer's values, words and text, and those of its parts."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _load_hub(path: str, key: str, split: str, config: str | None, revision: str
 
 @lru_cache(maxsize=1)
 def hub_answers() -> bool:
-    """Whether the hub can be reached; without this look, a table that isn't cached costs 23 s of retries."""
+    """True if the hub can be reached; without this test a table that isn't cached costs 23 s of retries."""
     from huggingface_hub import constants
 
     place = urlsplit(constants.ENDPOINT)
