@@ -49,7 +49,7 @@ class HeldOutAccuracy(Callback):
             self.before = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
 
     def measure_after(self, trainer: Any, module: LightningModule) -> None:
-        """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
+        """Measure accuracy after training; call it last in ``on_train_end``, which a guard may skip."""
         self.after = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
         if self.last:
             self.test = self._measure(trainer, module, "test", trainer.datamodule.test_problems)

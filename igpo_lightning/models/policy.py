@@ -20,7 +20,7 @@ from .tokens import special_id, stop_ids
 
 
 class Policy(nn.Module):
-    """Weights in, logits out.
+    """A network with its tokenizer: canvases of ids in, logits or token scores out.
 
     The network is a stock ``*ForCausalLM`` of transformers whose attention is bidirectional: that is
     what LLaDA and Dream are, so every size and family shares this one class.

@@ -61,7 +61,7 @@ class Skeleton:
 
     @property
     def hidden_dtype(self) -> torch.dtype:
-        """Of the output head and what it reads, outside of autocast."""
+        """Dtype of the output head and of its input, outside of autocast."""
         if self.cast is not None:
             return self.cast
         whole = not self.lora and not self.frozen
