@@ -1,4 +1,4 @@
-"""Checks of numbers and of choices among words. :mod:`igpo_lightning.checks` gives them on."""
+"""Checks of numbers, intervals and choices in a config; exported by :mod:`igpo_lightning.checks`."""
 
 from __future__ import annotations
 
@@ -50,9 +50,8 @@ def interval(
     """``value`` as (lo, hi) with minimum <= lo <= hi <= maximum; a single number means lo = hi."""
     kind, valid = ("whole number", is_int) if integer else ("number", is_number)
     upper = "" if math.isinf(maximum) else f" and at most {maximum:g}"
-    bounds = [value, value] if is_number(value) else value
-    is_pair = isinstance(bounds, Sequence) and not isinstance(bounds, str) and len(bounds) == 2
-    if not is_pair or not all(valid(b) and minimum <= b <= maximum for b in bounds):
+    bounds: Any = [value, value] if is_number(value) else value
+    if not _is_pair(bounds) or not all(valid(b) and minimum <= b <= maximum for b in bounds):
         raise ConfigError(
             f"{name}={show(value)}: expected [low, high] or one {kind}, each at least {minimum:g}{upper}"
         )
@@ -60,6 +59,10 @@ def interval(
     if low > high:
         raise ConfigError(f"{name}=[{low},{high}]: low is above high; did you mean [{high},{low}]?")
     return low, high
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
 
 
 def choice(name: str, value: Any, *known: str) -> str:
@@ -87,5 +90,5 @@ def around(value: int, valid: Sequence[int]) -> str:
 
 
 def show(value: Any) -> str:
-    """As it would be typed on the command line."""
+    """Format ``value`` as it is typed on the command line: lists as ``[a,b]``."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)

@@ -1,4 +1,4 @@
-"""Callbacks for whoever watches a run: a header, one progress line, and samples with their hints marked."""
+"""Callbacks that show a run: a header, one progress line, and samples with their hints marked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFRESH = 0.2  # seconds between two looks of a line that is rewritten in place
 
 
 class WorkProgress(Callback):
-    """One line that says how far the work under way is; with ``Trainer(enable_progress_bar=False)``.
+    """Shows the progress of present work in one line; needs ``Trainer(enable_progress_bar=False)``.
 
     On a terminal the line is rewritten in place, elsewhere there is one every ``interval`` seconds at
     most. Counts and paces are those of the first process.
@@ -52,7 +52,7 @@ class WorkProgress(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._enabled = trainer.is_global_zero
-        self._trainer = trainer
+        self._trainer: Any = trainer
         self._contexts.close()
         self._contexts.enter_context(progress.observed(self._report_work))
 
@@ -68,7 +68,7 @@ class WorkProgress(Callback):
         if self._enabled:
             self._line.print(text)
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
         data = trainer.datamodule
         self._contexts.enter_context(progress.work("completions", data.rows, data.width))
 
@@ -92,7 +92,7 @@ class WorkProgress(Callback):
 
 
 class RolloutProgress(WorkProgress):
-    """A header, and one line that says how a run goes.
+    """Shows a header, and one line with the progress and metrics of a run.
 
     The line follows every rollout: its samples, scores and log-probs, and its updates; it follows
     supervised training, and held-out problems that are decoded. A batch that carries ``index`` belongs
@@ -141,7 +141,7 @@ class RolloutProgress(WorkProgress):
         if self._rollout is not None and self._line.in_place:
             self._show([self._head(self._rollout), *self._cells, Cell(f"update {self._batches}", 7)])
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         rows = sum(map(len, getattr(trainer.val_dataloaders, "steps", ())))
         width = getattr(trainer.datamodule, "length", 0)
         self._validating.enter_context(progress.work("validation", rows, width))
@@ -207,7 +207,7 @@ class RolloutProgress(WorkProgress):
 
 
 class SampleTable(Callback):
-    """Completions for people: to ``samples.jsonl``, a few to the console, and to W&B and TensorBoard.
+    """Writes sampled completions to ``samples.jsonl``, W&B and TensorBoard, and a few to the console.
 
     After a rollout it asks the DataModule for ``sample_records(k)``; without that method (supervised
     training) it does nothing. A fresh run starts the file anew, a resumed one goes on with it.
@@ -234,7 +234,7 @@ class SampleTable(Callback):
             self.path.unlink(missing_ok=True)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         rollout = getattr(batch, "index", None)
         if rollout is None or rollout == self._last or not trainer.is_global_zero:
@@ -249,7 +249,7 @@ class SampleTable(Callback):
             _log_samples(logger, records, trainer.global_step)
 
     @staticmethod
-    def _print(trainer: pl.Trainer, records: Sequence[SampleRecord]) -> None:
+    def _print(trainer: Any, records: Sequence[Any]) -> None:
         show = next((c.print for c in trainer.callbacks if isinstance(c, RolloutProgress)), print)
         style = "ansi" if sys.stdout.isatty() else "plain"
         for record in records:

@@ -1,4 +1,4 @@
-"""Checkpoints that survive: written between updates, whole or not at all, the newest good one found again."""
+"""Checkpoints: written between updates, whole or not at all; the newest undamaged one can be found."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Checkpoints(Checkpoint):
         self._best_value = state_dict["best_value"]
 
 
-def save_now(trainer: Trainer) -> Path:
+def save_now(trainer: Any) -> Path:
     """A checkpoint that ``resume=auto`` finds; all processes must call, between two updates."""
     keepers = [callback for callback in trainer.callbacks if isinstance(callback, Checkpoints)]
     keeper = keepers[0] if keepers else Checkpoints(Path(trainer.default_root_dir) / "checkpoints")
@@ -143,7 +143,7 @@ class DirectIO(TorchCheckpointIO):
             os.fsync(file.fileno())
 
 
-def check_strategy(path: Path, strategy: Strategy) -> None:
+def check_strategy(path: Path, strategy: Any) -> None:
     """Refuse a checkpoint that this strategy can't read.
 
     Raises:
@@ -174,7 +174,7 @@ def _kind(strategy: Strategy) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Likewise, of a checkpoint that is there."""
+    """Kind of an existing checkpoint: "file", "deepspeed" or "distributed"."""
     if not path.is_dir():
         return "file"
     return "distributed" if (path / ".metadata").is_file() else "deepspeed"
@@ -196,8 +196,10 @@ def newest(folder: Path) -> Path | None:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, or None: archives are checked by their CRC sums, folders
-    by the list of their files."""
+    """Describe the first fault of a checkpoint's files; None if there is none.
+
+    Archives are checked by their CRC sums, folders by the list of their files.
+    """
     if path.is_dir():
         return _folder_damage(path)
     try:

@@ -269,7 +269,11 @@ def check_config(cfg: Any) -> None:
 
 
 def share_of(name: str, total: int, world: int) -> int:
-    """What each of ``world`` processes gets of ``total``, which they must be able to share evenly."""
+    """Share of ``total`` for each of ``world`` processes.
+
+    Raises:
+        ConfigError: ``total`` is no multiple of ``world``.
+    """
     share, rest = divmod(positive_int(name, total), world)
     if rest:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Where the configuration files are: beside the package in a checkout, inside it in a wheel."""
+"""Path of the configuration files: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Line:
 
     @property
     def in_place(self) -> bool:
-        """Whether it is a terminal."""
+        """True on a terminal, where the line is overwritten; elsewhere each text is a line of its own."""
         return self.out.isatty()
 
     def show(self, cells: Sequence[Cell]) -> None:
@@ -79,12 +79,12 @@ class Line:
             self.print(join(cells))
 
     def print(self, text: str) -> None:
-        """Say ``text`` for good, above what stands on the line."""
+        """Print ``text`` for good, above the line."""
         text = self._sayable(text)
         self._write(f"{_CLEAR}{text}\n{self._standing}" if self.in_place else text + "\n")
 
     def end(self) -> None:
-        """Leave what stands on the line; what comes next has a line of its own."""
+        """Leave the line as it is and begin a new one."""
         if self._standing and self.in_place:
             self._write("\n")
         self._standing = ""
@@ -108,7 +108,7 @@ _NOISE = (
 
 
 def quieten() -> None:
-    """Leave the console to the progress line: libraries speak up for warnings only."""
+    """Set the loggers of libraries to warnings only, so that they leave the progress line alone."""
     import torch
     import transformers
 

@@ -40,7 +40,7 @@ def agree_max(value: int, device: torch.device) -> int:
 
 
 def agree_any(flag: bool, device: torch.device) -> bool:
-    """Whether ``flag`` holds on any process."""
+    """True on all processes if ``flag`` is true on any; all must call it."""
     return bool(agree_max(int(flag), device))
 
 

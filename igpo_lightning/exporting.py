@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -55,7 +56,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     if kind == "deepspeed":
         from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-        return get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), tag="checkpoint")
+        return dict(get_fp32_state_dict_from_zero_checkpoint(str(checkpoint), tag="checkpoint") or {})
     from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
     with tempfile.TemporaryDirectory(dir=checkpoint.parent) as scratch:
@@ -78,7 +79,7 @@ def _settings(folder: Path, dtype: str | None) -> DictConfig:
     path = folder / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"run={folder}: it has no config.yaml; give the folder of a training run")
-    cfg = OmegaConf.load(path)
+    cfg: Any = OmegaConf.load(path)
     cfg.model.load.dtype = dtype or cfg.model.load.dtype
     return cfg
 

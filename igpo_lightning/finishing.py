@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -42,7 +43,7 @@ class SaveModel:
     def __init__(self, folder: Path, record: Callable[[Path], None] = lambda folder: None):
         self.folder, self.record = folder, record
 
-    def __call__(self, trainer: Trainer, module: LightningModule) -> None:
+    def __call__(self, trainer: Trainer, module: Any) -> None:
         save_policy(module.policy, self.folder)
         if trainer.is_global_zero:
             self.record(self.folder)

@@ -1,4 +1,4 @@
-"""The group ``hardware``: what of it the Trainer is told, and what PyTorch."""
+"""Settings of ``hardware``, split into those of Lightning's Trainer and those of PyTorch."""
 
 from __future__ import annotations
 

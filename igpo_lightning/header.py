@@ -1,4 +1,4 @@
-"""Header of a stage: what it works with, said when it starts."""
+"""Header of a stage: its model, device, data and folder, printed when it starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 def header(
-    trainer: pl.Trainer,
+    trainer: Any,
     pl_module: nn.Module,
     stage: str | None = None,
     model: str | None = None,

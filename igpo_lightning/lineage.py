@@ -72,9 +72,13 @@ def read(model: str | Path | None) -> list[Split]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["splits"]
-        return [Split(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows]
+        return [Split(**_with_tuples(row)) for row in rows]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path}: not a record of splits ({error}); restore it, or delete it") from None
+
+
+def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def write(model: str | Path, splits: Sequence[Split]) -> None:

@@ -1,4 +1,4 @@
-"""Checks of paths and hub ids. :mod:`igpo_lightning.checks` gives them on."""
+"""Checks of paths and hub ids. Exported by :mod:`igpo_lightning.checks`."""
 
 from __future__ import annotations
 

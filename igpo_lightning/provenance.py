@@ -1,4 +1,4 @@
-"""What a run was: its resolved config, versions, code state, machine and seed, beside its results."""
+"""Record of a run: resolved config, versions, code state, machine and seed, beside its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on with a run: what may have changed in its config meanwhile, and what that then means.
+"""Resuming a run: its checkpoint, and the changes of its config that are applied or refused.
 
 A run that goes on should be one of which its config tells the truth. What only says how the rest is
 learned (rate, schedule, length, loss) is applied from here on. What says which problems are seen, how they
@@ -63,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Resumption:
-    """Where a stage goes on.
+    """Checkpoint that a stage goes on from, and the settings that changed since.
 
     Attributes:
         checkpoint: None: at its start.
@@ -77,7 +77,7 @@ class Resumption:
 
     @property
     def relearns(self) -> bool:
-        """Whether the checkpoint's optimiser and schedule are not those of the config."""
+        """True if the checkpoint's optimiser or schedule is not that of the config."""
         return any(
             change.key.startswith(("algo.optimizer", "algo.scheduler", *LENGTHS)) for change in self.changes
         )
@@ -97,7 +97,7 @@ class Resumption:
 
 
 def resumption_of(cfg: DictConfig) -> Resumption:
-    """Where ``resume`` says to go on; "auto" is the newest good checkpoint of ``output_dir``, if any.
+    """Resolve ``resume``; "auto" is the newest good checkpoint of ``output_dir``, if any.
 
     Raises:
         ConfigError: The checkpoint is damaged or of another run: of another algorithm or model, or with
@@ -107,7 +107,7 @@ def resumption_of(cfg: DictConfig) -> Resumption:
         return Resumption()
     folder = Path(cfg.output_dir)
     found = newest(folder / CHECKPOINTS) if cfg.resume == "auto" else checked(Path(cfg.resume))
-    settings = settings_of(found) if found else {}
+    settings: Any = settings_of(found) if found else {}
     if not settings:
         beside = (found.parent.parent if found else folder) / "config.yaml"
         settings = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
@@ -117,7 +117,7 @@ def resumption_of(cfg: DictConfig) -> Resumption:
 
 
 def is_finished(cfg: DictConfig) -> bool:
-    """Whether this very run has been finished, so that ``resume=auto`` has nothing left to do.
+    """True if this very run has been finished, so that ``resume=auto`` has nothing left to do.
 
     Raises:
         ConfigError: It has been finished with other settings, and is not to be longer.
@@ -126,7 +126,7 @@ def is_finished(cfg: DictConfig) -> bool:
     if cfg.resume != "auto" or not (folder / SUMMARY).is_file():
         return False
     beside = folder / "config.yaml"
-    last = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
+    last: Any = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
     changes = tuple(_allowed(f"resume={beside}", last, cfg)) if last else ()
     if changes and not Resumption(changes=changes).is_longer:
         raise ConfigError(
@@ -166,7 +166,7 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     A value that is repeated by interpolation (``${seed}``) counts once, where it stands. Paths within
     the run's folder are the same wherever that folder is.
     """
-    now = OmegaConf.to_container(cfg, resolve=True)
+    now: Any = OmegaConf.to_container(cfg, resolve=True)
     old, new = settings_by_key(before), settings_by_key(now)
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not is_under(key, RECIPES)}
     raw = OmegaConf.to_container(cfg, resolve=False)

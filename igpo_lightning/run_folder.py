@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time, nothing of one that was refused, one line if the disk is full."""
+"""The folder of a run: locked, removed again if the run is refused, and one line if the disk is full."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -66,7 +67,8 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     overrides, place = [], str(OmegaConf.select(cfg, "hydra.run.dir"))
     is_training = "sweep_dir" in cfg and not cfg.get("dry_run")
     if is_training and not any(text.startswith("hydra.run.dir=") for text in typed):
-        chosen = OmegaConf.to_container(cfg, resolve=False)["output_dir"]
+        raw: Any = OmegaConf.to_container(cfg, resolve=False)
+        chosen = raw["output_dir"]
         place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
         overrides = [f"hydra.run.dir={quoted(place)}"]
     if place != ".":

@@ -1,4 +1,4 @@
-"""Randomness as a pure function of identity.
+"""Random generators, seeded by what they are for and not by what was drawn before.
 
 Nothing in this package seeds or draws from the global generator. A draw is named by what it is for
 (seed, purpose, window, prompt, sample), so it does not depend on batch size, rank, or history.

@@ -1,4 +1,4 @@
-"""Record of a stage besides its metrics: what it is, when it begins; its outcome, when it ends."""
+"""Record of a stage besides its metrics: config and provenance at its start, accuracies at its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class StageRecord(Callback):
         self.cfg, self.resumption, self.heldout = cfg, resumption, heldout
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        done, planned = trainer.global_step, trainer.num_training_batches // trainer.accumulate_grad_batches
+        done = trainer.global_step
+        planned = int(trainer.num_training_batches // trainer.accumulate_grad_batches)
         if done > planned:
             raise ConfigError(
                 f"resume={self.resumption.checkpoint}: it is after update {done}, and this run ends after "

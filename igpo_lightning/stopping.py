@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM mean: finish this update, save, and end well. A second one means at once."""
+"""Handling of Ctrl-C and SIGTERM: the first finishes the update, saves and ends; a second ends at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def listen() -> None:
-    """From now on there are updates to finish and to save.
+    """Let signals wait for the end of an update, from now on.
 
     It takes the signals once more: Lightning, meanwhile, has taken SIGTERM, and would stop within an
     update, save nothing, and call a collective from the signal handler.
@@ -66,7 +66,7 @@ def listen() -> None:
 
 
 def forget() -> None:
-    """All updates are done: nothing is left that would have to be waited for."""
+    """Let signals act at once again, as all updates are done."""
     _state["training"] = False
 
 

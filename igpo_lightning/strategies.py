@@ -1,4 +1,4 @@
-"""Lightning's strategies where they need a word more."""
+"""FSDP2 as pure data parallelism."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 
 
 class FullySharded(ModelParallelStrategy):
-    """FSDP2 over all processes of all nodes. (Lightning's own default is tensor parallelism within a node.)
+    """FSDP2 over all processes of all nodes; Lightning's default is tensor parallelism within a node.
 
     The module splits its weights in ``configure_model``. Checkpoints are folders with a part from each
     process, and can be read by any number of them.

@@ -130,10 +130,13 @@ def run_stage(
         last: Whether no further stage follows: then what it ends with is tested.
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
+    module: Any
+    datamodule: Any
+    trainer: Any
     module, datamodule, trainer = build(cfg)
     _record_settings(cfg, module, resumption)
     heldout = HeldOutAccuracy(before, last)
-    at_the_end = [SaveModel(folder / MODEL, lambda model: _record_split(model, cfg, datamodule))]
+    at_the_end: list[Any] = [SaveModel(folder / MODEL, lambda model: _record_split(model, cfg, datamodule))]
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
         at_the_end.append(heldout.measure_after)
@@ -158,15 +161,16 @@ def run_stage(
     )
 
 
-def _record_settings(cfg: DictConfig, module: L.LightningModule, resumption: Resumption) -> None:
+def _record_settings(cfg: DictConfig, module: Any, resumption: Resumption) -> None:
     """Put the config where loggers and checkpoints find it, and compare the weights with a former run's."""
     policy = module.policy
     # With adapters, the module compares the frozen weights itself. New weights belong to their seed.
     compared = cfg.model.path is not None and not policy.has_adapters
     weights = fingerprint(policy.named_parameters(), trained=True) if compared else None
-    if compared:
+    if weights is not None:
         resumption.check_weights(weights)
-    module.save_hyperparameters({**OmegaConf.to_container(cfg, resolve=True), WEIGHTS: weights})
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    module.save_hyperparameters({**settings, WEIGHTS: weights})
 
 
 def _say_finished(folder: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""What both DataModules share: encoded problems, and held-out prompts in batches."""
+"""Base of both DataModules: encodes problems, and serves held-out prompts in batches."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class ProblemDataModule(L.LightningDataModule):
     """
 
     hints = True
+    trainer: Any  # Lightning gives it some attributes only when it is made
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, resolve_name
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from igpo_lightning.types import Problem, Prompt
 
@@ -61,6 +60,10 @@ class EncodedPrompts(Sequence[Prompt]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
     def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
@@ -139,7 +142,7 @@ def code_of(*objects: Callable) -> list[str]:
 
     An entry made by other code is another entry: by other rules for hints or answers, too.
     """
-    pending, found = [inspect.getmodule(each).__name__ for each in objects], {}
+    pending, found = [each.__module__ for each in objects], {}
     while pending:
         name = pending.pop()
         if name not in found and (spec := find_spec(name)) and spec.origin:
@@ -160,8 +163,9 @@ def _imports(source: str, spec: ModuleSpec) -> Iterator[str]:
 
 
 def _is_module(package: str, name: str) -> bool:
-    folder = find_spec(package).submodule_search_locations
-    return bool(folder) and find_spec(f"{package}.{name}") is not None
+    parent = find_spec(package)
+    is_package = parent is not None and bool(parent.submodule_search_locations)
+    return is_package and find_spec(f"{package}.{name}") is not None
 
 
 def _read(entry: Path, problems: Sequence[Problem]) -> Encoded | None:

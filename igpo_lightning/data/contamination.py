@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import Source
@@ -57,7 +58,7 @@ class Overlap:
     how: str
 
     def row(self) -> dict[str, str]:
-        """For a file of lines."""
+        """The overlap as a row of contaminated.jsonl."""
         return {"id": self.problem.id, "prompt": self.problem.prompt, "in": self.other, "how": self.how}
 
 
@@ -104,7 +105,7 @@ class Decontaminator:
         enabled: False compares nothing.
     """
 
-    def __init__(self, benchmarks: Mapping[str, object], enabled: bool = True) -> None:
+    def __init__(self, benchmarks: Mapping[str, Any], enabled: bool = True) -> None:
         self.benchmarks, self.enabled = benchmarks, enabled
 
     def __call__(self, source: Source) -> Decontaminated:

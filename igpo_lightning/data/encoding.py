@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import tokenizers
 from transformers import PreTrainedTokenizerBase
@@ -40,7 +40,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What became of a sequence of problems.
+    """Outcome of encoding a sequence of problems.
 
     Attributes:
         prompts: The encoded ones, in the given order.
@@ -132,8 +132,8 @@ class Encoder:
         self.max_prompt, self.max_response = max_prompt, max_response
         self.on = {"long": on_long, "missing_answer": on_missing_answer, "mask_token": on_mask_token}
         self.cache = EncodingCache(cache_dir) if cache_dir else None
-        self.mask_id = tokenizer.mask_token_id if mask_id is None else mask_id
-        if self.mask_id is None:
+        known: Any = tokenizer.mask_token_id if mask_id is None else mask_id
+        if known is None:
             raise ConfigError(
                 "data.tokenizer: it has no mask token; set mask_token in its tokenizer_config.json"
             )
@@ -141,7 +141,9 @@ class Encoder:
             raise ConfigError(
                 f"data.tokenizer: it has neither a chat template nor a {SEP} token to end a prompt"
             )
-        self.mask_name = tokenizer.convert_ids_to_tokens(self.mask_id)
+        self.mask_id = int(known)
+        name: Any = tokenizer.convert_ids_to_tokens(self.mask_id)
+        self.mask_name: str | None = name  # None if the tokenizer does not know the id
         self._prompt_tokens = PromptTokens(tokenizer, self.prompt_text)
 
     def encode(self, problem: Problem) -> Prompt:
@@ -151,7 +153,8 @@ class Encoder:
             AnswerNotFound: Hints are wanted, and the trace does not end in the answer.
             ConfigError: The problem exceeds a limit, or names the mask token.
         """
-        return self._encode(problem, self._tokenize([problem])[0])[0]
+        prompt, _ = self._encode(problem, self._tokenize([problem])[0])
+        return prompt
 
     def encode_all(self, problems: Sequence[Problem]) -> EncodeReport:
         """All problems that the ``on_…`` options let pass; raises as :meth:`encode`."""
@@ -174,7 +177,7 @@ class Encoder:
 
     def _key(self, problems: Sequence[Problem]) -> str:
         """A digest of everything that :meth:`encode_all` depends on, the code of this package included."""
-        tokenizer = self.tokenizer
+        tokenizer: Any = self.tokenizer
         options = (self.max_prompt, self.max_response, self.on, self.hints, self.targets)
         return digest(
             [
@@ -192,7 +195,8 @@ class Encoder:
         if self.tokenizer.chat_template:
             messages = [{"role": "system", "content": system}] if system else []
             messages.append({"role": "user", "content": user})
-            return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            return str(text)
         return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
     def _tokenize(self, problems: Sequence[Problem]) -> list[_Encoded]:
@@ -217,7 +221,7 @@ class Encoder:
         except AnswerNotFound as error:
             return error
 
-    def _encode(self, problem: Problem, encoded: _Encoded) -> Outcome:
+    def _encode(self, problem: Problem, encoded: _Encoded) -> tuple[Prompt, Fate]:
         response = encoded.response
         self._check(problem, encoded.ids, response)
         hint = self._hint(problem, encoded) if self.hints else ()
@@ -240,7 +244,8 @@ class Encoder:
         return mask_answer(encoded.response, encoded.offsets, encoded.final, self.mask_id)
 
     def _names_mask(self, problem: Problem) -> bool:
-        return bool(self.mask_name) and self.mask_name in problem.prompt + problem.trace
+        name = self.mask_name
+        return bool(name) and name in problem.prompt + problem.trace
 
     def _check(self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...]) -> None:
         """Refuse what an ``on_…`` option decides about."""

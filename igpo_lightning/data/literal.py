@@ -1,4 +1,4 @@
-"""Text as text: what stands in a problem never becomes a special token.
+"""Tokenizes text literally: the name of a special token in a problem stays text.
 
 A fast tokenizer reads "<|endoftext|>" as the real token wherever it stands, so a row of a public table could
 end its own target, or forge the turns of a chat. Only the chat template may write special tokens.

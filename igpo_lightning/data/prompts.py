@@ -49,7 +49,7 @@ class PromptFormat:
 
     @property
     def changes_traces(self) -> bool:
-        """Whether a response is anything else than the trace as it is."""
+        """True if a response is anything else than the trace as it is."""
         return self.response != AS_IT_IS
 
     def lay_out(self, trace: str, answer: str, final: FinalAnswer | None) -> Response:

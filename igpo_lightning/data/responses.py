@@ -41,7 +41,7 @@ class Response:
     removed: tuple[Span, ...] = ()
 
     def at(self, place: int) -> int:
-        """Where character ``place`` of the trace, or what is left of its surroundings, stands in ``text``."""
+        """Index in ``text`` of character ``place`` of the trace, or of what is left beside it."""
         return (
             self.start + place - sum(min(end, place) - begin for begin, end in self.removed if begin < place)
         )

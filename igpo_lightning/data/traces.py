@@ -27,7 +27,7 @@ class AnswerNotFound(ConfigError):
 
 @dataclass(frozen=True)
 class FinalAnswer:
-    """Where a trace says its answer, in characters.
+    """Places of the final answer in a trace, in characters.
 
     Attributes:
         start: First character of the final statement; from here on the trace is no hint.

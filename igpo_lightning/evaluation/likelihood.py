@@ -1,4 +1,4 @@
-"""How likely is this response? An estimate, for a masked diffusion model has no exact answer."""
+"""Estimates of a response's log-likelihood; a masked diffusion model has no exact one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def log_likelihood(
 
 @torch.no_grad()
 def is_greedy(policy: Policy, prompt: Sequence[int], response: Sequence[int]) -> bool:
-    """Whether greedy decoding of a canvas of its length, one token a step, gives ``response``."""
+    """True if greedy decoding of a canvas of its length, one token a step, gives ``response``."""
     width = len(response)
     device = next(policy.parameters()).device
     canvas = torch.tensor([[*prompt, *[policy.mask_id] * width]], dtype=torch.long, device=device)

@@ -96,8 +96,8 @@ class DiffusionLM(TemplateLM):
 
     @property
     def prefix_token_id(self) -> int:
-        """What stands before a text without context."""
-        start = self.tokenizer.bos_token_id
+        """Id that stands before a text without context: the start token, else the end token."""
+        start: Any = self.tokenizer.bos_token_id
         return self.eot_token_id if start is None else start
 
     @property
@@ -112,12 +112,13 @@ class DiffusionLM(TemplateLM):
     ) -> str:
         if not self.tokenizer.chat_template:
             raise ConfigError(f"{self.path}: its tokenizer has no chat template; omit --apply_chat_template")
-        return self.tokenizer.apply_chat_template(
+        text = self.tokenizer.apply_chat_template(
             chat_history,
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=not add_generation_prompt,
         )
+        return str(text)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Complete contexts; each text ends before the first of its stop strings."""
@@ -193,7 +194,7 @@ class DiffusionLM(TemplateLM):
     def _cut(self, text: str, until: Sequence[str], limit: int) -> str:
         """``text`` up to its first stop string, and at most ``limit`` tokens of it."""
         if limit < self.sampler.length:
-            text = self.tokenizer.decode(self.tok_encode(text)[:limit])
+            text = str(self.tokenizer.decode(self.tok_encode(text)[:limit]))
         ends = [text.find(stop) for stop in until if stop]
         return text[: min((end for end in ends if end >= 0), default=len(text))]
 

@@ -24,6 +24,8 @@ class EvaluationModule(L.LightningModule):
         samplers: Benchmark → how its canvases are filled.
     """
 
+    trainer: Any  # its datamodule is set when it runs
+
     def __init__(self, policy: Policy, samplers: Mapping[str, Any]) -> None:
         super().__init__()
         self.policy, self.samplers = policy, samplers
@@ -38,7 +40,8 @@ class EvaluationModule(L.LightningModule):
         done = complete(
             self.policy, self.samplers[batch.benchmark], prompts, [task.seed for task in batch.tasks]
         )
-        texts = self.policy.tokenizer.batch_decode([prompt.ids for prompt in prompts]) if prompts else []
+        ids = [list(prompt.ids) for prompt in prompts]
+        texts = self.policy.tokenizer.batch_decode(ids) if ids else []
         outcomes = zip(
             batch.tasks, texts, done.texts, done.lengths.tolist(), done.ended.tolist(), strict=True
         )
@@ -55,6 +58,8 @@ class EvaluationData(L.LightningDataModule):
         folder: Where completions are saved; only the first process needs to know.
         width: Columns of a completion.
     """
+
+    trainer: Any  # None until it runs
 
     def __init__(self, batches: Sequence[Batch], folder: Path | None, width: int = 0) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -41,10 +42,13 @@ def mask_name(cfg: DictConfig) -> str | None:
     skeleton, tokenizer = skeleton_of_saved(
         cfg.model.path, lora=None, **{**instantiate(cfg.model.load).keywords, "quantize": None}
     )
-    if tokenizer is None or tokenizer.mask_token is not None:
-        return tokenizer and tokenizer.mask_token
+    if tokenizer is None:
+        return None
     mask_id = getattr(skeleton.config, "mask_token_id", None)
-    return None if mask_id is None else tokenizer.convert_ids_to_tokens(mask_id)
+    token: Any = tokenizer.mask_token
+    if token is None and mask_id is not None:
+        token = tokenizer.convert_ids_to_tokens(mask_id)
+    return token
 
 
 def _naming_the_mask(name: str | None, problems: Mapping[str, Sequence[Problem]]) -> Iterator[str]:

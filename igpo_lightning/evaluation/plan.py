@@ -1,4 +1,4 @@
-"""Which completions an evaluation makes, and which of them are decoded together."""
+"""Plan of an evaluation: its completions, and the batches in which they are decoded."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def batches_of(tasks: Mapping[str, Sequence[Task]], size: int) -> list[Batch]:
 
 
 def share_of(batches: Sequence[Batch], done: Collection[Key], rank: int, world: int) -> list[Batch]:
-    """What is left for process ``rank`` of ``world``.
+    """Batches, of those not done, for process ``rank`` of ``world``.
 
     A batch that was interrupted is decoded whole again, so that its numbers come out as they would have.
     Every process gets as many batches, an empty one at the end if need be: with sharded weights all

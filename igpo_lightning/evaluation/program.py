@@ -101,7 +101,7 @@ def _evaluate(cfg: DictConfig) -> float:
     }
     started = time.perf_counter()
     _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder, cfg.sampler.length))
-    if manifest is None:
+    if manifest is None or folder is None:
         return 0.0
     manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)
     return _finish(cfg, folder, manifest)
@@ -203,7 +203,7 @@ def _manifest(
     problems: Mapping[str, Sequence[Problem]],
 ) -> Manifest:
     prompt, device = instantiate(cfg.prompt), trainer.strategy.root_device
-    sampler = OmegaConf.to_container(cfg.sampler, resolve=True)
+    sampler: Any = OmegaConf.to_container(cfg.sampler, resolve=True)
     sampler.pop("temperature")
     identity = {
         "model": model_identity(cfg.model.path, OmegaConf.select(cfg, "model.load.revision")),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from ..reporting.summary import Accuracy
 from .store import Generation
@@ -25,7 +26,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """What one benchmark gave.
+    """Result of one benchmark.
 
     Attributes:
         metric: "pass@1", or "avg@k" where every problem has k completions.
@@ -85,7 +86,10 @@ def score(rows: Iterable[Generation]) -> Score:
         independent = accuracy * (1 - accuracy)
         ratio = independent / spread if spread > 0 else math.inf
         effective = min(max(problems * ratio, problems), completions)
-    low, high = Accuracy(accuracy, effective).interval()
+    size: Any = effective  # a share of problems may be counted
+    interval = Accuracy(accuracy, size).interval()
+    assert interval is not None
+    low, high = interval
     return Score(problems, completions, accuracy, low, high)
 
 

@@ -1,4 +1,4 @@
-"""What all guards share: an alarm, and what is done about it."""
+"""Base of all guards: raises an alarm, then warns, drops the update, or saves and stops."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class Guard(Callback):
         self._stopping: str | None = None
 
     def inspect_window(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> str | None:
-        """What is wrong with the window that ``batch`` begins."""
+        """Describe a fault of the window that ``batch`` begins; None if there is none."""
         return None
 
     def inspect_update(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> str | None:
-        """What is wrong with the update that is about to happen; ``batch`` is its last micro-batch."""
+        """Describe a fault of the coming update, of which ``batch`` is the last micro-batch; else None."""
         return None
 
     def severity(self) -> str:

@@ -1,4 +1,4 @@
-"""What each process was last doing, in a file that the others can read."""
+"""Heartbeats: each process writes its present step to a file that the others can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metrics of an update give away: a policy that runs off, or that trains on other numbers."""
+"""Guards over the metrics of an update: exploding KL or ratio, drift between sampling and training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_RATIO = ("clip_fraction", "ratio_max")
 
 @dataclass(frozen=True)
 class Bounds:
-    """When one metric of an update is too high.
+    """Bounds of one metric of an update.
 
     Attributes:
         limit: Always, above this.

@@ -1,4 +1,4 @@
-"""What a window of rollouts gives away: a sampler that does not sample, a reward that does not tell."""
+"""Guards over a window of rollouts: identical completions, constant rewards."""
 
 from __future__ import annotations
 

@@ -183,6 +183,7 @@ def _layer_of(tensor: str) -> str:
     return tensor.removeprefix(_PREFIX).split(".lora_")[0]
 
 
-def _setting(patterns: Mapping[str, Any], layer: str, default: Any) -> Any:
+def _setting(patterns: Mapping[str, Any] | None, layer: str, default: Any) -> Any:
     """A layer's own rank or alpha, if a pattern gives it one."""
-    return patterns.get(get_pattern_key(patterns, layer), default)
+    own = patterns or {}
+    return own.get(get_pattern_key(list(own), layer), default)

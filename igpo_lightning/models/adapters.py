@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -52,7 +53,7 @@ def chain(path: str) -> tuple[str, list[str]]:
     return path, folders
 
 
-def apply_frozen(model: PreTrainedModel, folders: Sequence[str], family: Family | None = None) -> nn.Module:
+def apply_frozen(model: PreTrainedModel, folders: Sequence[str], family: Family | None = None) -> Any:
     """``model`` with earlier adapters: added to float32 weights, else beside the weights and frozen.
 
     Args:
@@ -63,7 +64,7 @@ def apply_frozen(model: PreTrainedModel, folders: Sequence[str], family: Family 
     """
     names = [f"frozen_{i}" for i in range(len(folders))]
     exact = model.dtype == torch.float32 and not getattr(model, "is_quantized", False)
-    adapted = model
+    adapted: Any = model
     for name, folder in zip(names, folders, strict=True):
         saved = read_adapter(folder, model, family)
         adapted = inject(adapted, saved.config, name)
@@ -95,8 +96,9 @@ def add_lora(
     missing = [target for target in targets if target not in names]
     if missing or not targets:
         raise ConfigError(f"model.lora.targets: {missing} match no linear layer; there are {sorted(names)}")
+    scale: Any = alpha  # peft declares an int, and takes any number
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), task_type="CAUSAL_LM"
+        r=rank, lora_alpha=scale, lora_dropout=dropout, target_modules=list(targets), task_type="CAUSAL_LM"
     )
     if not isinstance(model, PeftModel):
         return inject(model, config, TRAINED)
@@ -112,7 +114,7 @@ def frozen(model: PeftModel) -> list[str]:
 
 
 def is_trained(model: PeftModel) -> bool:
-    """Whether there is an adapter that is trained, and not only earlier ones."""
+    """True if there is an adapter that is trained, and not only earlier ones."""
     return TRAINED in model.peft_config
 
 
@@ -132,16 +134,19 @@ def merged_state(model: PeftModel) -> dict[str, Tensor]:
     Sums are taken in float32, but what a lower dtype can't hold is rounded away.
     """
     network = model.get_base_model()
-    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, LoraLayer)}
+    modules: Any = network.named_modules()
+    layers = {name: layer for name, layer in modules if isinstance(layer, LoraLayer)}
     state = {}
     for name, tensor in network.state_dict().items():
         if ".lora_" in name:
             continue
         owner, adapted, rest = name.partition(".base_layer.")
         if adapted and rest == "weight":
-            layer = layers[owner]
-            deltas = (layer.get_delta_weight(adapter).float() for adapter in layer.lora_A)
-            tensor = sum(deltas, tensor.float()).to("cpu", tensor.dtype)
+            layer: Any = layers[owner]
+            whole = tensor.float()
+            for adapter in layer.lora_A:
+                whole = whole + layer.get_delta_weight(adapter).float()
+            tensor = whole.to("cpu", tensor.dtype)
         state[f"{owner}.{rest}" if adapted else name] = tensor
     return state
 
@@ -160,7 +165,7 @@ def save(
     )
 
 
-def _activate(model: PeftModel, names: Sequence[str]) -> None:
+def _activate(model: Any, names: Sequence[str]) -> None:
     """Compute with these adapters; of them, only the trained one takes gradients."""
     model.base_model.set_adapter(list(names), inference_mode=True)
     for name, parameter in model.named_parameters():

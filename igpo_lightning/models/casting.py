@@ -26,7 +26,7 @@ def exact_buffers(module: nn.Module) -> Iterator[None]:
     yield
     for owner, name, buffer in before:
         now = owner._buffers[name]
-        if now.dtype != buffer.dtype:
+        if now is not None and now.dtype != buffer.dtype:
             owner._buffers[name] = buffer.to(now.device)
 
 

@@ -1,4 +1,4 @@
-"""What a family of published checkpoints has in common: names of its own for a stock network."""
+"""Families of published checkpoints: the names that each has for the tensors of a stock network."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ CHUNK_LOGITS = 2**25
 
 
 class TokenScores(NamedTuple):
-    """What the policy says about given tokens at N positions.
+    """Log-probabilities of given tokens at N positions, entropies, and the most likely tokens.
 
     A tuple, because that is where ZeRO-3 and FSDP2 look for the tensors of a module's output, to know
     when its backward pass begins.
@@ -68,12 +69,9 @@ def chunked_scores(
 
     if chunks == 1:
         return TokenScores(*part(hidden, targets))
-    run: Callable[..., tuple] = part
+    run: Callable[..., Any] = part
     if torch.is_grad_enabled():
-
-        def run(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-            return checkpoint(part, hidden, targets, use_reentrant=False)
-
+        run = partial(checkpoint, part, use_reentrant=False)
     pieces = zip(hidden.tensor_split(chunks), targets.tensor_split(chunks), strict=True)
     logps, nats, top = zip(*(run(h, t) for h, t in pieces), strict=True)
     return TokenScores(torch.cat(logps), torch.cat(nats) if entropy else None, torch.cat(top))
@@ -93,7 +91,7 @@ def _scores(logits: Tensor, targets: Tensor, entropy: bool) -> tuple[Tensor, Ten
     return logps, nats, logits.argmax(-1)
 
 
-def _chunks(head: nn.Module, hidden: Tensor, chunk_logits: int) -> int:
+def _chunks(head: Any, hidden: Tensor, chunk_logits: int) -> int:
     """In how many chunks the positions of ``hidden`` are taken.
 
     A sharded head (DeepSpeed ZeRO-3) is gathered by all processes at every call: they must agree, or

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -17,7 +16,6 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import is_flash_attn_2_available
@@ -60,6 +58,11 @@ def create_policy(
         init_std: Standard deviation of the initial weights.
         seed: Of the initial weights; the global generator is left as it was.
     """
+    others: dict[str, Any] = {  # declared by the base class
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "attn_implementation": attn_implementation,
+    }
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,
@@ -73,9 +76,7 @@ def create_policy(
         initializer_range=init_std,
         tie_word_embeddings=tie_embeddings,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        attn_implementation=attn_implementation,
+        **others,
     )
     config.mask_token_id = tokenizer.mask_token_id
     with _initialised_from(seed):
@@ -120,11 +121,11 @@ def load_policy(
     """
     base, adapters = _base_of(path)
     revision = revision if base == path else None
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    weights: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     options = {
-        "dtype": dtype,
+        "dtype": weights,
         "attn_implementation": _usable_attention(attn_implementation),
-        **quantization_options(quantize, dtype, lora),
+        **quantization_options(quantize, weights, lora),
     }
     try:
         config, published = network_config(base, revision, mask_id)
@@ -162,7 +163,7 @@ def network_config(
         ConfigError: A published layout whose network is not the stock one.
     """
     raw = read_config(base, revision)
-    family = FAMILIES.get(raw.get("model_type"))
+    family = FAMILIES.get(str(raw.get("model_type")))
     if raw.get("mask_token_id") is None and mask_id is not None:
         raw["mask_token_id"] = mask_id  # whoever loads a copy finds it
     if family is None:
@@ -225,9 +226,9 @@ def _network(
     published: Published | None,
     revision: str | None,
     options: Mapping[str, Any],
-) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+) -> tuple[Any, Mapping[str, Any]]:
     """The network with its weights, and transformers' report of what was missing."""
-    return AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         base,
         config=config,
         revision=revision,
@@ -238,6 +239,7 @@ def _network(
         ignore_mismatched_sizes=True,  # check_loaded names them
         **options,
     )
+    return loaded
 
 
 def _bidirectional(config: Any) -> Any:
@@ -246,7 +248,7 @@ def _bidirectional(config: Any) -> Any:
 
 
 def _finish(
-    model: nn.Module,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     lora: Mapping[str, Any] | None,
     seed: int,

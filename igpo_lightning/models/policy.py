@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from .tokens import special_id, stop_ids
 
 
 class Policy(nn.Module):
-    """Weights in, logits out.
+    """A network with its tokenizer: canvases of ids in, logits or token scores out.
 
     The network is a stock ``*ForCausalLM`` of transformers whose attention is bidirectional: that is
     what LLaDA and Dream are, so every size and family shares this one class.
@@ -44,7 +45,7 @@ class Policy(nn.Module):
         source: str | None = None,
     ):
         super().__init__()
-        self.model = model
+        self.model: Any = model  # transformers and peft type little of what their networks have
         self.tokenizer = tokenizer
         self.published, self.source = published, source
         self.shifted = published is not None and published.family.shifted
@@ -54,7 +55,7 @@ class Policy(nn.Module):
         self.stop_ids = stop_ids(tokenizer, self.eos_id)
         # Kept out of the module tree on purpose: a frozen copy belongs neither to the checkpoint
         # nor to the optimiser, and is made again from the starting weights on resume.
-        self._frozen: list[PreTrainedModel] = []
+        self._frozen: list[Any] = []
         self.keeps_reference = False
 
     @property
@@ -62,7 +63,7 @@ class Policy(nn.Module):
         return self.stop_ids[0]
 
     @property
-    def network(self) -> PreTrainedModel:
+    def network(self) -> Any:
         """The ``*ForCausalLM`` itself, with adapters injected if there are any."""
         return self.model.get_base_model() if self.has_adapters else self.model
 
@@ -119,10 +120,11 @@ class Policy(nn.Module):
         makes it differ from 1 before anything was learnt. (Switching to eval mode instead would
         also switch off activation checkpointing.)
         """
-        for module in self.modules():
+        modules: list[Any] = list(self.modules())
+        for module in modules:
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-            if hasattr(module, "attention_dropout"):
+            elif hasattr(module, "attention_dropout"):
                 module.attention_dropout = 0.0
 
     def keep_reference(self) -> None:

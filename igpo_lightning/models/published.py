@@ -31,7 +31,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class Published:
-    """Where weights came from, and how such weights are written.
+    """Published layout of a model: its source, and how weights are written in it.
 
     Attributes:
         family: Its layout.
@@ -79,7 +79,7 @@ class Published:
         auto_map = config.get("auto_map")
         if not isinstance(auto_map, dict) or has_code or not _HUB_ID.fullmatch(str(hub_id)):
             return dict(config)
-        return {**config, "auto_map": {name: _on_hub(hub_id, value) for name, value in auto_map.items()}}
+        return {**config, "auto_map": {name: _on_hub(str(hub_id), value) for name, value in auto_map.items()}}
 
 
 def read_published(family: Family, source: str, config: Mapping[str, Any], revision: str | None) -> Published:
@@ -98,7 +98,8 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
         OSError: There is none, or the hub can't be reached.
         ValueError: It is not a JSON object.
     """
-    config = json.loads(Path(cached_file(source, CONFIG, revision=revision)).read_text(encoding="utf-8"))
+    path: Any = cached_file(source, CONFIG, revision=revision)  # raises where there is none
+    config = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise ValueError(f"{CONFIG} holds no JSON object")
     return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -30,9 +31,9 @@ def full_state_dict(policy: Policy) -> dict[str, Tensor]:
     gathered on a GPU.
     """
     if isinstance(policy, FSDPModule):
-        return get_model_state_dict(
-            policy.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
-        )
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        whole: dict[str, Any] = get_model_state_dict(policy.model, options=options)
+        return whole
     state = {name: value.detach() for name, value in policy.model.state_dict(keep_vars=True).items()}
     partitioned = {name: p for name, p in policy.model.named_parameters() if hasattr(p, "ds_id")}
     for name, parameter in partitioned.items():

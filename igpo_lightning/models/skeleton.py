@@ -29,7 +29,7 @@ _QUANTISED = {"nf4": (4 + 0.127) / 8, "int8": 1.0}
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What :func:`load_policy` or :func:`create_policy` would build, less the numbers.
+    """Shapes and dtypes of what :func:`load_policy` or :func:`create_policy` builds, without weights.
 
     Attributes:
         config: Of the stock network, already translated from a published one.
@@ -61,7 +61,7 @@ class Skeleton:
 
     @property
     def hidden_dtype(self) -> torch.dtype:
-        """Of the output head and what it reads, outside of autocast."""
+        """Dtype of the output head and of its input, outside of autocast."""
         if self.cast is not None:
             return self.cast
         whole = not self.lora and not self.frozen
@@ -97,7 +97,7 @@ class Skeleton:
         network = model.get_base_model() if hasattr(model, "peft_config") else model
         return network if torch.device(device).type == "meta" else _filled(network.to_empty(device=device))
 
-    def model(self) -> nn.Module:
+    def model(self) -> Any:
         """The network as the policy holds it: a peft model if there are adapters."""
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
@@ -142,7 +142,7 @@ def skeleton_of_saved(
     gradient_checkpointing: bool = False,
     seed: int = 0,
 ) -> tuple[Skeleton, PreTrainedTokenizerBase | None]:
-    """What :func:`load_policy` would make of the same arguments, and the tokenizer if it can be read.
+    """Skeleton of what :func:`load_policy` makes of these arguments, and its tokenizer if readable.
 
     Of the checkpoint it needs config.json only.
 
@@ -184,7 +184,7 @@ def skeleton_of_saved(
 def skeleton_of_new(
     create: Callable[..., Policy], tokenizer: PreTrainedTokenizerBase, lora: Mapping[str, Any] | None
 ) -> Skeleton:
-    """What ``create(tokenizer, lora=lora)`` would make, where create is :func:`create_policy` or the like."""
+    """Skeleton of what ``create(tokenizer, lora=lora)`` makes; create is e.g. :func:`create_policy`."""
     with torch.device("meta"):
         network = create(tokenizer, lora=None).network
     return Skeleton(config=network.config, dtype=network.dtype, lora=lora)

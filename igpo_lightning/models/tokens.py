@@ -1,4 +1,4 @@
-"""The special tokens that a policy needs: what is empty, what ends a completion, what fills it up."""
+"""Mask, stop and padding ids of a policy, from its tokenizer and config."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase, eos_id: int) -> tuple[int, ...]:
-    """What ends a completion: the chat template's end of an assistant turn, if it has one, and eos.
+    """Ids that end a completion: the chat template's end of an assistant turn, if it has one, and eos.
 
     The end is found by rendering a conversation: it is the special token right after the assistant's
     text (LLaDA's ``<|eot_id|>``, Dream's ``<|im_end|>``).
@@ -41,7 +41,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, eos_id: int) -> tuple[int, ...]
         return (eos_id,)
     turns = [{"role": "user", "content": "QUESTION"}, {"role": "assistant", "content": _ANSWER}]
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False))
     except (TemplateError, TypeError, ValueError):  # a template for prompts only
         return (eos_id,)
     _, found, rest = text.rpartition(_ANSWER)
@@ -50,7 +50,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, eos_id: int) -> tuple[int, ...]
     for token in ids:
         if token in special:
             return (token,) if token == eos_id else (token, eos_id)
-        if tokenizer.decode([token]).strip():
+        if str(tokenizer.decode([token])).strip():
             break  # the turn ends in plain text
     return (eos_id,)
 
@@ -62,7 +62,7 @@ def add_mask_token(tokenizer: PreTrainedTokenizerBase, mask_token: str | None) -
 
 
 @torch.no_grad()
-def make_room(model: PreTrainedModel, tokenizer: Any) -> None:
+def make_room(model: Any, tokenizer: Any) -> None:
     """Add embeddings for a mask token that the model has none for: the mean of all others.
 
     The mean needs no draw, so an adapter that was trained on it finds the same vector again.

@@ -104,7 +104,8 @@ def check_loaded(
             f"model.path: the weights in {path!r} hold {len(extra)} tensors that its config.json has no "
             f"place for, e.g. {extra[0]}: without them another model would be computed than was saved"
         )
-    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    head: Any = model.get_output_embeddings()
+    embeddings: Any = model.get_input_embeddings()
     if model.config.tie_word_embeddings and head.weight is not embeddings.weight:
         raise ConfigError(
             f"model.path: config.json of {path!r} ties the output head to the embeddings, but the weights "

@@ -1,4 +1,4 @@
-"""What a training run needs, found out before it starts: memory, work, time.
+"""Estimates of memory, work and time of a training run, before it starts.
 
 Nothing is written, and of a large model nothing but its config is read. The stage's own objects are
 built around a network on the meta device, so a setting that the run would refuse is refused here.

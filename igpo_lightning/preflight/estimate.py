@@ -1,4 +1,4 @@
-"""How long a stage takes, and whether it fits."""
+"""Estimate of a stage: its time, and its memory against what there is."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _notes(plan: Plan, how: Sequence[str]) -> tuple[str, ...]:
 
 
 def verdict(plan: Plan, memory: Memory, is_new: bool) -> str:
-    """Whether the stage fits, and what to change if it does not."""
+    """Say if the stage fits in memory, and what to change if it does not."""
     available, what = _available(plan.placement)
     if available is None:
         return (

@@ -1,4 +1,4 @@
-"""What a run asks of one process: model calls by kind, and the memory of each kind."""
+"""Loads of one process of a run: model calls by kind, and the memory of each kind."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _rollout(plan: Plan) -> list[Load]:
 
 
 def can_sample_again(engine) -> bool:
-    """Whether all-wrong groups may get second tries."""
+    """True if all-wrong groups may get second tries."""
     if isinstance(engine.intervention, Keep):
         return False
     share = getattr(engine.intervention, "replace", 1.0)
@@ -87,7 +87,7 @@ def _supervised(plan: Plan) -> list[Load]:
 
 
 def validations(plan: Plan) -> int:
-    """How often held-out problems are decoded during training."""
+    """Number of times that held-out problems are decoded during training."""
     data = plan.datamodule
     if not data.source.val:
         return 0
@@ -139,7 +139,7 @@ def rows_of(plan: Plan) -> Rows:
 
 
 def phases(plan: Plan) -> tuple[Phase, ...]:
-    """What updates, sampling and decoding need besides the states, with the longest prompt there is."""
+    """Memory of updates, sampling and decoding besides the states, with the longest prompt there is."""
     rows, columns = rows_of(plan), plan.widths.longest + plan.datamodule.length
     skeleton, autocast = plan.skeleton, plan.placement.autocast
     head = plan.policy.network.lm_head

@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Phase:
-    """What a part of the run needs for a while. ``key`` names the setting that makes it smaller."""
+    """Memory that a part of the run needs for a while; ``key`` names the setting that makes it smaller."""
 
     name: str
     parts: tuple[Part, ...]
@@ -80,7 +80,7 @@ def states(
     placement: Placement,
     keeps_copy: bool,
 ) -> tuple[Part, ...]:
-    """What stays in memory from the first update on.
+    """Memory that is held from the first update on.
 
     Args:
         model: On the meta device, in the dtypes of the run.
@@ -166,7 +166,7 @@ class Advice:
 
 
 def advice(memory: Memory, skeleton: Skeleton, placement: Placement, is_new: bool) -> Iterable[Advice]:
-    """What to change, most effective first, when it does not fit."""
+    """Settings to change when the run does not fit, most effective first."""
     sizes = {part.name: part.bytes for part in memory.states if not part.host}
     if memory.phases:
         largest = memory.largest

@@ -1,4 +1,4 @@
-"""What ``hardware=`` means for memory: how many processes there are, what they share, in which precision."""
+"""Placement of a run by ``hardware=``: number of processes, what they shard, and precision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ASSUMED_DEVICES = 8  # where "all" is asked for and none is here: as in arXiv 2
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the parts of a training state live.
+    """Placement of the parts of a training state.
 
     Attributes:
         strategy: Its name, for people.
@@ -60,7 +60,7 @@ class Placement:
         return self.devices * self.nodes
 
     def shard(self, stage: int) -> int:
-        """How many processes share what ZeRO splits from ``stage`` on."""
+        """Number of processes that share what ZeRO splits from ``stage`` on."""
         return self.world if self.stage >= stage else 1
 
 

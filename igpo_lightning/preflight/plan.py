@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def assumes_tokens(self) -> bool:
-        """Whether token counts are of an assumed tokenizer."""
+        """True if token counts are of an assumed tokenizer."""
         return any(ASSUMPTION in warning for warning in self.warnings)
 
 

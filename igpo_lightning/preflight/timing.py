@@ -77,7 +77,7 @@ class Stopwatch:
 
 
 def device_of(placement: Placement) -> torch.device:
-    """What times are measured on: the kind of device that the run asks for, if there is one here."""
+    """Device that times are measured on: of the kind that the run asks for, if there is one here."""
     return torch.device("cuda" if placement.accelerator == "gpu" and torch.cuda.is_available() else "cpu")
 
 

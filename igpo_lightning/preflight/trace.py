@@ -1,4 +1,4 @@
-"""How much memory a computation takes, found by running it on tensors that have shapes but no data.
+"""Memory of a computation, in bytes, found by running it on tensors that have shapes but no data.
 
 Activation memory is usually written as a formula in layers, width and heads (Korthikanti et al., arXiv
 2205.05198, section 4: a block of width h keeps s·b·h·(34 + 5·a·s/h) bytes for s tokens of b rows with a

@@ -1,5 +1,4 @@
-"""How often a run calls the model, counted by running its own sampler and estimator on a policy that
-only counts.
+"""Model calls of a run, counted by running its own sampler and estimator on a policy that only counts.
 
 Nothing here knows how a sampler or an estimator works: one that is named in a config is counted as well
 as those of this package.

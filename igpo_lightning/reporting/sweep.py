@@ -43,7 +43,7 @@ class Group:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep found.
+    """Result of a sweep.
 
     Attributes:
         keys: What its groups differ in.

@@ -153,7 +153,7 @@ def _currency(tokens: Tokens) -> tuple[Unit | None, Tokens]:
     for at, token in enumerate(tokens[:3]):
         named = at == 0 and token.kind == "word" and unit_name(token.text) in ("dollar", "euro")
         if token.text in _CURRENCY or (named and len(tokens) > 1):
-            name = SYMBOLS.get(token.text) or unit_name(token.text)
+            name = SYMBOLS.get(token.text) or unit_name(token.text) or token.text
             return Unit(((name, 1),)), [*tokens[:at], *tokens[at + 1 :]]
         if token.text not in ("-", "+", "("):
             break

@@ -1,4 +1,4 @@
-"""Where a text states its final answer.
+"""Finds the statements of a final answer in a text.
 
 Plain statements, of which the *last* one counts, whatever its kind, for reasoning boxes intermediate
 results and may correct itself: ``\\boxed{x}``, ``<answer>x</answer>``, ``#### x``, "the answer is x",
@@ -9,6 +9,7 @@ line, or displayed mathematics that ends the text.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -128,12 +129,17 @@ def _tags(text: str) -> Iterator[Statement]:
         yield from _made("tag", text, match.start(), *match.span("answer"))
 
 
+def _behind(gap: re.Pattern[str], text: str, start: int, stop: int = sys.maxsize) -> int:
+    match = gap.match(text, start, stop)
+    return match.end() if match else start
+
+
 def _hashes(text: str) -> Iterator[Statement]:
     for match in _HASHES.finditer(text):
         start, stop = match.span("answer")
         cue = _CUE.match(text, start, stop)
         if cue is not None:
-            start = _GAP.match(text, cue.end(), stop).end()
+            start = _behind(_GAP, text, cue.end(), stop)
         if start < stop and _is_answer(text[start:stop]):
             yield from _made("hashes", text, match.start(), start, stop)
 
@@ -143,7 +149,7 @@ def _phrases(text: str) -> Iterator[Statement]:
     cues = list(_CUE.finditer(text))
     limits = [*(cue.start() for cue in cues), len(text)][1:]
     for match, limit in zip(cues, limits, strict=True):
-        start = _GAP.match(text, match.end()).end()
+        start = _behind(_GAP, text, match.end())
         stop = text.find("\n", start, limit)
         stop = limit if stop < 0 else stop
         if text.startswith(("$$", "\\["), start):  # a display may go over several lines

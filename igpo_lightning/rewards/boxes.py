@@ -77,7 +77,8 @@ def _joined(text: str, single: list[Box]) -> list[Box]:
             run = []
         if between is None:
             before = _BEFORE.search(text[max(0, box.start - _NAME_CHARS) : box.start])
-        run.append(((between or before)["name"] if between or before else "", box))
+        said = between or before
+        run.append((said["name"] if said else "", box))
     return [*result, _list(run)] if run else result
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
+from typing import IO
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing sympy on a busy disk; no answer is being timed yet
@@ -66,8 +67,11 @@ class _Worker:
             bufsize=0,
             start_new_session=True,  # Ctrl-C in a terminal is not for it: the answer would count as wrong
         )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None  # both are pipes
+        self._stdin, self._stdout = stdin, stdout
         self._unread = b""
-        self._finalizer = weakref.finalize(self, _end, self._process)
+        self._finalizer = weakref.finalize(self, _end, self._process, stdin, stdout)
         if self._read_line(_START_SECONDS) != "ready":
             self.stop()
             raise RuntimeError(
@@ -82,7 +86,7 @@ class _Worker:
     def ask(self, line: str, timeout: float) -> str | None:
         """The worker's reply, or None if it died or took longer than ``timeout`` seconds."""
         try:
-            self._process.stdin.write(line.encode() + b"\n")
+            self._stdin.write(line.encode() + b"\n")
         except OSError:
             return None
         return self._read_line(timeout)
@@ -93,11 +97,11 @@ class _Worker:
     def _read_line(self, timeout: float) -> str | None:
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._stdout, selectors.EVENT_READ)
             while b"\n" not in self._unread:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     return None
-                chunk = os.read(self._process.stdout.fileno(), 4096)
+                chunk = os.read(self._stdout.fileno(), 4096)
                 if not chunk:
                     return None
                 self._unread += chunk
@@ -105,8 +109,8 @@ class _Worker:
         return line.decode()
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen, *pipes: IO[bytes]) -> None:
     process.kill()
     process.wait()
-    process.stdin.close()
-    process.stdout.close()
+    for pipe in pipes:
+        pipe.close()

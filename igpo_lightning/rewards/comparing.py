@@ -1,9 +1,10 @@
-"""When two readings say the same."""
+"""Compares two answers, each given by its readings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, TypeVar
 
 from igpo_lightning.rewards import equations, sets
 from igpo_lightning.rewards.amounts import Amount
@@ -14,6 +15,7 @@ from igpo_lightning.rewards.units import unit_name
 from igpo_lightning.rewards.values import Undefined, close, evaluate, exact, same
 
 Readings = Sequence[Node]
+Kind = TypeVar("Kind")
 _REALS = (
     ("all", "real", "numbers"),
     ("all", "reals"),
@@ -33,16 +35,24 @@ def _same(stated: Node, gold: Node) -> bool:
     for kind, compare in _RULES:
         if isinstance(stated, kind) or isinstance(gold, kind):
             return compare(stated, gold)
-    return _amounts(stated, gold)
+    return isinstance(stated, Amount) and isinstance(gold, Amount) and _amounts(stated, gold)
+
+
+def _apart(kind: type[Kind], stated: Node, gold: Node) -> tuple[Kind, Node, bool]:
+    """(the side of this kind, the other side, True if the first is ``stated``)."""
+    if isinstance(stated, kind):
+        return stated, gold, True
+    assert isinstance(gold, kind)
+    return gold, stated, False
 
 
 def _relations(stated: Node, gold: Node) -> bool:
     if isinstance(stated, Relation) and isinstance(gold, Relation):
         return equations.same_relations(stated, gold, agree) or _as_sets(stated, gold)
-    relation, other = (stated, gold) if isinstance(stated, Relation) else (gold, stated)
+    relation, other, first = _apart(Relation, stated, gold)
     if set(relation.signs) <= {"=", "\\approx", "\\in"}:
         values = equations.solved(relation, agree)
-        return values is not None and _ordered(values[1], other, stated is relation)
+        return values is not None and _ordered(values[1], other, first)
     return _as_sets(stated, gold)
 
 
@@ -60,8 +70,9 @@ def _as_sets(stated: Node, gold: Node) -> bool:
 def _unions(stated: Node, gold: Node) -> bool:
     if _as_sets(stated, gold):
         return True
-    both = isinstance(stated, Union) and isinstance(gold, Union)
-    if not both or stated.sign != gold.sign or len(stated.sets) != len(gold.sets):
+    if not isinstance(stated, Union) or not isinstance(gold, Union):
+        return False
+    if stated.sign != gold.sign or len(stated.sets) != len(gold.sets):
         return False
     if stated.sign == "\\cup":
         return _matched(stated.sets, gold.sets)
@@ -72,8 +83,8 @@ def _options(stated: Node, gold: Node) -> bool:
     if isinstance(stated, Option) and isinstance(gold, Option):
         rests = not stated.rest or not gold.rest or agree(stated.rest, gold.rest)
         return stated.letter == gold.letter and rests
-    option, other = (stated, gold) if isinstance(stated, Option) else (gold, stated)
-    return bool(option.rest) and _ordered(option.rest, other, stated is option)
+    option, other, first = _apart(Option, stated, gold)
+    return bool(option.rest) and _ordered(option.rest, other, first)
 
 
 def _items(stated: Node, gold: Node) -> bool:
@@ -146,11 +157,13 @@ def _expanded(node: Node) -> Node:
     if isinstance(node, Amount) and has(node.tree, "pm"):
         return Items("list", tuple((amount,) for amount in _both_signs(node)))
     if isinstance(node, Items) and node.shape in ("list", "set"):
-        items: list[Readings] = []
+        items: list[tuple[Node, ...]] = []
         for item in node.items:
             single = item[0] if item else None
-            pm = isinstance(single, Amount) and has(single.tree, "pm")
-            items += [(amount,) for amount in _both_signs(single)] if pm else [item]
+            if isinstance(single, Amount) and has(single.tree, "pm"):
+                items += [(amount,) for amount in _both_signs(single)]
+            else:
+                items.append(item)
         return Items(node.shape, tuple(items))
     return node
 
@@ -188,7 +201,7 @@ def _ratios(stated: Node, gold: Node) -> bool:
             return False
         crossed = zip(pairwise(stated.terms), pairwise(gold.terms), strict=True)
         return all(same(("mul", a, d), ("mul", b, c)) for (a, b), (c, d) in crossed)
-    ratio, other = (stated, gold) if isinstance(stated, Ratio) else (gold, stated)
+    ratio, other, _ = _apart(Ratio, stated, gold)
     if _clock(ratio) or len(ratio.terms) != 2 or not isinstance(other, Amount) or other.unit is not None:
         return False
     return same(("div", *ratio.terms), other.tree)
@@ -202,7 +215,7 @@ def _clock(ratio: Ratio) -> bool:
 def _words(stated: Node, gold: Node) -> bool:
     if isinstance(stated, Words) and isinstance(gold, Words):
         return stated.words == gold.words
-    words, other = (stated, gold) if isinstance(stated, Words) else (gold, stated)
+    words, other, _ = _apart(Words, stated, gold)
     if words.words in _REALS:
         return isinstance(other, Amount) and other.tree == ("name", "\\mathbb(R)")
     return False
@@ -247,10 +260,13 @@ def _rounded(amount: Amount, tree: Tree) -> bool:
     value = exact(tree)
     if value is not None:
         return rounds_to(text, sign * value)
+    numeral = numeral_of(text)
+    if numeral is None:
+        return False
     try:
-        number = evaluate(tree, {})
-        stated = evaluate(("number", sign * numeral_of(text)), {})
-        half = evaluate(("number", step / 2), {})
+        number: Any = evaluate(tree, {})
+        stated: Any = evaluate(("number", sign * numeral), {})
+        half: Any = evaluate(("number", step / 2), {})
     except Undefined:
         return False
     return abs(number - stated) <= half or close(abs(number - stated), half)

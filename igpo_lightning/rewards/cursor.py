@@ -1,4 +1,4 @@
-"""Going through tokens."""
+"""Cursor over a list of tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Cursor:
         return self.tokens[at].text if at < len(self.tokens) and self.tokens[at].kind != "word" else ""
 
     def kind(self, ahead: int = 0) -> str:
-        """Its kind; empty behind the end."""
+        """The kind of the next token, or of one further on; empty behind the end."""
         at = self.at + ahead
         return self.tokens[at].kind if at < len(self.tokens) else ""
 

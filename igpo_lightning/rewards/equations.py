@@ -1,4 +1,4 @@
-"""Equations and inequalities: what they say about a name, and when two of them say the same."""
+"""Equations and inequalities: their value for a name, and comparison of two of them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def name_of(side: Readings) -> str | None:
             return f'"{" ".join(node.words)}"'
         if isinstance(node, Amount) and node.unit is None and (name := _name(node)) is not None:
             return name
-        if isinstance(node, Items) and node.shape == "()" and all(map(name_of, node.items)):
-            return ",".join(name_of(item) for item in node.items)  # (x, y)
+        if isinstance(node, Items) and node.shape == "()":
+            names_ = [name for item in node.items if (name := name_of(item))]
+            if len(names_) == len(node.items):
+                return ",".join(names_)  # (x, y)
     return None
 
 
@@ -72,8 +74,7 @@ def same_relations(stated: Relation, gold: Relation, agree: Agree) -> bool:
     equations = {"=", "\\approx", "\\in"}
     if set(stated.signs) <= equations and set(gold.signs) <= equations:
         here, there = solved(stated, agree), solved(gold, agree)
-        both = here is not None and there is not None and _same_names(here[0], there[0])
-        if both and agree(here[1], there[1]):
+        if here and there and _same_names(here[0], there[0]) and agree(here[1], there[1]):
             return True
         if _is_constant(there) or _is_constant(here):
             return False
@@ -105,8 +106,9 @@ def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:
 def _near(left: Readings, right: Readings) -> bool:
     for here in left:
         for there in right:
-            numbers = isinstance(here, Amount) and isinstance(there, Amount)
-            if numbers and everywhere([here.tree, there.tree], _nearly):
+            if not isinstance(here, Amount) or not isinstance(there, Amount):
+                continue
+            if everywhere([here.tree, there.tree], _nearly):
                 return True
     return False
 

@@ -1,4 +1,4 @@
-"""One way of writing for what can be written in many: Unicode, TeX and Markdown that carry no meaning.
+"""Brings an answer to one notation: Unicode, TeX and Markdown that carry no meaning are put aside.
 
 ``plain`` maps an answer to a small dialect of LaTeX that the rest of the grader reads. It goes over the
 text a fixed number of times, and knows nothing of what the answer means.

@@ -122,7 +122,8 @@ def _list(split: layout.Split, depth: int) -> Iterator[Node]:
         return
     items = tuple(tuple(_read(item, depth + 1)) for item in split.items)
     if all(items):
-        yield Items("list", items) if len(items) > 1 else items[0][0]
+        first = items[0][0]
+        yield Items("list", items) if len(items) > 1 else first
         if len(items) > 1 and (quantity := combined([item[0] for item in items])) is not None:
             yield quantity
         if split.joiners == {"or"}:
@@ -203,9 +204,12 @@ def _multiple(tokens: Tokens, depth: int) -> Items | None:
     if factor is None or layout.enclosed(tokens[at:]) is None:
         return None
     matrix = next(_bracket(("\\open", "\\shut"), tokens[at:], depth), None)
-    if not isinstance(matrix, Items) or not all(isinstance(cell[0], Amount) for cell in matrix.items):
+    if not isinstance(matrix, Items):
         return None
-    cells = tuple((Amount(("mul", factor, cell[0].tree)),) for cell in matrix.items)
+    amounts_ = [cell[0] for cell in matrix.items if isinstance(cell[0], Amount)]
+    if len(amounts_) < len(matrix.items):
+        return None
+    cells = tuple((Amount(("mul", factor, amount.tree)),) for amount in amounts_)
     return Items("matrix", cells, matrix.width)
 
 
@@ -231,8 +235,8 @@ def _ratio(tokens: Tokens) -> Ratio | None:
         while tokens and tokens[-1].text == ".":
             tokens.pop()
     pieces, signs = layout.split_at(tokens, {":"})
-    terms = [_tree(piece) for piece in pieces]
-    if not signs or half not in ("", "am", "pm") or None in terms:
+    terms = [tree for piece in pieces if (tree := _tree(piece)) is not None]
+    if not signs or half not in ("", "am", "pm") or len(terms) < len(pieces):
         return None
     return Ratio(tuple(terms), tuple("".join(t.text for t in piece) for piece in pieces), half)
 

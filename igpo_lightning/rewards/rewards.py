@@ -8,7 +8,7 @@ and name it under ``terms`` of a config in ``conf/reward``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -137,7 +137,7 @@ class RewardSum:
         Raises:
             ConfigError: The term that decides what is correct can't read that way.
         """
-        term = self.terms[self.correctness]
+        term: Any = self.terms[self.correctness]
         if not hasattr(term, "first_box"):
             raise ConfigError(
                 f"algo.compat.first_box: reward.terms.{self.correctness} ({type(term).__name__}) has no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.equations import name_of
@@ -63,14 +64,14 @@ def _same_piece(a: Piece, b: Piece) -> bool:
 
 
 def _interval(items: Items) -> Pieces | None:
-    ends = [_number(item) for item in items.items]
-    if None in ends:
+    ends = [end for item in items.items if (end := _number(item)) is not None]
+    if len(ends) < len(items.items):
         return None
     if items.shape == "set" and ends:
         return Pieces(tuple(Piece(end, end, (True, True)) for end in ends))
     if len(ends) != 2 or len(items.shape) != 2 or items.shape[0] not in "([" or items.shape[1] not in ")]":
         return None
-    return Pieces((Piece(*ends, (items.shape[0] == "[", items.shape[1] == "]")),))
+    return Pieces((Piece(ends[0], ends[1], (items.shape[0] == "[", items.shape[1] == "]")),))
 
 
 def _number(readings: tuple[Node, ...]) -> Tree | None:
@@ -78,8 +79,9 @@ def _number(readings: tuple[Node, ...]) -> Tree | None:
 
 
 def _union(union: Union) -> Pieces | None:
-    found = [next((p for node in readings if (p := pieces(node))), None) for readings in union.sets]
-    if None in found:
+    read = (next((p for node in readings if (p := pieces(node))), None) for readings in union.sets)
+    found = [one for one in read if one is not None]
+    if len(found) < len(union.sets):
         return None
     named = {one.name for one in found if one.name}
     if len(named) > 1:
@@ -107,6 +109,9 @@ def _without(whole: tuple[Piece, ...], points: Pieces) -> Pieces | None:
 
 def _within(point: Tree, piece: Piece) -> bool:
     try:
+        low: Any
+        value: Any
+        high: Any
         low, value, high = (evaluate(tree, {}) for tree in (piece.low, point, piece.high))
         return bool(low < value < high)
     except (Undefined, KeyError, TypeError):
@@ -121,11 +126,14 @@ def _relation(relation: Relation) -> Pieces | None:
     if relation.signs == ("\\in",) and where == [0]:
         inner = next((p for node in relation.sides[1] if (p := pieces(node))), None)
         return inner and Pieces(inner.pieces, named[0])
-    if len(where) != 1 or any(v is None or names(v) for at, v in enumerate(values) if at != where[0]):
+    if len(where) != 1:
         return None
-    [at], name = where, named[where[0]]
+    at, name = where[0], named[where[0]]
+    bounds = {place: v for place, v in enumerate(values) if v is not None and place != at and not names(v)}
+    if len(bounds) != len(values) - 1:
+        return None
     if relation.signs == ("\\neq",):
-        inner = _without((_REALS,), Pieces((Piece(values[1 - at], values[1 - at], (True, True)),)))
+        inner = _without((_REALS,), Pieces((Piece(bounds[1 - at], bounds[1 - at], (True, True)),)))
         return inner and Pieces(inner.pieces, name)
     ends: dict[str, tuple[Tree, bool]] = {}
     for position, sign in enumerate(relation.signs):
@@ -135,6 +143,6 @@ def _relation(relation: Relation) -> Pieces | None:
         side = "high" if (sign in ("<", "\\le")) == before else "low"
         if side in ends:
             return None
-        ends[side] = (values[position + 1 if before else position], sign in ("\\le", "\\ge"))
+        ends[side] = (bounds[position + 1 if before else position], sign in ("\\le", "\\ge"))
     low, high = ends.get("low", (_MINUS_INFINITY, False)), ends.get("high", (_INFINITY, False))
     return Pieces((Piece(low[0], high[0], (low[1], high[1])),), name)

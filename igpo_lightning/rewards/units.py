@@ -1,4 +1,4 @@
-"""Units of measurement: which spellings name one unit, and how a phrase of them is read.
+"""Units of measurement: spellings of each unit, and a reader of phrases such as "m / s ^ 2".
 
 Units are compared and not converted: 100 cm is not 1 m, for the unit is part of what was asked. Words that
 are no unit ("clips", "blue marbles per week") say what was counted.
@@ -200,6 +200,7 @@ class _UnitReader:
         return True
 
     def _raise(self, power: int) -> None:
+        assert self.last is not None
         self.powers[self.last] += (power - 1) * (1 if self.powers[self.last] > 0 else -1)
 
     def _unit(self, piece: str) -> bool:

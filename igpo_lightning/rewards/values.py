@@ -1,4 +1,4 @@
-"""Are two formulas equal? Constants by value, formulas with names by their values at sample points.
+"""Compares formulas: constants by value, formulas with names by their values at sample points.
 
 Arithmetic is exact where it can be, and else has 60 digits, so that numbers are compared relative to
 their size. Every step is bounded: numbers too large or too small to handle are not equal to anything.
@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 
@@ -49,8 +50,8 @@ def exact(tree: Tree, sign: int = 1) -> Fraction | None:
         return tree[1]
     if kind not in ("add", "mul", "div", "neg", "pm", "pow", "abs", "factorial", "binom", "floor", "ceil"):
         return None
-    parts = [exact(part, sign) for part in tree[1:]]
-    if any(part is None for part in parts):
+    parts = [value for part in tree[1:] if (value := exact(part, sign)) is not None]
+    if len(parts) < len(tree) - 1:
         return None
     try:
         value = _exact_step(kind, parts, sign)
@@ -68,11 +69,11 @@ def _exact_step(kind: str, parts: list[Fraction], sign: int) -> Fraction | None:
     if kind in ("floor", "ceil"):
         return Fraction(a.__floor__() if kind == "floor" else a.__ceil__())
     if kind == "factorial":
-        return Fraction(mpmath.libmp.ifac(int(a))) if a.denominator == 1 and 0 <= a <= 1000 else None
+        return Fraction(math.factorial(int(a))) if a.denominator == 1 and 0 <= a <= 1000 else None
     if kind == "add":
-        return sum(parts)
+        return sum(parts, Fraction(0))
     if kind == "mul":
-        return math.prod(parts) if sum(map(_bits, parts)) <= 2 * _MOST_BITS else None
+        return math.prod(parts, start=Fraction(1)) if sum(map(_bits, parts)) <= 2 * _MOST_BITS else None
     b = parts[1]
     if kind == "div":
         return a / b
@@ -266,7 +267,7 @@ def _settled(tree: Tree, point, sign: int, value):
     mp = _context()
     mp.dps = 2 * _DIGITS
     try:
-        again = evaluate(tree, point, sign)
+        again: Any = evaluate(tree, point, sign)
     finally:
         mp.dps = _DIGITS
     return mp.mpf(0) if abs(again) < 1e-20 * abs(value) else value

@@ -1,4 +1,4 @@
-"""Is this answer the same as that one?
+"""Verifier of final answers.
 
 Plain numerals are compared exactly and at once. Everything else is read: the whole answer as lists, sets,
 intervals, equations, formulas and units, by readers that refuse what they do not know. math-verify, which

@@ -15,6 +15,7 @@ if sys.path and Path(sys.path[0] or ".").resolve() == Path(__file__).resolve().p
 import json
 import resource
 import signal
+from typing import Any
 
 
 def equal(candidate: str, gold: str) -> bool:
@@ -24,8 +25,9 @@ def equal(candidate: str, gold: str) -> bool:
     try:
         # "$...$", not "\\boxed{...}": with antlr 4.9.3 the latter loses answers such as 25\%.
         # No alarms of its own: they count wall-clock time, and do not ring within C code.
-        wanted = parse(f"${gold}$", parsing_timeout=None)
-        given = parse(f"${candidate}$", parsing_timeout=None)
+        no_limit: Any = None  # declared as int
+        wanted = parse(f"${gold}$", parsing_timeout=no_limit)
+        given = parse(f"${candidate}$", parsing_timeout=no_limit)
         return bool(wanted and given and verify(wanted, given, timeout_seconds=None))
     except (Exception, MemoryError, RecursionError):
         return False

@@ -1,4 +1,4 @@
-"""Is a rewrite fit to train on? The first reason against it, cheapest questions first."""
+"""Judge of rewrites: the first reason against training on one, cheapest questions first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a trace: answers that were paid for, verdicts on them, the outcome."""
+"""Records of a trace: answers that were paid for, verdicts on them, the outcome."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one attempt.
+    """Verdict of the judge on one attempt.
 
     Attributes:
         id, attempt: Of the answer; attempt 0 is the original trace.
@@ -96,7 +96,7 @@ class Trace:
         return self.kept is None and (len(self.answers) < attempts or self.unjudged is not None)
 
     def reason(self) -> str | None:
-        """Why there is no concise trace (yet); None if there is one."""
+        """Reason that there is no concise trace (yet); None if there is one."""
         if self.kept is not None:
             return None
         if self.unjudged is not None:

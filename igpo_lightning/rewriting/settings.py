@@ -1,4 +1,4 @@
-"""What the rewrites of a folder depend on, written beside them so that two kinds never mix."""
+"""Settings that the rewrites of a folder depend on, written beside them so that two kinds never mix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What writes: the protocol of every writer, and what goes in and comes out."""
+"""Protocol of writers, with their request and reply."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a writer wrote; token counts are None where it does not tell them."""
+    """Reply of a writer; token counts are None where it does not tell them."""
 
     text: str
     finish: str

@@ -84,7 +84,7 @@ def attempt(record: Record, run: Run, cfg: DictConfig, folder: Path) -> Record:
 
 
 def _needs_own_process(cfg: DictConfig, launcher: str) -> bool:
-    """Whether Lightning would start further processes by repeating the command line, which is the sweep's.
+    """True if Lightning would start further processes by repeating the command line, which is the sweep's.
 
     SLURM starts them itself. A strategy for several processes leaves its process group behind, so it
     doesn't share a process with the next job either.
@@ -142,7 +142,7 @@ def _write(folder: Path, record: Record) -> None:
 
 
 def rank() -> int:
-    """Which of the job's processes this is, whether SLURM or Lightning has started them."""
+    """Index of this process within the job, whether SLURM or Lightning has started it."""
     return max(int(os.environ.get(name, 0)) for name in ("SLURM_PROCID", "LOCAL_RANK"))
 
 

@@ -1,4 +1,4 @@
-"""How many jobs fit on this machine, and which GPUs a job gets. Finds out without torch."""
+"""Number of jobs that fit on this machine, and the GPUs of each; found without torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def gpus() -> tuple[str, ...]:
 
 
 def device_count(devices: Any) -> int | None:
-    """How many devices Lightning's ``devices`` asks for; None means all there are."""
+    """Number of devices that Lightning's ``devices`` asks for; None means all there are."""
     if isinstance(devices, str):
         names = [name for name in devices.replace(" ", "").split(",") if name]
         if len(names) > 1 or devices.endswith(","):

@@ -1,4 +1,4 @@
-"""Which package brings which launcher or sweeper."""
+"""Table of the packages that bring launchers and sweepers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``conf/sweep`` asks for in ``${sweep.…}``."""
+"""Resolvers of ``${sweep.…}`` in ``conf/sweep``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def job_name(overrides: Sequence[str], fixed: Collection[str] = ()) -> str:
 
 
 def jobs_in(folder: str) -> int:
-    """How many jobs a sweep's folder holds."""
+    """Number of jobs in a sweep's folder."""
     return sum(1 for _ in Path(folder).glob(f"*/{FILE}"))
 
 

@@ -1,4 +1,4 @@
-"""Where a text tells an answer: in the same words or others, in digits, as a formula, or part by part."""
+"""Finds mentions of an answer in a text: in the same words or others, in digits, as a formula, by parts."""
 
 from igpo_lightning.data.mentions.search import Span, mentions, merged
 

@@ -81,9 +81,10 @@ def equation_of(text: str) -> Value | None:
 
 def _equations(text: str, sides: Sequence[Formula]) -> list[Formula]:
     return [
-        Formula(left.start, right.end, add(left.value, negate(right.value)))
+        Formula(left.start, right.end, difference)
         for left, right in pairwise(sides)
         if _RELATION.fullmatch(text, left.end, right.start)
+        and (difference := add(left.value, negate(right.value))) is not None
     ]
 
 

@@ -74,7 +74,8 @@ def in_words(text: str) -> Iterator[tuple[int, int, frozenset[Fraction]]]:
 def _longest(names: Sequence[str]) -> tuple[int, frozenset[Fraction]]:
     """(words it takes, what it may mean) of the longest number at the beginning of ``names``."""
     for count in range(len(names), 0, -1):
-        values = {spelled(names[:count]), _ordinal(names[:count])} - {None}
+        read = (spelled(names[:count]), _ordinal(names[:count]))
+        values = {value for value in read if value is not None}
         if count == 1 and names[0] in _ORDINALS and _ORDINALS[names[0]] > 2:
             values.add(Fraction(1, _ORDINALS[names[0]]))
         if count == 1 and names[0] in _ALONE:
@@ -90,5 +91,6 @@ def _ordinal(names: Sequence[str]) -> Fraction | None:
     if last is None or len(names) == 1:
         return None if last is None else Fraction(last)
     before = spelled(names[:-1] if names[-2] != "and" else names[:-2])
-    fits = before is not None and before.denominator == 1 and before % (10 if last < 10 else 100) == 0
-    return before + last if fits else None
+    if before is None or before.denominator != 1 or before % (10 if last < 10 else 100):
+        return None
+    return before + last

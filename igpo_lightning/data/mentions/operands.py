@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from igpo_lightning.data.mentions import notation as n
@@ -27,13 +28,28 @@ class Read(NamedTuple):
     value: Value | None
 
 
-class Operands:
+class Operands(ABC):
     """The lower half of :class:`~igpo_lightning.data.mentions.reader.Reader`, which has the operators."""
 
     text: str
     formulas: list[Formula]
     resume: int
     _depth: int
+
+    @abstractmethod
+    def sum(self, position: int) -> Read | None: ...
+
+    @abstractmethod
+    def skip(self, position: int) -> int: ...
+
+    @abstractmethod
+    def _power(self, at: int) -> Read | None: ...
+
+    @abstractmethod
+    def _exponent(self, at: int) -> Read | None: ...
+
+    @abstractmethod
+    def _joins(self, end: int, at: int) -> bool: ...
 
     def _atom(self, at: int) -> Read | None:
         if self._depth == _MAX_DEPTH:
@@ -96,10 +112,12 @@ class Operands:
         if inner is None or not self.text.startswith(closer, end):
             self.resume = max(self.resume, inner.end if inner else at + 1)
             return None
-        return Read(end + 1, v.each(abs, inner.value) if closer == "|" else inner.value)
+        return Read(end + 1, v.each(v.absolute, inner.value) if closer == "|" else inner.value)
 
     def _letters(self, at: int) -> Read | None:
         word = n.WORD.match(self.text, at)
+        if word is None:
+            return None
         if word[0] in v.FUNCTIONS:
             return self._function(word[0], word.end())
         if word.end() - at > _LONGEST_PRODUCT:
@@ -130,7 +148,7 @@ class Operands:
             top = self._argument(end)
             bottom = top and self._argument(top.end)
             join = v.choose if name in n.CHOICES else v.divide
-            return bottom and Read(bottom.end, join(top.value, bottom.value))
+            return Read(bottom.end, join(top.value, bottom.value)) if top and bottom else None
         return None
 
     def _square_root(self, end: int) -> Read | None:

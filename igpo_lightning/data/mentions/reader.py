@@ -53,15 +53,15 @@ class Reader(Operands):
         return word.end() if word else max(position + 1, self.skip(position))
 
     def skip(self, position: int) -> int:
-        """Behind the spaces at ``position``."""
-        if self.text[position : position + 1] not in n.GAP_BEGINS:
-            return position
-        return n.GAP.match(self.text, position).end()
+        """Index behind the spaces at ``position``."""
+        begins = self.text[position : position + 1] in n.GAP_BEGINS
+        return gap.end() if begins and (gap := n.GAP.match(self.text, position)) else position
 
     def _operand(self, position: int) -> int:
         """Where an operand begins, behind spaces and a sign of money."""
         at = self.skip(position)
-        return n.MONEY.match(self.text, at).end() if self.text[at : at + 1] in n.MONEY_BEGINS else at
+        begins = self.text[at : at + 1] in n.MONEY_BEGINS
+        return sign.end() if begins and (sign := n.MONEY.match(self.text, at)) else at
 
     def _note(self, items: Sequence[_Item], join: Callable[..., Value | None]) -> Value | None:
         """Note every run of ``items``, of plain numbers only the whole; the value of them all."""

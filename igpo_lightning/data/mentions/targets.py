@@ -1,4 +1,4 @@
-"""Everything that tells an answer: its values, its words, its text, and those of its parts."""
+"""Targets of the search for mentions: an answer's values, words and text, and those of its parts."""
 
 from __future__ import annotations
 
@@ -100,8 +100,9 @@ def _formulas(text: str, plain: str) -> Iterator[Value]:
     for said in dict.fromkeys((text, plain, _assigned(plain), bare, _assigned(bare))):
         if (value := value_of(said.strip().strip("$").rstrip("."))) is not None:
             yield value
-    sides = [value_of(side.strip()) for side in _EQUALS.split(bare)]
-    if len(sides) > 1 and all(side is not None and side[0] == side[1] for side in sides):
+    parts = _EQUALS.split(bare)
+    sides = [value for part in parts if (value := value_of(part.strip())) and value[0] == value[1]]
+    if len(sides) == len(parts) > 1:
         yield from sides  # 2/3 ≈ 0.67
 
 

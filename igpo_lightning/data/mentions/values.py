@@ -62,6 +62,11 @@ def letter(name: str) -> Value:
     return complex(0.3 + 0.6 * share), complex(1.1 + 1.9 * (share * 7919 % 1))
 
 
+def absolute(value: complex) -> complex:
+    """The absolute value, as a complex number."""
+    return complex(abs(value))
+
+
 def each(function: Callable[..., complex], *values: Value | None) -> Value | None:
     """``function`` at both choices; None where it has no value."""
     if None in values:

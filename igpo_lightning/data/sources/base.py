@@ -1,4 +1,4 @@
-"""What every data source offers, and the few helpers they share."""
+"""Base of data sources: problems in three splits, and helpers that several sources use."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _part(question: str) -> str:
 
 
 def rationale_fault(trace: str, answer: str) -> str | None:
-    """Why a rationale is not worth learning from, or None if it is."""
+    """Name the fault that makes a rationale not worth learning from; None if there is none."""
     if _LONE_EQUATION.search(trace):
         return "equation without a left side"
     if _UNROUNDED.search(trace):

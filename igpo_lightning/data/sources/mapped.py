@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from igpo_lightning.checks import ConfigError, data_source
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
@@ -81,7 +82,7 @@ class Table(TableSource):
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:
-    given = dict(columns or {})
+    given: dict[str, Any] = dict(columns or {})
     if unknown := sorted(set(given) - {"prompt", "trace", "answer"}):
         raise ConfigError(f"data.source.columns: unknown part {unknown[0]!r}; known: prompt, trace, answer")
     for part, field in given.items():

@@ -93,7 +93,7 @@ def _problem(row: Row) -> Problem:
         raise row.bad(NO_ANSWER, f"field 'response' must end in '{_MARK} X'")
     query = row.text("query").strip()
     original = row.fields.get(_ORIGINAL)
-    known = is_utf8(original) and original.strip()
+    known = isinstance(original, str) and is_utf8(original) and original.strip()
     meta = {"type": kind, _ORIGINAL: original if known else query}
     return Problem(f"metamath/{row.index}", query, trace, row.short_answer(answer), meta)
 

@@ -81,8 +81,9 @@ class Row:
 
     def optional_text(self, column: str | None) -> str:
         """The field ``column`` as a string, empty if it is missing, null or blank."""
-        value = None if column is None else self.fields.get(column)
-        return "" if value is None or value == "" else self.text(column)
+        if column is None or self.fields.get(column) in (None, ""):
+            return ""
+        return self.text(column)
 
     def bad(self, reason: str, message: str) -> BadRow:
         """An error about this row."""

@@ -177,7 +177,7 @@ def _load_hub(path: str, key: str, split: str, config: str | None, revision: str
 
 @lru_cache(maxsize=1)
 def hub_answers() -> bool:
-    """Whether the hub can be reached; without this look, a table that isn't cached costs 23 s of retries."""
+    """True if the hub can be reached; without this test a table that isn't cached costs 23 s of retries."""
     from huggingface_hub import constants
 
     place = urlsplit(constants.ENDPOINT)
@@ -196,15 +196,15 @@ def hub_answers() -> bool:
 @contextmanager
 def _offline() -> Iterator[None]:
     """Within, the hub's libraries read their cache only."""
-    import datasets
+    from datasets import config
     from huggingface_hub import constants
 
-    kept = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    kept = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = kept
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = kept
 
 
 def _one_line(error: Exception) -> str:

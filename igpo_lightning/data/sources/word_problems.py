@@ -61,7 +61,7 @@ _PROMPT_WORDS = "has . total ?"
 
 @dataclass(frozen=True)
 class Person:
-    """What one person of a story owns and does: ``start``, then each (verb, operand) in turn."""
+    """One person of a story: owns ``start`` things, then does each (verb, operand) in turn."""
 
     name: str
     start: int

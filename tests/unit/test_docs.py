@@ -1,0 +1,89 @@
+"""The documents name files, keys and code that there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import FixedPolicy
+
+from igpo_lightning.types import LossInputs
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").glob("*/README.md")]
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def prose(page):
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page):
+    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(prose(page)))
+    return {heading.strip().replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(prose(page)):
+        place, _, anchor = link.partition("#")
+        if place.startswith("http"):
+            continue
+        target = page.parent / place if place else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_walk_names_files_that_there_are():
+    found = re.findall(r"`([\w/]+\.py|[\w/]+/)`", prose(ROOT / "docs" / "architecture.md"))
+    assert len(found) > 20
+    places = (ROOT, ROOT / "igpo_lightning")
+    assert [name for name in found if not any((place / name).exists() for place in places)] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
+
+
+def parts(page):
+    """Names that the page's first Python block defines."""
+    code = next(
+        code for language, code in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"
+    )
+    names = {"__name__": "my_parts"}
+    exec(compile(code, str(page), "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/extending.md"])
+def test_a_reward_of_ones_own(page):
+    reward = parts(ROOT / page)["Short"]()
+    assert reward(["", "x" * 10, "x" * 80], ["1", "2", "3"]).tolist() == [1.0, 0.75, 0.0]
+    assert reward.weight == 0.1
+
+
+def test_a_loss_of_ones_own():
+    loss = parts(ROOT / "docs/extending.md")["WeightedLikelihood"]()
+    logps = torch.tensor([[[-1.0, -3.0], [-2.0, -9.0]]])
+    mask = torch.tensor([[[True, True], [True, False]]])
+    advantages = torch.tensor([[0.0, 0.0]])
+    value, metrics = loss(LossInputs(logps, logps, None, advantages, mask))
+    assert value.item() == pytest.approx(2.0)  # the mean of 2 and 2
+    assert metrics["weight_max"].item() == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_sampler_of_ones_own(temperature):
+    mask, vocabulary = 1, 8
+    policy = FixedPolicy(lambda tokens: torch.eye(vocabulary)[(tokens.cumsum(-1) % 5) + 2] * 50, mask_id=mask)
+    sampler = parts(ROOT / "docs/extending.md")["LeftToRight"](3, temperature)
+    canvas = torch.tensor([[5, 1, 1, 1], [5, 1, 4, 1]])
+    samples = sampler(policy, canvas, None, [1, 2])
+    assert not (samples.tokens == mask).any()
+    assert samples.tokens[1, 2] == 4 and (samples.tokens[:, 0] == 5).all()  # what is written stays
+    assert samples.forwards == 3
+    assert sampler.greedy().temperature == 0

@@ -1,0 +1,49 @@
+"""Public docstrings open with a verb or a noun, and not with the clause of a question."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "igpo_lightning"
+QUESTION = re.compile(r"(What|Which|Whose|Who|How|Whether|Where|When|Why|Is|Are|Does)\b")
+NOT_YET = {
+    "algos",
+    "data/rollout_data.py",
+    "data/schedule.py",
+    "data/window_state.py",
+    "evaluation/decoding.py",
+    "modules",
+    "rollout",
+    "sampling",
+    "types.py",
+}
+
+
+def included(path):
+    inside = path.relative_to(PACKAGE)
+    return inside.parts[0] not in NOT_YET and inside.as_posix() not in NOT_YET
+
+
+def public(node, name):
+    """(name, docstring) of ``node`` and of all that is public in it."""
+    yield name, ast.get_docstring(node) or ""
+    for child in getattr(node, "body", ()):
+        if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and child.name[0] != "_":
+            yield from public(child, f"{name}.{child.name}")
+
+
+FILES = sorted(filter(included, PACKAGE.rglob("*.py")))
+
+
+@pytest.mark.parametrize("room", sorted({path.relative_to(PACKAGE).parts[0] for path in FILES}))
+def test_docstrings_open_with_a_verb_or_a_noun(room):
+    files = [path for path in FILES if path.relative_to(PACKAGE).parts[0] == room]
+    found = [
+        f"{name}: {text.splitlines()[0]}"
+        for path in files
+        for name, text in public(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(PACKAGE)))
+        if QUESTION.match(text)
+    ]
+    assert not found
