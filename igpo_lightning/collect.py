@@ -52,14 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(texts: Sequence[str]) -> tuple[list[str] | None, str | None]:
-    given = {"by": None, "metric": None}
+    given: dict[str, str] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if name not in given or not equals or not value:
+        name, _, value = text.partition("=")
+        if name not in ("by", "metric") or not value:
             raise ConfigError(f"{text}: expected by=KEY[,KEY] or metric=NAME")
         given[name] = value
-    by = given["by"]
-    return (None if by is None else [key.strip() for key in by.split(",")]), given["metric"]
+    by = [key.strip() for key in given["by"].split(",")] if "by" in given else None
+    return by, given.get("metric")
 
 
 if __name__ == "__main__":

@@ -80,15 +80,15 @@ def _panels(run: Run) -> list[Panel]:
     if run.accuracies() or any(stage.metrics.last("val/accuracy") is not None for stage in run.stages):
         panels.insert(2, partial(_accuracy, run))
     if supervised:
-        loss = [("train/loss", OWN, "training"), ("val/loss", HINTED, "validation")]
-        panels.append(partial(_curves, supervised, f"{label(supervised.stage)} loss", loss))
+        panels.append(partial(_curves, supervised, f"{label(supervised.stage)} loss", _learned("loss")))
         if not rollouts:
-            guessed = [
-                ("train/token_accuracy", OWN, "training"),
-                ("val/token_accuracy", HINTED, "validation"),
-            ]
+            guessed = _learned("token_accuracy")
             panels.append(partial(_curves, supervised, "Masked tokens predicted", guessed, shares=True))
     return panels
+
+
+def _learned(name: str) -> list[Curve]:
+    return [(f"train/{name}", OWN, "training"), (f"val/{name}", HINTED, "validation")]
 
 
 def _rollout_panels(run: StageRun) -> Iterator[Panel]:
@@ -142,7 +142,7 @@ def _curves(
         ax.fill_between(*shown[0], shown[1][1], color=between, alpha=0.12, linewidth=0)
     if shares:
         ax.set_ylim(-0.03, 1.03)
-        _in_percent(ax)
+        in_percent(ax)
     if from_zero:
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     _legend(ax)
@@ -175,7 +175,7 @@ def _accuracy(run: Run, ax: Axes) -> None:
         ax.axhline(run.test.value, color=WARN, linestyle=(0, (6, 3)), linewidth=1.5, label="test, at the end")
     ax.set_ylim(bottom=0, top=max(0.01, ax.get_ylim()[1]))
     ax.margins(x=0.06)
-    _in_percent(ax)
+    in_percent(ax)
     _legend(ax)
 
 
@@ -185,7 +185,8 @@ def running_mean(values: list[float], half: int) -> list[float]:
     return [sum(part) / len(part) for part in parts]
 
 
-def _in_percent(ax: Axes) -> None:
+def in_percent(ax: Axes) -> None:
+    """Show shares as percentages at the y axis."""
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
 
 

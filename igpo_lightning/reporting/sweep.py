@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -29,7 +29,7 @@ class Figure:
 
     mean: float
     error: float
-    n: float
+    n: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def read_sweep(
         figures=figures,
         measured=measured[list(figures)],
         groups=_groups(done, keys, measured[list(figures)]),
-        notes=(*_pooling(done, keys, differing), *_choice(metric_name, figures)),
+        notes=tuple(_notes(done, keys, differing, metric_name, figures)),
     )
 
 
@@ -137,7 +137,7 @@ def differing_keys(jobs: Sequence[Job]) -> list[str]:
     for key in sorted({key for job in jobs for key in job.settings}, key=rank):
         if key.partition(".")[0] in _ASIDE or _is_seed(key, jobs):
             continue
-        if len(set(_classes(jobs, [*chosen, key]))) > len(set(_classes(jobs, chosen))):
+        if _differ(jobs, [*chosen, key]) > _differ(jobs, chosen):
             chosen.append(key)
     return chosen
 
@@ -186,9 +186,14 @@ def _is_seed(key: str, jobs: Sequence[Job]) -> bool:
     return all(value == seed for value, seed in pairs)
 
 
-def _classes(jobs: Sequence[Job], keys: Iterable[str]) -> list[tuple[Hashable, ...]]:
+def _classes(jobs: Sequence[Job], keys: Sequence[str]) -> list[tuple[Hashable, ...]]:
     """What each job has at ``keys``."""
     return [tuple(value_of(job, key) for key in keys) for job in jobs]
+
+
+def _differ(jobs: Sequence[Job], keys: Sequence[str]) -> int:
+    """How many different jobs there are, judged by ``keys``."""
+    return len(set(_classes(jobs, keys)))
 
 
 def _known(key: str, jobs: Sequence[Job]) -> str:
@@ -206,25 +211,22 @@ def _groups(jobs: Sequence[Job], keys: Sequence[str], measured: pd.DataFrame) ->
     table = measured.groupby([order.index(values) for values in classes]).agg(["mean", "sem", "count"])
     groups = []
     for i, values in enumerate(order):
-        figures = {name: Figure(*table.loc[i, name]) for name in measured}
+        stats = ((name, *table.loc[i, name]) for name in measured)
+        figures = {name: Figure(mean, error, int(n)) for name, mean, error, n in stats}
         members = tuple(job for job, own in zip(jobs, classes, strict=True) if own == values)
         groups.append(Group(dict(zip(keys, values, strict=True)), figures, members))
     return tuple(groups)
 
 
-def _pooling(jobs: Sequence[Job], keys: Sequence[str], differing: Sequence[str]) -> Iterable[str]:
-    """Notes on jobs of one group that differ in more than the seed, or in nothing."""
-    groups = len(set(_classes(jobs, keys)))
-    pooled = [key for key in differing if len(set(_classes(jobs, [*keys, key]))) > groups]
+def _notes(
+    jobs: Sequence[Job], keys: Sequence[str], differing: Sequence[str], name: str, figures: dict[str, Metric]
+) -> Iterator[str]:
+    """Jobs of one group that differ in more than the seed, or in nothing; and how the best is chosen."""
+    pooled = [key for key in differing if _differ(jobs, [*keys, key]) > _differ(jobs, keys)]
     if pooled:
         yield f"means and errors are over these too, not only over seeds: {', '.join(pooled)}"
-    twice = len(jobs) - len(set(_classes(jobs, [*keys, *differing, "seed"])))
-    if twice:
+    if twice := len(jobs) - _differ(jobs, [*keys, *differing, "seed"]):
         yield f"jobs that repeat the settings and the seed of another: {twice}; n counts them"
-
-
-def _choice(name: str, figures: dict[str, Metric]) -> Iterable[str]:
-    """Note on how the best is chosen."""
     if not figures[name].chooses:
         yield f"no best is marked: {name} is for reporting, so choose by accuracy, and report {name} of that"
     elif name == "reward" and "test" in figures and "accuracy" not in figures:

@@ -71,28 +71,29 @@ def _reward(run: Run) -> float | None:
     return alone if alone is not None else logged(run, "rollout/reward")
 
 
-def _share(accuracy: Accuracy | None) -> float | None:
-    return accuracy.value if accuracy else None
+def _share(name: str) -> Callable[[Run], float | None]:
+    """Reader of an accuracy of the run's last stage."""
+
+    def read(run: Run) -> float | None:
+        accuracy: Accuracy | None = getattr(run.stages[-1].stage, name)
+        return accuracy.value if accuracy else None
+
+    return read
 
 
 FIGURES = {
-    "accuracy": Metric(
-        "validation accuracy after", lambda run: _share(run.stages[-1].stage.accuracy_after), percent=True
-    ),
-    "accuracy_before": Metric(
-        "before", lambda run: _share(run.stages[-1].stage.accuracy_before), percent=True
-    ),
-    "test": Metric("test accuracy", lambda run: _share(run.test), percent=True, chooses=False),
+    "accuracy": Metric("validation accuracy after", _share("accuracy_after"), percent=True),
+    "accuracy_before": Metric("before", _share("accuracy_before"), percent=True),
+    "test": Metric("test accuracy", _share("test"), percent=True, chooses=False),
     "reward": Metric("reward", _reward),
     "all_wrong": Metric(
-        "groups all wrong", lambda run: logged(run, "rollout/all_wrong_before"), percent=True,
-        higher_is_better=False,
+        "groups all wrong", lambda run: logged(run, "rollout/all_wrong_before"), True, higher_is_better=False
     ),
     "seconds": Metric("wall time (s)", lambda run: run.seconds, higher_is_better=False),
     "completions": Metric(
         "completions", lambda run: run.stages[-1].stage.completions, higher_is_better=False
     ),
-}  # fmt: skip
+}
 MEANINGS = {  # of figures that a table has
     "accuracy": "validation accuracy: on problems held out to choose by, before and after the last stage",
     "test": "test accuracy: on problems held out to report on; nothing is chosen by it",

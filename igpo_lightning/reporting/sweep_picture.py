@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
-from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn
+from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn, in_percent
 from igpo_lightning.reporting.sweep import Group, SweepResult, is_interval, short, show
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _panel(
         _name_ticks(ax, names)
     ax.margins(x=0.08)
     if result.figures[result.metric].percent:
-        ax.yaxis.set_major_formatter("{x:.0%}")
+        in_percent(ax)
     if len(lines) > 1:
         ax.legend()
 

@@ -13,18 +13,16 @@ FILES = ("sweep.csv", "sweep_jobs.csv", "sweep.md", "sweep.png", "sweep.html")
 
 def write_sweep(result: SweepResult) -> str:
     """Write FILES into the sweep's folder; returns the table of groups and the list of missing jobs."""
-    folder = result.folder
+    folder, notes = result.folder, _notes(result)
     _write_csv(result)
     title = f"Sweep {folder.resolve().name}"
-    notes = _notes(result)
     text = "\n\n".join(filter(None, (table(result), "\n".join(notes), _missing(result))))
     drawn = sweep_picture(result, folder / "sweep.png")
-    pages = [(job, job.folder / "report.html") for job in result.jobs]
     picture = "\n\n![sweep](sweep.png)" if drawn else ""
     (folder / "sweep.md").write_text(f"# {title}\n\n{text}{picture}\n", encoding="utf-8")
+    pages = [(job, job.folder / "report.html") for job in result.jobs]
+    jobs, missing, best = result.jobs, result.missing, result.best
     compared = result.figures[result.metric]
-    best = result.best
-    jobs, missing = result.jobs, result.missing
     write_page(
         folder / "sweep.html",
         "sweep.html",
@@ -57,7 +55,7 @@ def _cells(result: SweepResult) -> list[list[str]]:
 
 def _figure(group: Group, name: str, metric: Metric) -> str:
     figure = group.figures[name]
-    partial = f" (n = {figure.n:.0f})" if 0 < figure.n < len(group.jobs) else ""
+    partial = f" (n = {figure.n})" if 0 < figure.n < len(group.jobs) else ""
     return amount(figure, metric) + partial
 
 
@@ -97,15 +95,12 @@ def _write_csv(result: SweepResult) -> None:
     groups = {key: [show(group.values[key]) for group in result.groups] for key in result.keys}
     groups["jobs"] = [len(group.jobs) for group in result.groups]
     for name in result.figures:
-        figures = [group.figures[name] for group in result.groups]
-        groups[name] = [figure.mean for figure in figures]
-        groups[f"{name}_se"] = [figure.error for figure in figures]
-        groups[f"{name}_n"] = [int(figure.n) for figure in figures]
+        for column, part in ((name, "mean"), (f"{name}_se", "error"), (f"{name}_n", "n")):
+            groups[column] = [getattr(group.figures[name], part) for group in result.groups]
     pd.DataFrame(groups).to_csv(result.folder / "sweep.csv", index=False)
 
-    jobs = result.jobs
-    told = {key: [show(value_of(job, key)) for job in jobs] for key in (*result.keys, "seed")}
-    table = pd.DataFrame({"state": [job.state for job in jobs], **told}, index=[job.name for job in jobs])
-    table = table.join(result.measured)
-    table["error"] = [job.error for job in jobs]
-    table.to_csv(result.folder / "sweep_jobs.csv", index_label="job")
+    settings = [{key: show(value_of(job, key)) for key in (*result.keys, "seed")} for job in result.jobs]
+    jobs = pd.DataFrame(settings, index=[job.name for job in result.jobs]).join(result.measured)
+    jobs.insert(0, "state", [job.state for job in result.jobs])
+    jobs["error"] = [job.error for job in result.jobs]
+    jobs.to_csv(result.folder / "sweep_jobs.csv", index_label="job")
