@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,9 @@ class _Writer(ExperimentWriter):
                 path.unlink()  # killed before its header was there
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        path = Path(self.metrics_file_path)
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        new = path.with_name(path.name + ".new")
-        with new.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=fieldnames)
-            writer.writeheader()
-            writer.writerows(rows)
+        path, new = self.metrics_file_path, f"{self.metrics_file_path}.new"
+        shutil.copyfile(path, new)
+        self.metrics_file_path = new
+        super()._rewrite_with_new_header(fieldnames)
+        self.metrics_file_path = path
         os.replace(new, path)

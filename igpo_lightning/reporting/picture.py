@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igpo_lightning.reporting.run import Points, Run, StageRun, label
+from igpo_lightning.reporting.run import Run, StageRun, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 OWN, HINTED, RIGHT, WARN = "#3e4c9a", "#e08e0b", "#1b998b", "#c8553d"
@@ -29,161 +31,152 @@ _SMOOTH = 12  # a running mean reaches over 1/12 of a curve to either side; shor
 _MOST_SMOOTHED = 25  # points on either side; more would bend a steep start
 
 Panel = Callable[["Axes"], None]
+Curve = tuple[str, str, str]  # metric, colour, name in the legend
 
 
 def picture(run: Run, path: str | Path) -> Path:
     """Draw what the run measured, one panel per question, into a PNG at ``path``."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = _panels(run)
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     lines = -(-len(panels) // columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.7 * columns, 3.5 * lines + 0.9), layout="constrained")
-        FigureCanvasAgg(figure)  # no window system, whatever backend the user has chosen
-        figure.get_layout_engine().set(
-            w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 1 - 0.75 / figure.get_figheight())
-        )
-        _headline(figure, run)
+    height = 3.5 * lines + 0.9
+    with drawn(path, 4.7 * columns, height) as figure:
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 1 - 0.75 / height))
+        figure.text(0.012, 1 - 0.14 / height, run.title, fontsize=16, fontweight="bold", va="top")
+        figure.text(0.012, 1 - 0.5 / height, _headline(run), fontsize=10.5, color=MUTED, va="top")
         axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
         for draw, ax in zip(panels, axes, strict=False):
             draw(ax)
             ax.xaxis.get_major_locator().set_params(integer=True)
         for ax in axes[len(panels) :]:
             ax.set_axis_off()
-        figure.savefig(path, dpi=150)
     return Path(path)
+
+
+@contextmanager
+def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of so many inches in the style of reports, which becomes a PNG at ``path`` at the end."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)  # no window system, whatever backend the user has chosen
+        yield figure
+        figure.savefig(path, dpi=150)
+
+
+def _headline(run: Run) -> str:
+    points = "   →   ".join(f"{when} {100 * accuracy.value:.1f}%" for when, accuracy in run.accuracies())
+    parts = ("" if run.finished else "unfinished run", points and f"held-out accuracy:  {points}")
+    return "   ".join(filter(None, parts))
 
 
 def _panels(run: Run) -> list[Panel]:
     """The questions this run can answer, in reading order."""
-    panels: list[Panel] = []
-    if (rollouts := run.rollouts) is not None:
-        panels += [partial(_reward, rollouts), partial(_all_wrong, rollouts)]
+    rollouts, supervised = run.rollouts, run.supervised
+    panels = list(_rollout_panels(rollouts)) if rollouts else []
     if run.accuracies() or any(stage.metrics.last("val/accuracy") is not None for stage in run.stages):
-        panels.append(partial(_accuracy, run))
-    if rollouts is not None:
-        if rollouts.has_hints:
-            panels.append(partial(_hints, rollouts))
-        panels.append(partial(_update, rollouts))
-    if (supervised := run.supervised) is not None:
-        panels.append(partial(_supervised_loss, supervised))
-        if rollouts is None:
-            panels.append(partial(_token_accuracy, supervised))
+        panels.insert(2, partial(_accuracy, run))
+    if supervised:
+        panels.append(partial(_curves, supervised, f"{label(supervised.stage)} loss", _learned("loss")))
+        if not rollouts:
+            guessed = _learned("token_accuracy")
+            panels.append(partial(_curves, supervised, "Masked tokens predicted", guessed, shares=True))
     return panels
 
 
-def _headline(figure: Any, run: Run) -> None:
-    top = 1 - 0.14 / figure.get_figheight()
-    figure.text(0.012, top, run.title, fontsize=16, fontweight="bold", va="top")
-    points = [f"{when} {100 * accuracy.value:.1f}%" for when, accuracy in run.accuracies()]
-    line = "held-out accuracy:  " + "   →   ".join(points) if points else ""
-    if not run.finished:
-        line = "   ".join(filter(None, ("unfinished run", line)))
-    figure.text(0.012, top - 0.36 / figure.get_figheight(), line, fontsize=10.5, color=MUTED, va="top")
+def _learned(name: str) -> list[Curve]:
+    return [(f"train/{name}", OWN, "training"), (f"val/{name}", HINTED, "validation")]
 
 
-def _reward(run: StageRun, ax: Axes) -> None:
-    ax.set(title="Reward", xlabel="rollouts")
+def _rollout_panels(run: StageRun) -> Iterator[Panel]:
+    reward = [("rollout/reward", OWN, "the model alone")]
+    wrong = [("rollout/all_wrong_before", WARN, "all wrong")]
     if run.has_hints:
-        after = _line(ax, run, "rollout/reward", HINTED, "after hints")
-        before = _line(ax, run, "rollout/reward_before", OWN, "the model alone")
-        _between(ax, before, after, HINTED)
-    else:
-        _line(ax, run, "rollout/reward", OWN, "the model alone")
-    _legend(ax)
-
-
-def _all_wrong(run: StageRun, ax: Axes) -> None:
-    ax.set(title="Groups with no correct completion", xlabel="rollouts", ylim=(-0.03, 1.03))
-    before = _line(
-        ax, run, "rollout/all_wrong_before", WARN, "before hints" if run.has_hints else "all wrong"
-    )
+        reward = [
+            ("rollout/reward", HINTED, "after hints"),
+            ("rollout/reward_before", OWN, "the model alone"),
+        ]
+        wrong = [
+            ("rollout/all_wrong_before", WARN, "before hints"),
+            ("rollout/all_wrong_after", RIGHT, "after hints"),
+        ]
+    yield partial(_curves, run, "Reward", reward, between=HINTED)
+    yield partial(_curves, run, "Groups with no correct completion", wrong, between=RIGHT, shares=True)
     if run.has_hints:
-        after = _line(ax, run, "rollout/all_wrong_after", RIGHT, "after hints")
-        _between(ax, before, after, RIGHT)
-    _shares(ax)
-    _legend(ax)
+        hinted = [("rollout/hint_success", HINTED, "")]
+        yield partial(_curves, run, "Hinted completions that are correct", hinted, shares=True)
+    update = [
+        ("train/kl", OWN, "KL to the reference"),
+        ("train/clip_fraction", WARN, "share of clipped ratios"),
+    ]
+    yield partial(_curves, run, "Size of the update", update, from_zero=True)
 
 
-def _between(ax: Axes, before: Points, after: Points, colour: str) -> None:
-    """Shade what hints changed, if both curves stand on the same rollouts."""
-    if before[0] == after[0]:
-        ax.fill_between(before[0], before[1], after[1], color=colour, alpha=0.12, linewidth=0)
+def _curves(
+    run: StageRun, title: str, curves: Sequence[Curve], ax: Axes, *, shares: bool = False,
+    between: str | None = None, from_zero: bool = False,
+) -> None:  # fmt: skip
+    """Metrics of one stage: the raw values faint, their running mean on top.
 
-
-def _hints(run: StageRun, ax: Axes) -> None:
-    ax.set(title="Hinted completions that are correct", xlabel="rollouts", ylim=(-0.03, 1.03))
-    _line(ax, run, "rollout/hint_success", HINTED, "of those that were given hints")
-    _shares(ax)
-
-
-def _update(run: StageRun, ax: Axes) -> None:
-    ax.set(title="Size of the update", xlabel="rollouts")
-    _line(ax, run, "train/kl", OWN, "KL to the reference")
-    _line(ax, run, "train/clip_fraction", WARN, "share of clipped ratios")
-    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    Args:
+        shares: They are in [0, 1], and shown in percent.
+        between: Colour of the ground between two curves that have the same x: what hints changed.
+        from_zero: The axis includes zero.
+    """
+    ax.set(title=title, xlabel="rollouts" if run.has_rollouts else "step")
+    shown = []
+    for name, colour, text in curves:
+        x, y = run.metrics.by_rollout(name) if run.has_rollouts else run.metrics.series(name)
+        if not x:
+            continue
+        is_long = len(y) >= _SMOOTH
+        if is_long:
+            ax.plot(x, y, color=colour, alpha=0.22, linewidth=1.0)
+        smooth = running_mean(y, min(len(y) // _SMOOTH, _MOST_SMOOTHED))
+        ax.plot(x, smooth, color=colour, label=text, marker=None if is_long else "o", markersize=3.5)
+        shown.append((x, smooth))
+    if between and len(shown) == 2 and shown[0][0] == shown[1][0]:
+        ax.fill_between(*shown[0], shown[1][1], color=between, alpha=0.12, linewidth=0)
+    if shares:
+        ax.set_ylim(-0.03, 1.03)
+        in_percent(ax)
+    if from_zero:
+        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     _legend(ax)
 
 
 def _accuracy(run: Run, ax: Axes) -> None:
     """During the last stage as a line; before and after each stage as points with 95% intervals."""
     main = run.rollouts or run.supervised
+    metrics, name = main.metrics, label(main.stage)
     ax.set(title="Validation accuracy", xlabel="rollouts" if main.has_rollouts else "step")
-    metrics = main.metrics
-    during = metrics.by_rollout("val/accuracy") if main.has_rollouts else metrics.series("val/accuracy")
-    if during[0]:
-        ax.plot(*during, color=RIGHT, marker="o", markersize=3.5, label=f"during {label(main.stage)}")
-    length = _length(main)
-    places = {f"before {label(main.stage)}": 0.0, f"after {label(main.stage)}": length}
+    x, y = metrics.by_rollout("val/accuracy") if main.has_rollouts else metrics.series("val/accuracy")
+    if x:
+        ax.plot(x, y, color=RIGHT, marker="o", markersize=3.5, label=f"during {name}")
+    rollouts, _ = metrics.series("rollout/reward")
+    end = len(rollouts) if main.has_rollouts else max(metrics.frame.index, default=0)
     points = run.accuracies()
-    for i, (when, accuracy) in enumerate(points):
-        follows = i + 1 < len(points) and points[i + 1][0] == f"after {label(main.stage)}"
-        place = places.get(when, 0.0 if follows else None)
-        if place is None:
+    names = [when for when, _ in points]
+    for (when, accuracy), following in zip(points, [*names, None][1:], strict=True):
+        if when == f"after {name}":
+            place, colour = end, INK
+        elif when == f"before {name}" or following == f"after {name}":
+            place, colour = 0, OWN
+        else:
             ax.axhline(accuracy.value, color=MUTED, linestyle=(0, (2, 3)), linewidth=1.5, label=when)
             continue
-        bounds = accuracy.interval() or (accuracy.value, accuracy.value)
-        errors = [[accuracy.value - bounds[0]], [bounds[1] - accuracy.value]]
-        colour = INK if place else OWN
-        ax.errorbar(
-            place, accuracy.value, yerr=errors, color=colour, fmt="o", markersize=7, capsize=4, label=when
-        )
+        low, high = accuracy.interval() or (accuracy.value, accuracy.value)
+        errors = [[accuracy.value - low], [high - accuracy.value]]
+        ax.errorbar(place, accuracy.value, errors, color=colour, fmt="o", markersize=7, capsize=4, label=when)
     if run.test is not None:
         ax.axhline(run.test.value, color=WARN, linestyle=(0, (6, 3)), linewidth=1.5, label="test, at the end")
     ax.set_ylim(bottom=0, top=max(0.01, ax.get_ylim()[1]))
     ax.margins(x=0.06)
-    _shares(ax)
+    in_percent(ax)
     _legend(ax)
-
-
-def _supervised_loss(run: StageRun, ax: Axes) -> None:
-    ax.set(title=f"{label(run.stage)} loss", xlabel="step")
-    _line(ax, run, "train/loss", OWN, "training")
-    _line(ax, run, "val/loss", HINTED, "validation")
-    _legend(ax)
-
-
-def _token_accuracy(run: StageRun, ax: Axes) -> None:
-    ax.set(title="Masked tokens predicted", xlabel="step", ylim=(-0.03, 1.03))
-    _line(ax, run, "train/token_accuracy", OWN, "training")
-    _line(ax, run, "val/token_accuracy", HINTED, "validation")
-    _shares(ax)
-    _legend(ax)
-
-
-def _line(ax: Axes, run: StageRun, name: str, colour: str, text: str) -> Points:
-    """One metric: the raw values faint, their running mean on top; returns what is drawn on top."""
-    x, y = run.metrics.by_rollout(name) if run.has_rollouts else run.metrics.series(name)
-    if not x:
-        return [], []
-    smooth = running_mean(y, min(len(y) // _SMOOTH, _MOST_SMOOTHED))
-    if len(y) >= _SMOOTH:
-        ax.plot(x, y, color=colour, alpha=0.22, linewidth=1.0)
-    ax.plot(x, smooth, color=colour, label=text, marker=None if len(y) >= _SMOOTH else "o", markersize=3.5)
-    return x, smooth
 
 
 def running_mean(values: list[float], half: int) -> list[float]:
@@ -192,13 +185,8 @@ def running_mean(values: list[float], half: int) -> list[float]:
     return [sum(part) / len(part) for part in parts]
 
 
-def _length(run: StageRun) -> float:
-    if run.has_rollouts:
-        return float(len(run.metrics.series("rollout/reward")[0]))
-    return max((row.get("step", 0.0) for row in run.metrics.rows), default=0.0)
-
-
-def _shares(ax: Axes) -> None:
+def in_percent(ax: Axes) -> None:
+    """Show shares as percentages at the y axis."""
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import bisect
-import csv
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting import samples as samples_file
@@ -17,48 +15,31 @@ from igpo_lightning.reporting import summary as summary_file
 from igpo_lightning.reporting.samples import Sample
 from igpo_lightning.reporting.summary import Accuracy, Stage, Summary
 
-METRICS = Path("metrics") / "metrics.csv"
+if TYPE_CHECKING:
+    import pandas as pd
 
-_ROLLOUT = "rollout/"
+METRICS = Path("metrics") / "metrics.csv"
 
 Points = tuple[list[float], list[float]]  # x, y
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The sparse rows of a Lightning CSVLogger file: each holds what was logged at one moment."""
+    """What a stage logged: a row for each moment, indexed by its step; NaN: not logged at that moment."""
 
-    rows: tuple[dict[str, float], ...] = ()
+    frame: pd.DataFrame
 
     def series(self, name: str) -> Points:
         """(steps, values) of one metric. A step logged twice (a resumed run) keeps its last value."""
-        rows = self._rollouts if name.startswith(_ROLLOUT) else self.rows
-        values = {row["step"]: row[name] for row in rows if name in row and "step" in row}
-        steps = sorted(values)
-        return steps, [values[step] for step in steps]
+        values = self._values(name)
+        return values.index.tolist(), values.tolist()
 
     def by_rollout(self, name: str) -> Points:
         """(number of rollouts so far, mean value since the last one) of one metric."""
-        starts, _ = self.series("rollout/reward")
-        groups: dict[int, list[float]] = {}
-        for step, value in zip(*self.series(name), strict=True):
-            groups.setdefault(bisect.bisect_right(starts, step), []).append(value)
-        return list(map(float, groups)), [sum(group) / len(group) for group in groups.values()]
-
-    @cached_property
-    def _rollouts(self) -> tuple[dict[str, float], ...]:
-        """One row per rollout: Lightning repeats what a window logged with each of its updates."""
-        seen: dict[float, dict[str, float]] = {}
-        for row in self.rows:
-            if "step" in row and "rollout/reward" in row:
-                seen[row["step"]] = row
-        firsts, last = [], None
-        for step in sorted(seen):
-            values = {name: value for name, value in seen[step].items() if name.startswith(_ROLLOUT)}
-            if values != last:
-                firsts.append(seen[step])
-            last = values
-        return tuple(firsts)
+        values = self._values(name)
+        rollouts = self._values("rollout/reward").index.searchsorted(values.index, side="right")
+        means = values.groupby(rollouts).mean()
+        return means.index.tolist(), means.tolist()
 
     def last(self, name: str) -> float | None:
         """The latest value of a metric, None if it was never logged."""
@@ -67,12 +48,27 @@ class Metrics:
 
     def mean(self, name: str, start: float = 0.0, stop: float = 1.0) -> float | None:
         """Mean over a stretch of the run, as shares of its length: (0.8, 1.0) is the last fifth."""
-        _, values = self.series(name)
-        if not values:
+        values = self._values(name)
+        if values.empty:
             return None
         first = min(int(start * len(values)), len(values) - 1)
-        part = values[first : max(first + 1, math.ceil(stop * len(values)))]
-        return sum(part) / len(part)
+        return float(values.iloc[first : max(first + 1, math.ceil(stop * len(values)))].mean())
+
+    def _values(self, name: str) -> pd.Series:
+        rows = self._rollouts if name.startswith("rollout/") else self.frame
+        return _by_step(rows.reindex(columns=[name])[name].dropna())
+
+    @cached_property
+    def _rollouts(self) -> pd.DataFrame:
+        """One row per rollout: Lightning repeats what a window logged with each of its updates."""
+        rows = self.frame.filter(regex="^rollout/")
+        rows = _by_step(rows[rows.reindex(columns=["rollout/reward"]).notna().all(axis=1)])
+        known = rows.fillna(math.inf)  # NaN differs from itself
+        return rows[(known != known.shift()).any(axis=1)]
+
+
+def _by_step(logged: Any) -> Any:
+    return logged[~logged.index.duplicated(keep="last")].sort_index()
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class StageRun:
 
     @property
     def has_rollouts(self) -> bool:
-        return bool(self.metrics.series("rollout/reward")[1])
+        return self.metrics.last("rollout/reward") is not None
 
     @property
     def has_hints(self) -> bool:
@@ -99,11 +95,11 @@ class Run:
     folder: Path
     stages: tuple[StageRun, ...]
     title: str
-    seconds: float | None = None
-    finished: bool = True
-    config: str = ""
-    provenance: dict[str, Any] = field(default_factory=dict)
-    samples: tuple[Sample, ...] = ()
+    seconds: float | None
+    finished: bool
+    config: str
+    provenance: Any
+    samples: tuple[Sample, ...]
 
     @property
     def rollouts(self) -> StageRun | None:
@@ -118,13 +114,13 @@ class Run:
     def accuracies(self) -> list[tuple[str, Accuracy]]:
         """Validation accuracy along the run: ("before SFT", ...), ("after SFT", ...), ("after IGPO", ...)."""
         points: list[tuple[str, Accuracy]] = []
-        for i, stage_run in enumerate(self.stages):
-            stage = stage_run.stage
-            repeats = i > 0 and self.stages[i - 1].stage.accuracy_after is not None
-            if stage.accuracy_before is not None and not repeats:
+        known = None  # what the stage before ended with, which the next one begins with
+        for stage in (stage_run.stage for stage_run in self.stages):
+            if stage.accuracy_before is not None and known is None:
                 points.append((f"before {label(stage)}", stage.accuracy_before))
             if stage.accuracy_after is not None:
                 points.append((f"after {label(stage)}", stage.accuracy_after))
+            known = stage.accuracy_after
         return points
 
     @property
@@ -147,15 +143,14 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     finished = (folder / summary_file.FILE).exists()
     summary = Summary.load(folder) if finished else Summary(_guess_stages(folder))
-    stages = tuple(
-        StageRun(
-            stage, read_metrics(path) if (path := folder / stage.folder / METRICS).exists() else Metrics()
-        )
-        for stage in summary.stages
-    )
-    if not any(stage.metrics.rows for stage in stages):
+    stages = tuple(StageRun(stage, read_metrics(folder / stage.folder / METRICS)) for stage in summary.stages)
+    if all(stage.metrics.frame.empty for stage in stages):
         raise ConfigError(f"{folder}: no run folder, {METRICS} is missing or empty there and in its stages")
-    config = folder / "config.yaml"
+    config, provenance = folder / "config.yaml", folder / "provenance.json"
+    try:
+        made = json.loads(provenance.read_text(encoding="utf-8")) if provenance.exists() else None
+    except ValueError as error:
+        raise ConfigError(f"{provenance}: not JSON ({error})") from error
     return Run(
         folder=folder,
         stages=stages,
@@ -163,43 +158,35 @@ def read_run(folder: str | Path) -> Run:
         seconds=summary.seconds,
         finished=finished,
         config=config.read_text(encoding="utf-8") if config.exists() else "",
-        provenance=_read_json(folder / "provenance.json"),
+        provenance=made,
         samples=samples_file.read(folder / samples_file.FILE),
     )
 
 
 def read_metrics(path: str | Path) -> Metrics:
-    """Parse a CSVLogger file: empty cells are absent, NaN and infinities are dropped.
+    """Parse a CSVLogger file, if it is there: NaN and infinities count as not logged.
 
     Raises:
         ConfigError: Naming file and line of a cell that is not a number.
     """
-    rows = []
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            try:
-                values = {key: float(cell) for key, cell in row.items() if key and cell}
-            except (TypeError, ValueError) as error:
-                raise ConfigError(f"{path}:{reader.line_num}: not a number ({error})") from error
-            rows.append({key: value for key, value in values.items() if math.isfinite(value)})
-    return Metrics(tuple(rows))
+    import numpy as np
+    import pandas as pd  # half a second that training does not need
+
+    try:
+        cells = pd.read_csv(path)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        cells = pd.DataFrame(columns=["step"])
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a table of metrics ({error})") from error
+    numbers = cells.apply(pd.to_numeric, errors="coerce").astype(float)
+    for row, column in np.argwhere(numbers.isna() & cells.notna()):
+        raise ConfigError(f"{path}:{row + 2}: not a number ({cells.iat[row, column]})")
+    numbers = numbers.replace([math.inf, -math.inf], math.nan).dropna(subset="step")
+    return Metrics(numbers.set_index("step", drop=False))
 
 
 def _guess_stages(folder: Path) -> tuple[Stage, ...]:
     """The stages of a run without a summary: sub-folders that logged, then the folder itself."""
     inner = sorted(path.parent.parent.name for path in folder.glob(f"*/{METRICS}"))
-    stages = [Stage(name, name) for name in inner]
-    if (folder / METRICS).exists():
-        stages.append(Stage("this run", "."))
-    return tuple(stages)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: not JSON ({error})") from error
-    return value if isinstance(value, dict) else {"provenance": value}
+    own = [Stage("this run", ".")] if (folder / METRICS).exists() else []
+    return (*(Stage(name, name) for name in inner), *own)

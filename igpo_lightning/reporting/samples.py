@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 FILE = "samples.jsonl"
 
-_MARKS = {"plain": ("[[", "]]"), "ansi": ("\x1b[30;43m", "\x1b[0m"), "html": ("<mark>", "</mark>")}
+_MARKS = {"plain": ("[[", "]]"), "ansi": ("\x1b[30;43m", "\x1b[0m")}
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def append(path: str | Path, records: Iterable[SampleRecord]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         cut_torn_line(path)
-    lines = [json.dumps(_row(record), ensure_ascii=False) + "\n" for record in records]
+    lines = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records]
     with path.open("a", encoding="utf-8", errors="replace") as file:
         file.writelines(lines)
 
@@ -86,38 +85,23 @@ def read(path: str | Path) -> tuple[Sample, ...]:
 
 
 def marked(pieces: Sequence[tuple[str, bool]], style: str = "plain") -> str:
-    """The completion with its hints marked: ``[[...]]`` ("plain"), colour ("ansi") or <mark> ("html").
+    """The completion with its hints marked: ``[[...]]`` ("plain") or colour ("ansi").
 
-    Only "html" escapes the text. Control characters are taken out in the other styles, so model
-    output cannot steer a terminal.
+    Control characters are taken out, so model output cannot steer a terminal.
     """
     opening, closing = _MARKS[style]
-    clean = html.escape if style == "html" else _printable
-    return "".join(f"{opening}{clean(text)}{closing}" if hint else clean(text) for text, hint in pieces)
+    return "".join(f"{opening}{_printable(t)}{closing}" if hint else _printable(t) for t, hint in pieces)
 
 
 def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
     """A few lines for the console: verdict, question, completion, gold trace."""
     verdict = "right" if sample.correct else "wrong"
     origin = ", inpainted" if sample.inpainted else ""
-    head = (
-        f"[rollout {sample.window + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}"
+    text = (
+        f"[rollout {sample.window + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}\n"
+        f"  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
     )
-    text = f"{head}\n  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
     return f"{text}\n  gold: {_printable(sample.trace).strip()}" if sample.trace else text
-
-
-def _row(record: SampleRecord) -> dict:
-    return {
-        "window": int(record.window),
-        "prompt": record.prompt,
-        "answer": record.answer,
-        "pieces": [[text, bool(hint)] for text, hint in record.pieces],
-        "reward": float(record.reward),
-        "correct": bool(record.correct),
-        "inpainted": bool(record.inpainted),
-        "trace": record.trace,
-    }
 
 
 def _printable(text: str) -> str:

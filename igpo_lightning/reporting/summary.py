@@ -81,8 +81,7 @@ class Summary:
         path = Path(folder) / FILE
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            stages = tuple(_stage(stage) for stage in raw["stages"])
-            return cls(stages, raw.get("seconds"), raw.get("title"))
+            return cls(tuple(map(_stage, raw["stages"])), raw.get("seconds"), raw.get("title"))
         except KeyError as error:
             raise ConfigError(f"{path}: the key {error} is missing") from error
         except (TypeError, AttributeError, ValueError) as error:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from igpo_lightning.amounts import is_number
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting.sweep_jobs import FIGURES, Job, Metric, metric, read_jobs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Where and how a run reports, not what it computes.
 _ASIDE = ("output_dir", "sweep_dir", "resume", "report", "dry_run", "callbacks", "logger")
@@ -21,10 +25,10 @@ _LONG_PATH = 24
 
 @dataclass(frozen=True)
 class Figure:
-    """Mean over ``n`` jobs and its standard error, which takes at least two."""
+    """Mean over ``n`` jobs and its standard error, which takes at least two; NaN without as many."""
 
     mean: float
-    error: float | None
+    error: float
     n: int
 
 
@@ -49,6 +53,7 @@ class SweepResult:
         keys: What its groups differ in.
         metric: Name of the figure that groups are compared by.
         figures: The figures that at least one job has, by name.
+        measured: A row for each finished job, by its name, and a column for each of the figures.
         notes: What a reader must know about the grouping, one line each.
     """
 
@@ -57,19 +62,19 @@ class SweepResult:
     keys: tuple[str, ...]
     metric: str
     figures: dict[str, Metric]
+    measured: pd.DataFrame
     groups: tuple[Group, ...]
     notes: tuple[str, ...]
 
     @cached_property
     def best(self) -> Group | None:
         """The group with the best mean; None if there is nothing to compare, or by test problems."""
-        if not self.figures[self.metric].chooses:
+        compared = self.figures[self.metric]
+        groups = [group for group in self.groups if group.figures[self.metric].n]
+        if not compared.chooses or len({group.figures[self.metric].mean for group in groups}) < 2:
             return None
-        compared = [group for group in self.groups if self.metric in group.figures]
-        if len({group.figures[self.metric].mean for group in compared}) < 2:
-            return None
-        sign = 1 if self.figures[self.metric].higher_is_better else -1
-        return max(compared, key=lambda group: sign * group.figures[self.metric].mean)
+        choose = max if compared.higher_is_better else min
+        return choose(groups, key=lambda group: group.figures[self.metric].mean)
 
     @property
     def missing(self) -> tuple[Job, ...]:
@@ -90,23 +95,31 @@ def read_sweep(
     Raises:
         ConfigError: No runs, or a key or figure that they don't have.
     """
+    import pandas as pd  # half a second that only this needs
+
     jobs = read_jobs(folder)
     done = [job for job in jobs if job.state == "done"]
-    figures = {
-        name: figure
-        for name, figure in FIGURES.items()
-        if any(_number(figure.read(job.run)) is not None for job in done)
-    }
+    known = FIGURES if metric_name is None else {metric_name: metric(metric_name, done), **FIGURES}
+    read = {name: [figure.read(job.run) for job in done] for name, figure in known.items()}
+    measured = pd.DataFrame(read, index=[job.name for job in done], dtype=float)
+    measured = measured.replace([math.inf, -math.inf], math.nan)
+    found = [name for name in known if measured[name].notna().any()]
     if metric_name is None:
-        usable = [
-            name for name in ("accuracy", "reward", *figures) if name in figures and figures[name].chooses
-        ]
-        metric_name = usable[0] if usable else "accuracy"
-    figures = {metric_name: figures.get(metric_name) or metric(metric_name, done), **figures}
+        usable = (name for name in ("accuracy", "reward", *found) if name in found and known[name].chooses)
+        metric_name = next(usable, "accuracy")
+    figures = {name: known[name] for name in dict.fromkeys([metric_name, *found])}
     differing = differing_keys(done)
     keys = tuple(differing) if by is None else tuple(_known(key, done) for key in by)
-    notes = (*_notes(done, keys, differing), *_choice(metric_name, figures))
-    return SweepResult(Path(folder), jobs, keys, metric_name, figures, _groups(done, keys, figures), notes)
+    return SweepResult(
+        folder=Path(folder),
+        jobs=jobs,
+        keys=keys,
+        metric=metric_name,
+        figures=figures,
+        measured=measured[list(figures)],
+        groups=_groups(done, keys, measured[list(figures)]),
+        notes=tuple(_notes(done, keys, differing, metric_name, figures)),
+    )
 
 
 def differing_keys(jobs: Sequence[Job]) -> list[str]:
@@ -115,13 +128,16 @@ def differing_keys(jobs: Sequence[Job]) -> list[str]:
     A choice such as ``algo=grpo,igpo`` changes many keys at once. Those that were typed come first, then a
     group's name, then what lies highest.
     """
-    varying = _varying(jobs)
-    whole = _classes(jobs, varying)
+    typed = {key for job in jobs for key in job.typed}
+
+    def rank(key: str) -> tuple[Any, ...]:
+        return (not typed & {key, _group(key)}, not key.endswith(".name"), key.count("."), key)
+
     chosen: list[str] = []
-    for key in sorted(varying, key=lambda key: _rank(key, jobs)):
-        if len(set(_classes(jobs, chosen))) == len(set(whole)):
-            break
-        if len(set(_classes(jobs, [*chosen, key]))) > len(set(_classes(jobs, chosen))):
+    for key in sorted({key for job in jobs for key in job.settings}, key=rank):
+        if key.partition(".")[0] in _ASIDE or _is_seed(key, jobs):
+            continue
+        if _differ(jobs, [*chosen, key]) > _differ(jobs, chosen):
             chosen.append(key)
     return chosen
 
@@ -137,10 +153,7 @@ def value_of(job: Job, key: str) -> Any:
 
 def short(key: str) -> str:
     """A key as a reader needs it: its last part, with the one before if that says nothing by itself."""
-    parts = key.split(".")
-    while len(parts) > 1 and parts[-1] in ("name", "_target_"):
-        parts.pop()
-    return parts[-1]
+    return _group(key).rpartition(".")[2]
 
 
 def show(value: Any) -> str:
@@ -154,118 +167,74 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _varying(jobs: Sequence[Job]) -> list[str]:
-    """Keys whose value differs between jobs, without the seed and what follows it, each value told once."""
-    keys = dict.fromkeys(key for job in jobs for key in job.settings)
-    seeds = tuple(job.seed for job in jobs)
-    told: dict[tuple[Any, ...], str] = {}
-    for key in sorted(keys, key=lambda key: _rank(key, jobs)):
-        if key == "seed" or key.partition(".")[0] in _ASIDE:
-            continue
-        values = tuple(value_of(job, key) for job in jobs)
-        if len(set(values)) > 1 and not _follows(key, values, seeds):
-            told.setdefault(values, key)  # interpolations repeat a value elsewhere
-    return list(told.values())
+def is_interval(value: Any) -> bool:
+    """True of (low, high)."""
+    is_pair = isinstance(value, tuple) and len(value) == 2
+    return is_pair and all(map(is_number, value)) and value[0] <= value[1]
 
 
-def _follows(key: str, values: Sequence[Any], seeds: Sequence[Any]) -> bool:
-    """True of a key that is the seed under another name, such as the sampler's."""
-    pairs = list(zip(values, seeds, strict=True))
+def _group(key: str) -> str:
+    """The group whose choice a key tells: of "algo.name", "algo"."""
+    return key.removesuffix(".name").removesuffix("._target_")
+
+
+def _is_seed(key: str, jobs: Sequence[Job]) -> bool:
+    """True of the seed, also under another name, such as the sampler's."""
+    pairs = [(value_of(job, key), job.seed) for job in jobs]
     if key.endswith(".seed"):  # may be absent from some jobs: of another algorithm
         pairs = [(value, seed) for value, seed in pairs if value is not None]
     return all(value == seed for value, seed in pairs)
 
 
-def _classes(jobs: Sequence[Job], keys: Sequence[str]) -> list[tuple[Any, ...]]:
+def _classes(jobs: Sequence[Job], keys: Sequence[str]) -> list[tuple[Hashable, ...]]:
+    """What each job has at ``keys``."""
     return [tuple(value_of(job, key) for key in keys) for job in jobs]
 
 
-def _rank(key: str, jobs: Sequence[Job]) -> tuple[Any, ...]:
-    group = key.removesuffix(".name").removesuffix("._target_")
-    typed = any(key in job.typed or group in job.typed for job in jobs)
-    return (not typed, not key.endswith(".name"), key.count("."), key)
+def _differ(jobs: Sequence[Job], keys: Sequence[str]) -> int:
+    """How many different jobs there are, judged by ``keys``."""
+    return len(set(_classes(jobs, keys)))
 
 
 def _known(key: str, jobs: Sequence[Job]) -> str:
     if any(value_of(job, key) is not None for job in jobs):
         return key
-    keys = {name.removesuffix(".name").removesuffix("._target_") for job in jobs for name in job.settings}
+    keys = {_group(name) for job in jobs for name in job.settings}
     same_leaf = [name for name in keys if name.rpartition(".")[2] == key.rpartition(".")[2]]
     near = sorted(same_leaf, key=lambda name: (name.count("."), name)) or get_close_matches(key, keys, n=1)
     raise ConfigError(f"by={key}: no job has this key" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def _groups(jobs: Sequence[Job], keys: Sequence[str], figures: dict[str, Metric]) -> tuple[Group, ...]:
-    import pandas as pd  # half a second that only this needs
-
-    if not jobs:
-        return ()
+def _groups(jobs: Sequence[Job], keys: Sequence[str], measured: pd.DataFrame) -> tuple[Group, ...]:
     classes = _classes(jobs, keys)
     order = sorted(set(classes), key=lambda values: [_sortable(value) for value in values])
-    frame = pd.DataFrame(
-        [{name: _number(figure.read(job.run)) for name, figure in figures.items()} for job in jobs],
-        dtype=float,
-    )
-    by_group = frame.groupby([order.index(values) for values in classes])
-    means, errors, counts = by_group.mean(), by_group.sem(), by_group.count()
+    table = measured.groupby([order.index(values) for values in classes]).agg(["mean", "sem", "count"])
     groups = []
     for i, values in enumerate(order):
-        found = {
-            name: Figure(
-                float(means.loc[i, name]),
-                None if math.isnan(errors.loc[i, name]) else float(errors.loc[i, name]),
-                int(counts.loc[i, name]),
-            )
-            for name in figures
-            if counts.loc[i, name]
-        }
+        stats = ((name, *table.loc[i, name]) for name in measured)
+        figures = {name: Figure(mean, error, int(n)) for name, mean, error, n in stats}
         members = tuple(job for job, own in zip(jobs, classes, strict=True) if own == values)
-        groups.append(Group(dict(zip(keys, values, strict=True)), found, members))
+        groups.append(Group(dict(zip(keys, values, strict=True)), figures, members))
     return tuple(groups)
 
 
-def _notes(jobs: Sequence[Job], keys: Sequence[str], differing: Sequence[str]) -> tuple[str, ...]:
-    notes = []
-    told, whole = _classes(jobs, keys), _classes(jobs, [*keys, *differing])
-    pooled = [key for key in differing if len(set(_classes(jobs, [*keys, key]))) > len(set(told))]
+def _notes(
+    jobs: Sequence[Job], keys: Sequence[str], differing: Sequence[str], name: str, figures: dict[str, Metric]
+) -> Iterator[str]:
+    """Jobs of one group that differ in more than the seed, or in nothing; and how the best is chosen."""
+    pooled = [key for key in differing if _differ(jobs, [*keys, key]) > _differ(jobs, keys)]
     if pooled:
-        notes.append(f"means and errors are over these too, not only over seeds: {', '.join(pooled)}")
-    pairs = [(values, job.seed) for values, job in zip(whole, jobs, strict=True)]
-    twice = len(pairs) - len(set(pairs))
-    if twice:
-        notes.append(f"jobs that repeat the settings and the seed of another: {twice}; n counts them")
-    return tuple(notes)
-
-
-def _choice(name: str, figures: dict[str, Metric]) -> tuple[str, ...]:
-    """Note on how the best is chosen."""
+        yield f"means and errors are over these too, not only over seeds: {', '.join(pooled)}"
+    if twice := len(jobs) - _differ(jobs, [*keys, *differing, "seed"]):
+        yield f"jobs that repeat the settings and the seed of another: {twice}; n counts them"
     if not figures[name].chooses:
-        return (
-            f"no best is marked: {name} is for reporting, so choose by accuracy, and report {name} of that",
-        )
-    if name == "reward" and "test" in figures and "accuracy" not in figures:
-        return ("compared by the reward: no validation accuracy was measured (data.val_size=0)",)
-    return ()
+        yield f"no best is marked: {name} is for reporting, so choose by accuracy, and report {name} of that"
+    elif name == "reward" and "test" in figures and "accuracy" not in figures:
+        yield "compared by the reward: no validation accuracy was measured (data.val_size=0)"
 
 
 def _sortable(value: Any) -> tuple[Any, ...]:
-    """Numbers by size, then everything else by its text."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    """Numbers by size, then intervals by their middle, then everything else by its text."""
+    if is_number(value):
         return (0, value, "")
-    if is_interval(value):
-        return (1, sum(value), str(value))
-    return (2, 0, show(value))
-
-
-def is_interval(value: Any) -> bool:
-    """True of (low, high)."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in value)
-        and value[0] <= value[1]
-    )
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
+    return (1, sum(value), str(value)) if is_interval(value) else (2, 0, show(value))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ import yaml
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting.run import METRICS, Run, read_run
 from igpo_lightning.reporting.summary import FILE as SUMMARY
+from igpo_lightning.reporting.summary import Accuracy
 from igpo_lightning.sweeping.record import FILE as RECORD
 from igpo_lightning.sweeping.record import WARM_STARTS, Record
 from igpo_lightning.sweeping.resolvers import key_of
 
 _MARKS = (RECORD, SUMMARY, "config.yaml", "provenance.json", str(METRICS), ".hydra/overrides.yaml")
-_STRETCH = 0.8  # logged metrics are averaged over the last fifth of a run
 
 
 @dataclass(frozen=True)
@@ -50,28 +49,20 @@ class Job:
     name: str
     folder: Path
     state: str
-    error: str | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    typed: tuple[str, ...] = ()
-    run: Run | None = None
+    error: str | None
+    settings: dict[str, Any]
+    typed: tuple[str, ...]
+    run: Run | None
 
     @property
     def seed(self) -> Any:
         return self.settings.get("seed")
 
 
-def _after(run: Run) -> float | None:
-    accuracy = run.stages[-1].stage.accuracy_after
-    return accuracy.value if accuracy else None
-
-
-def _before(run: Run) -> float | None:
-    accuracy = run.stages[-1].stage.accuracy_before
-    return accuracy.value if accuracy else None
-
-
-def _test(run: Run) -> float | None:
-    return run.test.value if run.test else None
+def logged(run: Run, name: str) -> float | None:
+    """Mean of a logged metric over the last fifth of the last stage that has it."""
+    means = (stage.metrics.mean(name, 0.8, 1.0) for stage in reversed(run.stages))
+    return next((mean for mean in means if mean is not None), None)
 
 
 def _reward(run: Run) -> float | None:
@@ -80,25 +71,24 @@ def _reward(run: Run) -> float | None:
     return alone if alone is not None else logged(run, "rollout/reward")
 
 
-def _all_wrong(run: Run) -> float | None:
-    return logged(run, "rollout/all_wrong_before")
+def _share(name: str) -> Callable[[Run], float | None]:
+    """Reader of an accuracy of the run's last stage."""
 
+    def read(run: Run) -> float | None:
+        accuracy: Accuracy | None = getattr(run.stages[-1].stage, name)
+        return accuracy.value if accuracy else None
 
-def logged(run: Run, name: str) -> float | None:
-    """Mean of a logged metric over the last fifth of the last stage that has it."""
-    for stage in reversed(run.stages):
-        value = stage.metrics.mean(name, _STRETCH, 1.0)
-        if value is not None:
-            return value
-    return None
+    return read
 
 
 FIGURES = {
-    "accuracy": Metric("validation accuracy after", _after, percent=True),
-    "accuracy_before": Metric("before", _before, percent=True),
-    "test": Metric("test accuracy", _test, percent=True, chooses=False),
+    "accuracy": Metric("validation accuracy after", _share("accuracy_after"), percent=True),
+    "accuracy_before": Metric("before", _share("accuracy_before"), percent=True),
+    "test": Metric("test accuracy", _share("test"), percent=True, chooses=False),
     "reward": Metric("reward", _reward),
-    "all_wrong": Metric("groups all wrong", _all_wrong, percent=True, higher_is_better=False),
+    "all_wrong": Metric(
+        "groups all wrong", lambda run: logged(run, "rollout/all_wrong_before"), True, higher_is_better=False
+    ),
     "seconds": Metric("wall time (s)", lambda run: run.seconds, higher_is_better=False),
     "completions": Metric(
         "completions", lambda run: run.stages[-1].stage.completions, higher_is_better=False
@@ -119,11 +109,9 @@ def metric(name: str, jobs: Sequence[Job]) -> Metric:
     """
     if name in FIGURES:
         return FIGURES[name]
-    names = sorted(
-        {key for job in jobs if job.run for s in job.run.stages for row in s.metrics.rows for key in row}
-    )
+    names = {key for job in jobs if job.run for stage in job.run.stages for key in stage.metrics.frame}
     if name not in names:
-        near = get_close_matches(name, [*FIGURES, *names], n=1)
+        near = get_close_matches(name, [*FIGURES, *sorted(names)], n=1)
         known = f"there are {', '.join(FIGURES)}, and the columns of {METRICS}"
         hint = f"did you mean {near[0]}?" if near else known
         raise ConfigError(f"metric={name}: was not logged by any job; {hint}")
@@ -137,90 +125,58 @@ def read_jobs(folder: str | Path) -> tuple[Job, ...]:
     Raises:
         ConfigError: There is none.
     """
-    folder = Path(folder)
+    folder, jobs = Path(folder), []
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    jobs = tuple(_read(path, folder) for path in _run_folders(folder))
-    if not jobs:
-        raise ConfigError(f"{folder}: no runs in it")
-    return jobs
-
-
-def _run_folders(folder: Path) -> Iterator[Path]:
     for path, inner, _ in os.walk(folder):
         if any((Path(path) / mark).exists() for mark in _MARKS):
             inner.clear()
-            yield Path(path)
+            jobs.append(_read(Path(path), folder))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != WARM_STARTS)
+    if not jobs:
+        raise ConfigError(f"{folder}: no runs in it")
+    return tuple(jobs)
 
 
 def _read(path: Path, root: Path) -> Job:
     record = Record.read(path)
-    run, error = None, record.error if record else None
+    run, settings, error = None, {}, record.error if record else None
     try:
+        # Hydra's is of a run that ended before it wrote its own.
+        config = _yaml(path / "config.yaml") or _yaml(path / ".hydra" / "config.yaml") or {}
+        settings = dict(_flat(config, str(config.get("output_dir", path))))
         run = read_run(path)
     except ConfigError as problem:
         error = error or str(problem)
     finished = run is not None and run.finished
-    state = "done" if finished else "failed" if record and record.state == "failed" else "unfinished"
+    overrides = (record and record.overrides) or _yaml(path / ".hydra" / "overrides.yaml") or ()
     return Job(
         name=str(path.relative_to(root)) if path != root else path.resolve().name,
         folder=path,
-        state=state,
+        state="done" if finished else "failed" if record and record.state == "failed" else "unfinished",
         error=None if finished else error,
-        settings=_settings(path),
-        typed=_typed(path, record),
+        settings=settings,
+        typed=tuple(key_of(text).replace("/", ".") for text in overrides),
         run=run,
     )
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    """The run's config, or what Hydra composed if the run ended before it wrote one."""
-    for file in (path / "config.yaml", path / ".hydra" / "config.yaml"):
-        if file.is_file():
-            config = _yaml(file)
-            own = str(config.get("output_dir", path)) if isinstance(config, dict) else ""
-            return dict(_flat(config, own))
-    return {}
-
-
-def _typed(path: Path, record: Record | None) -> tuple[str, ...]:
-    overrides: Any = record.overrides if record else ()
-    if not overrides and (file := path / ".hydra" / "overrides.yaml").is_file():
-        overrides = _yaml(file) or ()
-    return tuple(dict.fromkeys(key_of(str(text)).replace("/", ".") for text in overrides))
-
-
 def _yaml(path: Path) -> Any:
+    """The content of a file; None if it is empty or not there."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
 
 
-def _flat(value: Any, own: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted key; lists of plain values are leaves, as tuples."""
+def _flat(value: Any, own: str, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves by dotted key: lists of plain values are tuples, paths in the ``own`` folder relative to it."""
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        value = dict(enumerate(value))
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _flat(inner, own, f"{prefix}{name}.")
-    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-        for i, inner in enumerate(value):
-            yield from _flat(inner, own, f"{prefix}{i}.")
-    elif prefix:
-        yield (
-            prefix[:-1],
-            (tuple(_plain(item, own) for item in value) if isinstance(value, list) else _plain(value, own)),
-        )
-
-
-def _plain(value: Any, own: str) -> Any:
-    """Numbers that YAML reads as text (1e-3) as numbers; paths within the run relative to it."""
-    if not isinstance(value, str):
-        return value
-    if own and (value == own or value.startswith(own + os.sep)):
-        return "." + value[len(own) :]
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return number if math.isfinite(number) else value
+            yield from _flat(inner, own, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str) and (value == own or value.startswith(own + os.sep)):
+        yield key, "." + value.removeprefix(own)
+    else:
+        yield key, tuple(value) if isinstance(value, list) else value

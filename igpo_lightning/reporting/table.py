@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from igpo_lightning.reporting.run import Metrics, Run, StageRun, label
-from igpo_lightning.reporting.summary import Accuracy
+from collections.abc import Sequence
 
-_STRETCH = 0.2  # "first" and "last" mean the first and the last fifth of the rollouts
+from igpo_lightning.reporting.run import Run, StageRun, label
+from igpo_lightning.reporting.summary import Accuracy
 
 
 def table(run: Run) -> str:
-    """A Markdown table that is also aligned plain text."""
-    rows = [(run.title, "" if run.finished else "unfinished"), *facts(run)]
-    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    lines = [f"| {name:<{wide[0]}} | {value:<{wide[1]}} |" for name, value in rows]
-    lines.insert(1, f"|{'-' * (wide[0] + 2)}|{'-' * (wide[1] + 2)}|")
-    return "\n".join(lines)
+    """A run's figures, beneath its title, as :func:`aligned` gives them."""
+    return aligned([(run.title, "" if run.finished else "unfinished"), *facts(run)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that is also aligned plain text; its first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    rule = "|".join("-" * (width + 2) for width in widths)
+    return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -25,7 +29,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     if (rollouts := run.rollouts) is not None:
         rows += _rollout_facts(rollouts)
     elif (supervised := run.supervised) is not None:
-        rows += _supervised_facts(supervised.metrics)
+        rows += _supervised_facts(supervised)
     rows.append(("wall time", _times(run)))
     return [(what, value) for what, value in rows if value]
 
@@ -45,45 +49,44 @@ def duration(seconds: float | None) -> str:
 
 def _rollout_facts(run: StageRun) -> list[tuple[str, str]]:
     metrics = run.metrics
-    completions = run.stage.completions or metrics.last("rollout/completions")
-    tokens = metrics.last("rollout/generated_tokens")
-    return [
-        *(_hint_facts(metrics) if run.has_hints else _plain_facts(metrics)),
-        ("rollouts", f"{len(metrics.series('rollout/reward')[1]):,}"),
-        ("completions sampled", "" if completions is None else f"{completions:,.0f}"),
-        ("tokens generated", "" if tokens is None else f"{tokens:,.0f}"),
-    ]
-
-
-def _hint_facts(metrics: Metrics) -> list[tuple[str, str]]:
     before, after = (percent(metrics.mean(f"rollout/all_wrong_{when}")) for when in ("before", "after"))
+    if run.has_hints:
+        rows = [
+            ("reward of the model alone, first → last fifth", _first_last(run, "rollout/reward_before")),
+            ("reward after hints, first → last fifth", _first_last(run, "rollout/reward")),
+            ("groups all wrong, before → after hints", f"{before} → {after}" if before and after else ""),
+            ("completions with hints that are correct", percent(metrics.mean("rollout/hint_success"))),
+        ]
+    else:
+        rows = [
+            ("reward, first → last fifth", _first_last(run, "rollout/reward")),
+            ("groups all wrong", before),
+        ]
+    completions = run.stage.completions or metrics.last("rollout/completions")
     return [
-        ("reward of the model alone, first → last fifth", _first_last(metrics, "rollout/reward_before")),
-        ("reward after hints, first → last fifth", _first_last(metrics, "rollout/reward")),
-        ("groups all wrong, before → after hints", f"{before} → {after}" if before and after else ""),
-        ("completions with hints that are correct", percent(metrics.mean("rollout/hint_success"))),
+        *rows,
+        ("rollouts", _number(len(metrics.series("rollout/reward")[1]), ",.0f")),
+        ("completions sampled", _number(completions, ",.0f")),
+        ("tokens generated", _number(metrics.last("rollout/generated_tokens"), ",.0f")),
     ]
 
 
-def _plain_facts(metrics: Metrics) -> list[tuple[str, str]]:
+def _supervised_facts(run: StageRun) -> list[tuple[str, str]]:
+    last = run.metrics.last
     return [
-        ("reward, first → last fifth", _first_last(metrics, "rollout/reward")),
-        ("groups all wrong", percent(metrics.mean("rollout/all_wrong_before"))),
+        ("validation loss", _number(last("val/loss"), ".3f")),
+        ("validation token accuracy", percent(last("val/token_accuracy"))),
+        ("validation token accuracy without padding", percent(last("val/text_token_accuracy"))),
+        ("padding among the tokens of both", percent(last("val/padding_share"))),
     ]
 
 
-def _supervised_facts(metrics: Metrics) -> list[tuple[str, str]]:
-    loss = metrics.last("val/loss")
-    return [
-        ("validation loss", "" if loss is None else f"{loss:.3f}"),
-        ("validation token accuracy", percent(metrics.last("val/token_accuracy"))),
-        ("validation token accuracy without padding", percent(metrics.last("val/text_token_accuracy"))),
-        ("padding among the tokens of both", percent(metrics.last("val/padding_share"))),
-    ]
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
-def _first_last(metrics: Metrics, name: str) -> str:
-    first, last = metrics.mean(name, 0.0, _STRETCH), metrics.mean(name, 1 - _STRETCH, 1.0)
+def _first_last(run: StageRun, name: str) -> str:
+    first, last = run.metrics.mean(name, 0.0, 0.2), run.metrics.mean(name, 0.8, 1.0)
     return "" if first is None or last is None else f"{first:.3f} → {last:.3f}"
 
 
@@ -96,9 +99,8 @@ def _accuracy(accuracy: Accuracy) -> str:
 
 
 def _times(run: Run) -> str:
-    parts = [
-        f"{label(s.stage)} {duration(s.stage.seconds)}" for s in run.stages if s.stage.seconds is not None
-    ]
+    stages = [(label(s.stage), duration(s.stage.seconds)) for s in run.stages]
+    parts = [f"{name} {time}" for name, time in stages if time]
     total = duration(run.seconds)
     if not total:
         return ", ".join(parts)

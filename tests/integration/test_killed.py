@@ -40,7 +40,7 @@ def outcome(folder):
     rows = {}
     for stage in (folder, folder / "sft"):
         metrics = read_metrics(stage / "metrics" / "metrics.csv")
-        names = {name for row in metrics.rows for name in row if "seconds" not in name and name != "step"}
+        names = {name for name in metrics.frame if "seconds" not in name and name != "step"}
         rows[stage.name] = {name: metrics.series(name) for name in sorted(names)}
     return [
         *rows.values(),

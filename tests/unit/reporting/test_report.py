@@ -1,4 +1,5 @@
 import base64
+import html
 import json
 import re
 import subprocess
@@ -7,11 +8,16 @@ import sys
 import pytest
 
 from igpo_lightning import report
-from igpo_lightning.reporting import facts, page, picture, read_run, table
-from igpo_lightning.reporting.picture import running_mean
-from igpo_lightning.reporting.table import duration
+from igpo_lightning.reporting import read_run, write_report
+from igpo_lightning.reporting.picture import picture, running_mean
+from igpo_lightning.reporting.table import duration, facts, table
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def page_of(folder):
+    write_report(folder)
+    return (folder / "report.html").read_text()
 
 
 def test_the_figures_of_a_run(run_folder):
@@ -51,29 +57,39 @@ def test_without_hints_nothing_is_said_of_them(run_folder):
     assert re.search(r"groups all wrong +\| 50.0%", text)
 
 
-def test_the_page_stands_alone_and_escapes(run_folder, tmp_path):
-    text = page(read_run(run_folder), tmp_path / "page.html").read_text()
+def test_the_page_stands_alone_and_escapes(run_folder):
+    text = page_of(run_folder)
     assert "so <mark>&lt;4&gt; </mark>#### 7" in text and "1 &lt; 2 &amp; 3?" in text
     assert "IGPO on &lt;tiny&gt;" in text and "<tiny>" not in text and "name: &lt;b&gt;" in text
     assert "abc123" in text and "http" not in text
     (image,) = re.findall(r"data:image/png;base64,([^\"]+)", text)
-    assert base64.b64decode(image).startswith(PNG)
+    assert base64.b64decode(image) == (run_folder / "report.png").read_bytes()
 
 
-def test_many_samples_are_thinned_from_first_to_last(run_folder, tmp_path):
+def test_text_of_the_model_stays_text_on_the_page(run_folder):
+    path = run_folder / "samples.jsonl"
+    odd = "\n <script>alert('1')</script> {{ 7 * 7 }} {% raw %} \n"
+    row = json.loads(path.read_text())
+    row |= {"prompt": odd, "answer": odd, "trace": odd, "pieces": [[odd, False], [odd, True]]}
+    path.write_text(json.dumps(row) + "\n")
+    text = page_of(run_folder)
+    assert "<script" not in text and html.unescape(text).count(odd) == 5
+
+
+def test_many_samples_are_thinned_from_first_to_last(run_folder):
     path = run_folder / "samples.jsonl"
     row = json.loads(path.read_text())
     path.write_text("".join(json.dumps(row | {"window": w}) + "\n" for w in range(200)))
-    shown = re.findall(r"rollout (\d+) ·", page(read_run(run_folder), tmp_path / "page.html").read_text())
+    shown = re.findall(r"rollout (\d+) ·", page_of(run_folder))
     assert len(shown) == 6 and (shown[0], shown[-1]) == ("1", "200")
 
 
-def test_samples_stand_by_kind_with_the_gold_trace_beside_and_no_kind_is_passed_over(run_folder, tmp_path):
+def test_samples_stand_by_kind_with_the_gold_trace_beside_and_no_kind_is_passed_over(run_folder):
     path = run_folder / "samples.jsonl"
     right = json.loads(path.read_text())
     wrong = right | {"correct": False, "inpainted": False, "trace": "1 < 2 #### 7", "window": 4}
     path.write_text(f"{json.dumps(right)}\n{json.dumps(wrong)}\n")
-    text = page(read_run(run_folder), tmp_path / "page.html").read_text()
+    text = page_of(run_folder)
     _, *kinds = re.split("<h3>", text.partition("<h2>How it was made")[0])
     assert [kind.partition("<")[0] for kind in kinds] == [
         "Wrong, without hints", "Right, with hints", "Right, without hints", "Wrong, with hints",
@@ -85,7 +101,8 @@ def test_samples_stand_by_kind_with_the_gold_trace_beside_and_no_kind_is_passed_
 
 def test_the_command_writes_all_three_without_torch(run_folder):
     code = (
-        "import sys; from igpo_lightning.report import main; status = main(sys.argv[1:]); "
+        "import sys; from igpo_lightning.report import main; import igpo_lightning.reporting.page; "
+        "assert not {'pandas', 'matplotlib', 'jinja2'} & set(sys.modules); status = main(sys.argv[1:]); "
         "assert not {'torch', 'lightning'} & set(sys.modules); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code, run_folder], capture_output=True, text=True)

@@ -1,8 +1,12 @@
+import pandas as pd
 import pytest
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.reporting import Metrics, read_run
-from igpo_lightning.reporting.run import read_metrics
+from igpo_lightning.reporting.run import Metrics, read_metrics, read_run
+
+
+def metrics_of(*rows):
+    return Metrics(pd.DataFrame(rows).set_index("step", drop=False))
 
 
 def test_sparse_rows_become_series(run_folder):
@@ -20,16 +24,16 @@ def test_metrics_by_rollout(run_folder):
 
 
 def test_stretches_of_a_run():
-    metrics = Metrics(tuple({"step": float(i), "a": float(i)} for i in range(10)))
+    metrics = metrics_of(*({"step": float(i), "a": float(i)} for i in range(10)))
     assert metrics.mean("a") == 4.5
     assert metrics.mean("a", 0.0, 0.2) == 0.5
     assert metrics.mean("a", 0.8, 1.0) == 8.5
-    assert Metrics(({"step": 0.0, "a": 3.0},)).mean("a", 0.8, 1.0) == 3.0
+    assert metrics_of({"step": 0.0, "a": 3.0}).mean("a", 0.8, 1.0) == 3.0
     assert metrics.mean("b") is None
 
 
 def test_a_step_logged_again_after_a_resume_keeps_the_later_value():
-    metrics = Metrics(({"step": 1.0, "a": 1.0}, {"step": 2.0, "a": 2.0}, {"step": 1.0, "a": 9.0}))
+    metrics = metrics_of({"step": 1.0, "a": 1.0}, {"step": 2.0, "a": 2.0}, {"step": 1.0, "a": 9.0})
     assert metrics.series("a") == ([1.0, 2.0], [9.0, 2.0])
 
 
@@ -38,7 +42,7 @@ def test_what_lightning_repeats_with_every_update_is_one_rollout():
     rows = (
         {"step": s, "rollout/completions": c, "rollout/reward": r, "train/kl": s / 10} for s, c, r in values
     )
-    metrics = Metrics(tuple(rows))
+    metrics = metrics_of(*rows)
     assert metrics.series("rollout/reward") == ([1, 3, 5], [0.5, 0.5, 0.25])
     assert metrics.by_rollout("train/kl") == ([1, 2, 3], [pytest.approx(0.15), pytest.approx(0.35), 0.5])
 

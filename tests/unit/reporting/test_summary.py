@@ -1,7 +1,7 @@
 import pytest
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.reporting import Accuracy, Stage, Summary
+from igpo_lightning.reporting.summary import Accuracy, Stage, Summary
 
 
 def test_wilson_interval_by_hand():
