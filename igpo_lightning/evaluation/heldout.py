@@ -73,7 +73,9 @@ class HeldOutAccuracy(Callback):
             right = self._right(trainer, module, problems)
         module.train(training)
         accuracy = Accuracy(right / len(problems), len(problems))
-        _show(trainer, f"{name} accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
+        for callback in trainer.callbacks:
+            if hasattr(callback, "print"):  # it owns the console
+                callback.print(f"{name} accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
         return accuracy
 
     @staticmethod
@@ -90,10 +92,3 @@ class HeldOutAccuracy(Callback):
                 found = decode(module.policy, module.decoder, module.reward, part, seed=module.seed)
                 right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
         return reduce([right], "sum", module.device)[0]
-
-
-def _show(trainer: Trainer, text: str) -> None:
-    """Through the callback that owns the console, if there is one."""
-    for callback in trainer.callbacks:
-        if hasattr(callback, "print"):
-            callback.print(text)

@@ -12,7 +12,7 @@ from ..data.schedule import Sealed, StepLoader
 from ..distributed import barrier, of_first
 from ..models import Policy
 from .decoding import complete
-from .plan import Batch, Task, share_of
+from .plan import Batch, share_of
 from .store import Generation, Store
 
 
@@ -34,15 +34,23 @@ class EvaluationModule(L.LightningModule):
         barrier(self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Generation]:
-        prompts = [task.prompt for task in batch.tasks]
-        done = complete(
-            self.policy, self.samplers[batch.benchmark], prompts, [task.seed for task in batch.tasks]
-        )
-        texts = self.policy.tokenizer.batch_decode([prompt.ids for prompt in prompts]) if prompts else []
-        outcomes = zip(
-            batch.tasks, texts, done.texts, done.lengths.tolist(), done.ended.tolist(), strict=True
-        )
-        rows = [_generation(*outcome) for outcome in outcomes]
+        tasks, sampler = batch.tasks, self.samplers[batch.benchmark]
+        done = complete(self.policy, sampler, [task.prompt for task in tasks], [task.seed for task in tasks])
+        outcomes = zip(tasks, done.texts, done.lengths.tolist(), done.ended.tolist(), strict=True)
+        rows = [
+            Generation(
+                id=task.prompt.problem.id,
+                sample=task.sample,
+                seed=task.seed,
+                prompt=self.policy.tokenizer.decode(task.prompt.ids),
+                completion=completion,
+                gold=task.prompt.problem.answer,
+                tokens=tokens,
+                ended=ended,
+                groups=dict(task.prompt.problem.meta),
+            )
+            for task, completion, tokens, ended in outcomes
+        ]
         self.trainer.datamodule.save(batch.benchmark, rows)
         return rows
 
@@ -85,18 +93,3 @@ class EvaluationData(L.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # token ids are made into tensors on the device itself
-
-
-def _generation(task: Task, prompt: str, completion: str, tokens: int, ended: bool) -> Generation:
-    problem = task.prompt.problem
-    return Generation(
-        id=problem.id,
-        sample=task.sample,
-        seed=task.seed,
-        prompt=prompt,
-        completion=completion,
-        gold=problem.answer,
-        tokens=tokens,
-        ended=ended,
-        groups=dict(problem.meta),
-    )
