@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..checks import ConfigError, existing_path, positive_int
+from ..checks import ConfigError, existing_path, not_negative, positive_int
 from ..data.sources.rows import NO_ANSWER, BadRow, Row, gather
 from ..data.sources.tables import read_table
 from ..rewards.answers import statements
@@ -20,37 +20,26 @@ from ..types import Problem
 class Benchmark:
     """One file of ``conf/benchmark``.
 
-    Attributes:
-        name: First part of the problem ids, and the name in results.
-        question: Field with the question; of several names, the first that a row has.
-        answer: Field → how it states the gold answer ("hashes", "boxed" or "plain"); the first field
-            that a row has counts.
-        path: A file, a folder or a hub id. None: ``folder/name`` if there is a ``folder``, else ``hub``.
-        split: Split of ``path`` or of ``folder``.
-        folder: Folder that holds one folder for each benchmark (``benchmarks_dir``).
-        hub: ``path``, ``split``, and if need be ``config`` and ``revision``, of the published data set.
-        groups: What to make tables by → field ("level": "level"); rows without the field are left out.
-        samples: Completions per problem: 1 gives pass@1, k gives avg@k.
-        temperature: Of the sampler; 0 is greedy.
+    Raises:
+        ConfigError: A field makes no sense.
     """
 
-    name: str
-    question: str | Sequence[str]
-    answer: Mapping[str, str]
-    path: str | None = None
-    split: str = "test"
-    folder: str | None = None
-    hub: Mapping[str, Any] | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
-    samples: int = 1
-    temperature: float = 0.0
+    name: str  # first part of the problem ids, and the name in results
+    question: str | Sequence[str]  # field with the question; of several names, the first that a row has
+    answer: Mapping[str, str]  # field → "hashes", "boxed" or "plain"; the first field that a row has counts
+    path: str | None = None  # file, folder or hub id; None: folder/name if there is a folder, else hub
+    split: str = "test"  # of path, or of folder
+    folder: str | None = None  # holds one folder for each benchmark (benchmarks_dir)
+    hub: Mapping[str, Any] | None = None  # path, split, config, revision of the published data set
+    groups: Mapping[str, str] = field(default_factory=dict)  # what to make tables by → field, if a row has it
+    samples: int = 1  # completions per problem: 1 gives pass@1, k gives avg@k
+    temperature: float = 0.0  # of the sampler; 0 is greedy
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w-]+", self.name):
             raise ConfigError(f"benchmark name {self.name!r}: expected letters, digits, _ and -")
         positive_int(f"{self.key}.samples", self.samples)
-        if not isinstance(self.temperature, (int, float)) or self.temperature < 0:
-            raise ConfigError(f"{self.key}.temperature={self.temperature}: expected 0 (greedy) or more")
+        not_negative(f"{self.key}.temperature", self.temperature)
         if self.samples > 1 and self.temperature == 0:
             raise ConfigError(
                 f"{self.key}.samples={self.samples}: at {self.key}.temperature=0 they would all be the same"
@@ -65,15 +54,15 @@ class Benchmark:
         return f"benchmark.{self.name}"
 
     def problems(self) -> list[Problem]:
-        """All problems that can be judged, in the order of the data.
+        """All problems that can be judged; raises as :meth:`read`."""
+        return self.read()[0]
+
+    def read(self) -> tuple[list[Problem], list[BadRow]]:
+        """All problems in the order of the data, and what is wrong with each row that can't be judged.
 
         Raises:
             ConfigError: The data can't be read, or no row states an answer (naming file and line).
         """
-        return self.read()[0]
-
-    def read(self) -> tuple[list[Problem], list[BadRow]]:
-        """The problems, and what is wrong with each row that can't be judged; raises as :meth:`problems`."""
         errors: list[BadRow] = []
         return gather(self._rows(), self._problem, "drop", errors)[0], errors
 
@@ -142,14 +131,8 @@ def as_mathematics(answer: str) -> str:
     return _ROOT.sub(r"\\sqrt{\1}", text)
 
 
-_NAMES = {
-    "log": "ln",
-    "log10": "log_{10}",
-    "log2": "log_{2}",
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-}
+_NAMES = {"log": "ln", "log10": "log_{10}", "log2": "log_{2}"}
+_NAMES |= {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 _KNOWN = "arcsin|arccos|arctan|asin|acos|atan|sinh|cosh|tanh|sin|cos|tan|sqrt|exp|log10|log2|log|pi"
 _CODE = re.compile(rf"\b(?:np|numpy|math|sympy|sp)\.({_KNOWN})(?![A-Za-z0-9])")
 _ROOT = re.compile(r"\\sqrt\(([^()]*)\)")

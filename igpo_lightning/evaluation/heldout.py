@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from .. import progress
@@ -44,12 +44,12 @@ class HeldOutAccuracy(Callback):
         self.after: Accuracy | None = None
         self.test: Accuracy | None = None
 
-    def on_train_start(self, trainer: Any, module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.before is None:
             self.before = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
 
-    def measure_after(self, trainer: Any, module: LightningModule) -> None:
-        """Measure accuracy after training; call it last in ``on_train_end``, which a guard may skip."""
+    def measure_after(self, trainer: Trainer, module: LightningModule) -> None:
+        """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
         self.after = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
         if self.last:
             self.test = self._measure(trainer, module, "test", trainer.datamodule.test_problems)
@@ -62,7 +62,9 @@ class HeldOutAccuracy(Callback):
             self.before = Accuracy(*state_dict["before"])
 
     @torch.no_grad()
-    def _measure(self, trainer: Any, module: Any, name: str, problems: Sequence[Prompt]) -> Accuracy | None:
+    def _measure(
+        self, trainer: Trainer, module: Any, name: str, problems: Sequence[Prompt]
+    ) -> Accuracy | None:
         if not problems:
             return None
         started, training = time.monotonic(), module.training
@@ -71,11 +73,13 @@ class HeldOutAccuracy(Callback):
             right = self._right(trainer, module, problems)
         module.train(training)
         accuracy = Accuracy(right / len(problems), len(problems))
-        _show(trainer, f"{name} accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
+        for callback in trainer.callbacks:
+            if hasattr(callback, "print"):  # it owns the console
+                callback.print(f"{name} accuracy {accuracy.value:.3f} | {time.monotonic() - started:.1f} s")
         return accuracy
 
     @staticmethod
-    def _right(trainer: Any, module: Any, problems: Sequence[Prompt]) -> float:
+    def _right(trainer: Trainer, module: Any, problems: Sequence[Prompt]) -> float:
         """Problems solved by all processes together, each decoding its share."""
         rank, world, batch = trainer.global_rank, trainer.world_size, trainer.datamodule.eval_batch
         mine = problems[rank::world]
@@ -89,10 +93,3 @@ class HeldOutAccuracy(Callback):
                 found = decode(module.policy, module.decoder, stage.reward, part, seed=stage.seed)
                 right += found.scores.correct[: max(0, len(mine) - start)].sum().item()
         return reduce([right], "sum", module.device)[0]
-
-
-def _show(trainer: Any, text: str) -> None:
-    """Through the callback that owns the console, if there is one."""
-    for callback in trainer.callbacks:
-        if hasattr(callback, "print"):
-            callback.print(text)

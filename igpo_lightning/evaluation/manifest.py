@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import flatten_dict
 
 from ..checks import ConfigError
 from ..data.prompts import PromptFormat
 from ..files import write_atomic
 from ..models.adapters import chain
-from .tables import leaves
 
 FILE = "manifest.json"
 _CHUNK = 2**24
@@ -26,21 +27,19 @@ _CHUNK = 2**24
 
 @dataclass
 class Manifest:
-    """The content of the file.
+    """The content of the file."""
 
-    Attributes:
-        identity: Model, prompt, sampler, number format, seed, and per benchmark data and temperature.
-        names: The same things as people call them (paths, presets); not compared.
-        expected: Benchmark → completions asked for.
-        judge: The reward that the verdicts are of.
-        sessions: Command, versions, machine, batch size and duration of every run that took part.
-    """
+    identity: dict[str, Any]  # model, prompt, sampler, number format, seed; data, temperature of benchmarks
+    names: dict[str, str] = field(default_factory=dict)  # what people call these things; not compared
+    expected: dict[str, int] = field(default_factory=dict)  # benchmark → completions asked for
+    judge: Any = None  # the reward that the verdicts are of
+    sessions: list[dict[str, Any]] = field(default_factory=list)  # command, versions, machine, duration, …
 
-    identity: dict[str, Any]
-    names: dict[str, str] = field(default_factory=dict)
-    expected: dict[str, int] = field(default_factory=dict)
-    judge: Any = None
-    sessions: list[dict[str, Any]] = field(default_factory=list)
+    @property
+    def short(self) -> str:
+        """Name of this model, prompt, sampler and seed: the same command finds its default folder again."""
+        common = {key: value for key, value in self.identity.items() if key != "benchmarks"}
+        return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
 
     def save(self, folder: Path) -> None:
         """Write ``folder/manifest.json``, whole or not at all."""
@@ -75,21 +74,22 @@ class Manifest:
                     "evaluation; name another folder"
                 )
             return self
-        there, now = leaves(earlier.identity), leaves(self.identity)
-        common = [key for key in now if key in there or not key.startswith("benchmarks.")]
-        if other := [key for key in common if there.get(key) != now[key]]:
-            said = "; ".join(
-                f"{key} is {_short(there.get(key))} there, {_short(now[key])} now" for key in other
-            )
+        there, now = flatten_dict(earlier.identity), flatten_dict(self.identity)
+        other = [
+            f"{key} is {_short(there.get(key))} there, {_short(now[key])} now"
+            for key in now
+            if (key in there or not key.startswith("benchmarks.")) and there.get(key) != now[key]
+        ]
+        if other:
             raise ConfigError(
-                f"output_dir={folder}: it holds another evaluation ({said}); name another folder"
+                f"output_dir={folder}: it holds another evaluation ({'; '.join(other)}); name another folder"
             )
         benchmarks = {**earlier.identity["benchmarks"], **self.identity["benchmarks"]}
-        return Manifest(
+        return replace(
+            self,
             identity={**self.identity, "benchmarks": benchmarks},
             names={**earlier.names, **self.names},
             expected={**earlier.expected, **self.expected},
-            judge=self.judge,
             sessions=earlier.sessions + self.sessions,
         )
 
@@ -113,18 +113,11 @@ def model_identity(path: str, revision: str | None = None) -> dict[str, Any]:
         ConfigError: There are no safetensors files.
     """
     base, adapters = chain(path)
-    weights = _digest(_local(base, revision if base == path else None))
-    return {"sha256": weights, "adapters_sha256": [_digest(Path(folder)) for folder in adapters]}
-
-
-def _local(path: str, revision: str | None) -> Path:
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-
-    # Loading the model has downloaded the files that it has.
-    return Path(snapshot_download(path, revision=revision, local_files_only=True))
+    folder = Path(base).expanduser()
+    if not folder.is_dir():  # loading the model has downloaded the files that it has
+        revision = revision if base == path else None
+        folder = Path(snapshot_download(base, revision=revision, local_files_only=True))
+    return {"sha256": _digest(folder), "adapters_sha256": [_digest(Path(adapter)) for adapter in adapters]}
 
 
 def _digest(folder: Path) -> str:

@@ -12,7 +12,7 @@ from ..data.schedule import Sealed, StepLoader
 from ..distributed import barrier, of_first
 from ..models import Policy
 from .decoding import complete
-from .plan import Batch, Task, share_of
+from .plan import Batch, share_of
 from .store import Generation, Store
 
 
@@ -24,8 +24,6 @@ class EvaluationModule(L.LightningModule):
         samplers: Benchmark → how its canvases are filled.
     """
 
-    trainer: Any  # its datamodule is set when it runs
-
     def __init__(self, policy: Policy, samplers: Mapping[str, Any]) -> None:
         super().__init__()
         self.policy, self.samplers = policy, samplers
@@ -36,16 +34,23 @@ class EvaluationModule(L.LightningModule):
         barrier(self.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Generation]:
-        prompts = [task.prompt for task in batch.tasks]
-        done = complete(
-            self.policy, self.samplers[batch.benchmark], prompts, [task.seed for task in batch.tasks]
-        )
-        ids = [list(prompt.ids) for prompt in prompts]
-        texts = self.policy.tokenizer.batch_decode(ids) if ids else []
-        outcomes = zip(
-            batch.tasks, texts, done.texts, done.lengths.tolist(), done.ended.tolist(), strict=True
-        )
-        rows = [_generation(*outcome) for outcome in outcomes]
+        tasks, sampler = batch.tasks, self.samplers[batch.benchmark]
+        done = complete(self.policy, sampler, [task.prompt for task in tasks], [task.seed for task in tasks])
+        outcomes = zip(tasks, done.texts, done.lengths.tolist(), done.ended.tolist(), strict=True)
+        rows = [
+            Generation(
+                id=task.prompt.problem.id,
+                sample=task.sample,
+                seed=task.seed,
+                prompt=self.policy.tokenizer.decode(task.prompt.ids),
+                completion=completion,
+                gold=task.prompt.problem.answer,
+                tokens=tokens,
+                ended=ended,
+                groups=dict(task.prompt.problem.meta),
+            )
+            for task, completion, tokens, ended in outcomes
+        ]
         self.trainer.datamodule.save(batch.benchmark, rows)
         return rows
 
@@ -58,8 +63,6 @@ class EvaluationData(L.LightningDataModule):
         folder: Where completions are saved; only the first process needs to know.
         width: Columns of a completion.
     """
-
-    trainer: Any  # None until it runs
 
     def __init__(self, batches: Sequence[Batch], folder: Path | None, width: int = 0) -> None:
         super().__init__()
@@ -90,18 +93,3 @@ class EvaluationData(L.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # token ids are made into tensors on the device itself
-
-
-def _generation(task: Task, prompt: str, completion: str, tokens: int, ended: bool) -> Generation:
-    problem = task.prompt.problem
-    return Generation(
-        id=problem.id,
-        sample=task.sample,
-        seed=task.seed,
-        prompt=prompt,
-        completion=completion,
-        gold=problem.answer,
-        tokens=tokens,
-        ended=ended,
-        groups=dict(problem.meta),
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -29,7 +28,12 @@ def notes(
     for name, errors in bad.items():
         if errors:
             yield f"{name}: {len(errors):,} of its rows can't be judged and are left out, such as {errors[0]}"
-    yield from _naming_the_mask(mask_name(cfg), problems)
+    mask = mask_name(cfg)
+    for name, rows in problems.items():
+        found = [problem.id for problem in rows if mask and mask in problem.prompt]
+        if found:
+            told = ", ".join(found[:_MOST]) + (", …" if len(found) > _MOST else "")
+            yield f"{name}: the text of {told} names the mask token {mask!r}; it is read as plain text"
     for name in problems:
         blind = [s for s in lineage.read(cfg.model.path) if name not in s.compared_with]
         if blind:
@@ -42,18 +46,7 @@ def mask_name(cfg: DictConfig) -> str | None:
     skeleton, tokenizer = skeleton_of_saved(
         cfg.model.path, lora=None, **{**instantiate(cfg.model.load).keywords, "quantize": None}
     )
-    if tokenizer is None:
-        return None
+    if tokenizer is None or tokenizer.mask_token is not None:
+        return tokenizer and tokenizer.mask_token
     mask_id = getattr(skeleton.config, "mask_token_id", None)
-    token: Any = tokenizer.mask_token
-    if token is None and mask_id is not None:
-        token = tokenizer.convert_ids_to_tokens(mask_id)
-    return token
-
-
-def _naming_the_mask(name: str | None, problems: Mapping[str, Sequence[Problem]]) -> Iterator[str]:
-    for benchmark, rows in problems.items():
-        found = [problem.id for problem in rows if name and name in problem.prompt]
-        if found:
-            told = ", ".join(found[:_MOST]) + (", …" if len(found) > _MOST else "")
-            yield f"{benchmark}: the text of {told} names the mask token {name!r}; it is read as plain text"
+    return None if mask_id is None else tokenizer.convert_ids_to_tokens(mask_id)

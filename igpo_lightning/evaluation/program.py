@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -71,12 +70,35 @@ def _evaluate(cfg: DictConfig) -> float:
     quieten()
     use_threads(cfg.hardware)
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
-    found = {name: benchmark.read() for name, benchmark in benchmarks.items()}
-    problems = {name: rows for name, (rows, _) in found.items()}
-    for line in notes(cfg, problems, {name: errors for name, (_, errors) in found.items()}):
-        _say(line)
+    problems = _problems(cfg, benchmarks)
     policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
-    batches = _batches(cfg, policy, benchmarks, problems)
+    batches, trainer = _batches(cfg, policy, benchmarks, problems), _trainer(cfg)
+    folder, manifest = None, None
+    if trainer.is_global_zero:
+        manifest = _manifest(cfg, policy, trainer, benchmarks, problems)
+        folder = Path(cfg.output_dir or f"evaluations/{cfg.model.name}-{manifest.short}")
+        manifest = manifest.joined(Manifest.load(folder), folder)
+        Store(folder).merge()
+        manifest.save(folder)
+    samplers = {
+        name: instantiate(cfg.sampler, temperature=benchmark.temperature)
+        for name, benchmark in benchmarks.items()
+    }
+    started, data = time.perf_counter(), EvaluationData(batches, folder, cfg.sampler.length)
+    try:
+        with interruptible(trainer):
+            trainer.predict(EvaluationModule(policy, samplers), datamodule=data, return_predictions=False)
+    except KeyboardInterrupt:
+        if trainer.is_global_zero:
+            print(f"\nstopped; to go on, repeat the command (completions are in {data.folder})")
+        raise
+    if manifest is None:
+        return 0.0
+    manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)
+    return _finish(cfg, folder, manifest)
+
+
+def _trainer(cfg: DictConfig) -> L.Trainer:
     trainer = L.Trainer(
         **trainer_options(cfg.hardware),
         logger=False,
@@ -88,23 +110,7 @@ def _evaluate(cfg: DictConfig) -> float:
     )
     if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
         raise ConfigError("hardware: evaluation keeps a whole model on every device; choose cpu, gpu or ddp")
-    folder, manifest = None, None
-    if trainer.is_global_zero:
-        manifest = _manifest(cfg, policy, trainer, benchmarks, problems)
-        folder = Path(cfg.output_dir or _default_folder(cfg, manifest))
-        manifest = manifest.joined(Manifest.load(folder), folder)
-        Store(folder).merge()
-        manifest.save(folder)
-    samplers = {
-        name: instantiate(cfg.sampler, temperature=benchmark.temperature)
-        for name, benchmark in benchmarks.items()
-    }
-    started = time.perf_counter()
-    _predict(trainer, EvaluationModule(policy, samplers), EvaluationData(batches, folder, cfg.sampler.length))
-    if manifest is None or folder is None:
-        return 0.0
-    manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)
-    return _finish(cfg, folder, manifest)
+    return trainer
 
 
 def rescore(cfg: DictConfig) -> float:
@@ -147,21 +153,6 @@ def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
     return fmean(result.score.accuracy for result in results)
 
 
-def _predict(trainer: L.Trainer, module: EvaluationModule, data: EvaluationData) -> None:
-    try:
-        with interruptible(trainer):
-            trainer.predict(module, datamodule=data, return_predictions=False)
-    except KeyboardInterrupt:
-        if trainer.is_global_zero:
-            print(f"\nstopped; to go on, repeat the command (completions are in {data.folder})")
-        raise
-
-
-def _say(line: str) -> None:
-    if rank_zero_only.rank == 0:
-        print(line, flush=True)
-
-
 def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:
     try:
         benchmark = instantiate(node, _convert_="all")
@@ -172,6 +163,16 @@ def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:
     if cfg.sampler.temperature is None:
         return benchmark
     return replace(benchmark, temperature=cfg.sampler.temperature)
+
+
+def _problems(cfg: DictConfig, benchmarks: Mapping[str, Benchmark]) -> dict[str, list[Problem]]:
+    """The problems of each benchmark; what people should know of them is said."""
+    found = {name: benchmark.read() for name, benchmark in benchmarks.items()}
+    problems = {name: rows for name, (rows, _) in found.items()}
+    for line in notes(cfg, problems, {name: errors for name, (_, errors) in found.items()}):
+        if rank_zero_only.rank == 0:
+            print(line, flush=True)
+    return problems
 
 
 def _batches(
@@ -203,7 +204,7 @@ def _manifest(
     problems: Mapping[str, Sequence[Problem]],
 ) -> Manifest:
     prompt, device = instantiate(cfg.prompt), trainer.strategy.root_device
-    sampler: Any = OmegaConf.to_container(cfg.sampler, resolve=True)
+    sampler = OmegaConf.to_container(cfg.sampler, resolve=True)
     sampler.pop("temperature")
     identity = {
         "model": model_identity(cfg.model.path, OmegaConf.select(cfg, "model.load.revision")),
@@ -233,10 +234,3 @@ def _manifest(
         expected=counts,
         sessions=[session],
     )
-
-
-def _default_folder(cfg: DictConfig, manifest: Manifest) -> str:
-    """A folder for this model, prompt, sampler and seed: the same command finds it again."""
-    common = {key: value for key, value in manifest.identity.items() if key != "benchmarks"}
-    name = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
-    return f"evaluations/{cfg.model.name}-{name}"

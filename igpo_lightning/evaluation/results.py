@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+
+import pandas as pd
 
 from ..reporting.summary import Accuracy
 from .store import Generation
@@ -26,48 +26,47 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """Result of one benchmark.
-
-    Attributes:
-        metric: "pass@1", or "avg@k" where every problem has k completions.
-        expected: Completions that were asked for; more than ``score.completions`` if some are missing.
-        pass_at: k → unbiased pass@k, for powers of two up to the completions per problem.
-        tokens: Mean length of a completion.
-        filled: Share of completions that filled the canvas without an end.
-        unanswered: Share of completions that state no final answer.
-        groups: "level" → "5" → its score.
-    """
+    """Figures of one benchmark; ``tokens``, ``filled`` and ``unanswered`` are means over completions."""
 
     name: str
-    metric: str
+    metric: str  # "pass@1", or "avg@k" where every problem has k completions
     score: Score
-    expected: int
-    pass_at: dict[int, float]
+    expected: int  # completions that were asked for; more than score.completions if some are missing
+    pass_at: dict[int, float]  # k → unbiased pass@k, for powers of two up to the completions per problem
     tokens: float
-    filled: float
-    unanswered: float
-    groups: dict[str, dict[str, Score]]
+    filled: float  # share that filled the canvas without an end
+    unanswered: float  # share that states no final answer
+    groups: dict[str, dict[str, Score]]  # "level" → "5" → its score
 
 
 def summarise(name: str, rows: Sequence[Generation], expected: int | None = None) -> Result:
     """The figures of a benchmark's judged completions (at least one)."""
-    verdicts = _by_problem(rows)
-    fewest = min(map(len, verdicts))
-    most = max(map(len, verdicts))
+    table, groups = table_of(rows), pd.DataFrame([row.groups for row in rows])
+    right = table.groupby("id")["correct"].agg(["size", "sum"])
+    powers = [2**i for i in range(int(right["size"].min()).bit_length())]
+    most = int(right["size"].max())
     return Result(
         name=name,
         metric="pass@1" if most == 1 else f"avg@{most}",
-        score=score(rows),
+        score=score(table),
         expected=len(rows) if expected is None else expected,
-        pass_at={k: fmean(pass_at_k(len(v), sum(v), k) for v in verdicts) for k in _powers(fewest)},
-        tokens=fmean(row.tokens for row in rows),
-        filled=fmean(not row.ended for row in rows),
-        unanswered=fmean(row.answer is None for row in rows),
-        groups=_by_group(rows),
+        pass_at={k: fmean(pass_at_k(*counts, k) for counts in right.values.tolist()) for k in powers},
+        **table[["tokens", "filled", "unanswered"]].mean().to_dict(),
+        groups={
+            group: {value: score(part) for value, part in table.groupby(groups[group])} for group in groups
+        },
     )
 
 
-def score(rows: Iterable[Generation]) -> Score:
+def table_of(rows: Sequence[Generation]) -> pd.DataFrame:
+    """The part of judged completions that figures are made of."""
+    return pd.DataFrame(
+        [(row.id, bool(row.correct), row.tokens, not row.ended, row.answer is None) for row in rows],
+        columns=["id", "correct", "tokens", "filled", "unanswered"],
+    )
+
+
+def score(table: pd.DataFrame) -> Score:
     """Mean over problems, and an interval that takes problems, not completions, as the sample.
 
     Completions of one problem resemble each other, so n problems with k completions are worth less than
@@ -76,21 +75,16 @@ def score(rows: Iterable[Generation]) -> Score:
     n_eff = n · p(1 - p) / Var(problem means), as for cluster samples (Korn and Graubard, Survey
     Methodology 24, 1998). It lies between n and n·k: one completion per problem gives Wilson's own
     interval, and where nothing can be estimated (all right or all wrong) n is taken.
+
     """
-    verdicts = _by_problem(rows)
-    means = [fmean(v) for v in verdicts]
-    accuracy, problems, completions = fmean(means), len(means), sum(map(len, verdicts))
-    spread = fmean((mean - accuracy) ** 2 for mean in means)
-    effective: float = problems
+    means = table.groupby("id")["correct"].mean()
+    accuracy, spread = float(means.mean()), float(means.var(ddof=0))
+    effective: float = len(means)
     if 0 < accuracy < 1:
-        independent = accuracy * (1 - accuracy)
-        ratio = independent / spread if spread > 0 else math.inf
-        effective = min(max(problems * ratio, problems), completions)
-    size: Any = effective  # a share of problems may be counted
-    interval = Accuracy(accuracy, size).interval()
-    assert interval is not None
-    low, high = interval
-    return Score(problems, completions, accuracy, low, high)
+        ratio = accuracy * (1 - accuracy) / spread if spread > 0 else math.inf
+        effective = min(max(len(means) * ratio, len(means)), len(table))
+    low, high = Accuracy(accuracy, effective).interval()
+    return Score(len(means), len(table), accuracy, low, high)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -99,24 +93,3 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     The unbiased estimate of arXiv 2107.03374, equation 1.
     """
     return 1 - math.comb(n - correct, k) / math.comb(n, k)
-
-
-def _by_problem(rows: Iterable[Generation]) -> list[list[bool]]:
-    verdicts: dict[str, list[bool]] = defaultdict(list)
-    for row in rows:
-        verdicts[row.id].append(bool(row.correct))
-    return list(verdicts.values())
-
-
-def _by_group(rows: Sequence[Generation]) -> dict[str, dict[str, Score]]:
-    members: dict[str, dict[str, list[Generation]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        for group, value in row.groups.items():
-            members[group][value].append(row)
-    return {
-        group: {value: score(values[value]) for value in sorted(values)} for group, values in members.items()
-    }
-
-
-def _powers(limit: int) -> list[int]:
-    return [2**i for i in range(limit.bit_length()) if 2**i <= limit]

@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..checks import ConfigError
-from ..files import write_atomic
+from ..files import cut_torn_line, write_atomic
 
 Key = tuple[str, int]
 _FILE = re.compile(r"(?P<benchmark>[\w-]+)\.(?:jsonl|[0-9]+\.part)")
@@ -24,43 +23,23 @@ _FILE = re.compile(r"(?P<benchmark>[\w-]+)\.(?:jsonl|[0-9]+\.part)")
 
 @dataclass(frozen=True)
 class Generation:
-    """One completion of one problem.
+    """One completion of one problem."""
 
-    Attributes:
-        id: The problem's ("gsm8k/17").
-        sample: 0-based number among the problem's completions.
-        seed: What its draws came from.
-        prompt: As the model read it, special tokens spelled out.
-        completion: Up to the first stop token.
-        gold: The problem's answer.
-        answer: The completion's final answer; None if it states none.
-        correct: The verdict; None before it is judged.
-        tokens: Length of the completion, the token that ends it included.
-        ended: False if it filled the canvas without a stop token.
-        groups: The problem's level, subject, ...
-    """
-
-    id: str
-    sample: int
-    seed: int
-    prompt: str
-    completion: str
-    gold: str
-    tokens: int
-    ended: bool
-    answer: str | None = None
-    correct: bool | None = None
-    groups: dict[str, str] = field(default_factory=dict)
+    id: str  # the problem's: "gsm8k/17"
+    sample: int  # 0-based number among the problem's completions
+    seed: int  # what its draws came from
+    prompt: str  # as the model read it, special tokens spelled out
+    completion: str  # up to the first stop token
+    gold: str  # the problem's answer
+    tokens: int  # length of the completion, the token that ends it included
+    ended: bool  # False if it filled the canvas without a stop token
+    answer: str | None = None  # the completion's final answer; None if it states none
+    correct: bool | None = None  # the verdict; None before it is judged
+    groups: dict[str, str] = field(default_factory=dict)  # the problem's level, subject, ...
 
     @property
     def key(self) -> Key:
         return self.id, self.sample
-
-    @property
-    def order(self) -> tuple[str, int, int]:
-        """Sorts completions as their problems stand in the data."""
-        name, _, index = self.id.rpartition("/")
-        return name, int(index), self.sample
 
 
 class Store:
@@ -81,12 +60,14 @@ class Store:
         Raises:
             ConfigError: A line is not a completion.
         """
-        return _read(self._file(benchmark), torn=False)
+        path = self._file(benchmark)
+        return _read(path) if path.exists() else []
 
     def replace(self, benchmark: str, rows: Iterable[Generation]) -> None:
-        """Write all completions of a benchmark, the file whole or not at all."""
+        """Write all completions of a benchmark in the order of its data, the file whole or not at all."""
         self.generations.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._file(benchmark), map(_line, sorted(rows, key=lambda row: row.order)))
+        ranked = sorted(rows, key=lambda row: (int(row.id.rpartition("/")[2]), row.sample))
+        write_atomic(self._file(benchmark), map(_line, ranked))
 
     def append(self, benchmark: str, process: int, rows: Sequence[Generation]) -> None:
         """Add completions to the part file of one process."""
@@ -98,11 +79,13 @@ class Store:
         """Move what part files hold into the benchmarks' files. One process may call it, between runs."""
         for name in self.names():
             parts = sorted(self.generations.glob(f"{name}.*.part"))
-            if not parts:
-                continue
-            rows = {row.key: row for part in parts for row in _read(part, torn=True)}
+            rows = {}
+            for part in parts:
+                cut_torn_line(part)
+                rows.update((row.key, row) for row in _read(part))
             rows.update((row.key, row) for row in self.read(name))
-            self.replace(name, rows.values())
+            if parts:
+                self.replace(name, rows.values())
             for part in parts:  # only now: stopped in between, the next merge finds nothing new in them
                 part.unlink()
 
@@ -114,21 +97,11 @@ def _line(row: Generation) -> str:
     return json.dumps(asdict(row)) + "\n"  # ASCII, so that lone surrogates in model text do no harm
 
 
-def _read(path: Path, *, torn: bool) -> list[Generation]:
-    """The rows of a file; with ``torn``, its last line may be the beginning of one."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    last = lines.pop()  # empty, unless the file was cut
-    rows = [_row(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
-    if last and not torn:
-        rows.append(_row(last, f"{path}:{len(lines) + 1}"))
+def _read(path: Path) -> list[Generation]:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            rows.append(Generation(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{path}:{number}: not a saved completion ({error}); remove the line") from None
     return rows
-
-
-def _row(line: str, where: str) -> Generation:
-    try:
-        fields: dict[str, Any] = json.loads(line)
-        return Generation(**fields)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: not a saved completion ({error}); remove the line") from None

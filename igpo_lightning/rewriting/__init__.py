@@ -4,20 +4,8 @@ A writer (an endpoint or a local model) gets one trace at a time with the rules;
 journal the moment it arrives; a judge decides whether it is kept. What is journalled is never asked again.
 """
 
-from igpo_lightning.rewriting.judge import Finding, Judge
-from igpo_lightning.rewriting.records import Answer, Trace, Verdict
-from igpo_lightning.rewriting.rules import Rules
-from igpo_lightning.rewriting.writer import Ask, Reply, Unanswered, Writer
+from igpo_lightning.rewriting.journal import Answer, Trace, Verdict
+from igpo_lightning.rewriting.judge import Judge
+from igpo_lightning.rewriting.writer import Ask, Reply, Rules, Unanswered, Writer
 
-__all__ = [
-    "Answer",
-    "Ask",
-    "Finding",
-    "Judge",
-    "Reply",
-    "Rules",
-    "Trace",
-    "Unanswered",
-    "Verdict",
-    "Writer",
-]
+__all__ = ["Answer", "Ask", "Judge", "Reply", "Rules", "Trace", "Unanswered", "Verdict", "Writer"]

@@ -4,220 +4,155 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
-from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewriting.journal import Journal
-from igpo_lightning.rewriting.judge import Finding, Judge
+from igpo_lightning.checks import ConfigError, positive_int
+from igpo_lightning.rewriting.journal import ORIGINAL, Answer, Journal, Trace, Verdict, clean, digest
+from igpo_lightning.rewriting.judge import Judge
 from igpo_lightning.rewriting.progress import Progress
-from igpo_lightning.rewriting.records import ORIGINAL, Answer, Trace, Verdict, clean, digest
-from igpo_lightning.rewriting.rules import Rules
-from igpo_lightning.rewriting.tally import Tally
-from igpo_lightning.rewriting.writer import Reply, Unanswered, Writer
+from igpo_lightning.rewriting.writer import Ask, Reply, Rules, Unanswered, Writer
 
 
-class Stop:
-    """A request to stop: first politely (what is in flight is waited for), then at once.
-
-    Attributes:
-        signal: The signal that asked for it, if one did.
-    """
-
-    def __init__(self) -> None:
-        self.requested, self.at_once = asyncio.Event(), asyncio.Event()
-        self.signal: signal.Signals | None = None
-
-    def __call__(self, by: signal.Signals | None = None) -> None:
-        """Ask for it; a second signal means at once."""
-        if self.signal is not None and by is not None:
-            self.at_once.set()
-        self.signal = self.signal or by
-        self.requested.set()
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM call this object; their handlers are put back after."""
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.getsignal(number) for number in numbers}
-        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread: no handlers
-            for number in numbers:
-                loop.add_signal_handler(number, self, number)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                if loop.remove_signal_handler(number):
-                    signal.signal(number, before[number])
-
-
+@dataclass
 class Rewriter:
     """Rewrites traces until each is kept or has had its attempts.
 
-    Args:
-        writer: Prepared.
-        rules: What it is asked.
-        judge: What is kept.
-        journal: Begun. What it holds is in the traces already.
-        tally: Is kept up to date.
-        attempts: Answers asked for per trace, at most.
-        keep_fitting: Keep a trace as it is if the judge has nothing against it.
-        max_failures: Stop after so many requests in a row without an answer.
-        grace: Seconds that requests in flight are waited for when stopping.
-        progress: Is told what happens.
-
     Attributes:
         error: Why it gave up, if it did.
+        signal: The signal that stopped it, if one did.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        rules: Rules,
-        judge: Judge,
-        journal: Journal,
-        tally: Tally,
-        *,
-        attempts: int = 2,
-        keep_fitting: bool = False,
-        max_failures: int = 20,
-        grace: float = 60.0,
-        progress: Progress | None = None,
-    ) -> None:
-        self.writer, self.rules, self.judge, self.journal, self.tally = writer, rules, judge, journal, tally
-        self.attempts, self.keep_fitting = attempts, keep_fitting
-        self.max_failures, self.grace = max_failures, grace
-        self.progress = progress or Progress(tally)
-        self.error: ConfigError | None = None
-        self._stop = Stop()
+    writer: Writer  # prepared before run()
+    rules: Rules
+    judge: Judge
+    journal: Journal
+    progress: Progress
+    attempts: int = 2  # answers asked for per trace, at most
+    keep_fitting: bool = False  # keep a trace as it is if the judge has nothing against it
+    max_failures: int = 20  # stop after so many requests in a row without an answer
+    grace: float = 60.0  # seconds that requests in flight are waited for when stopping
+
+    def __post_init__(self) -> None:
+        positive_int("attempts", self.attempts)
+        positive_int("max_failures", self.max_failures)
+        self.error: Exception | None = None
+        self.signal: signal.Signals | None = None
+        sessions = [record.session for record in self.journal.records if isinstance(record, Answer)]
+        self._session = max(sessions, default=0) + 1
         self._failures = 0  # in a row
-        self._idle: set[asyncio.Task[None]] = set()  # workers with nothing sent, which may be cancelled
+        self._sent: set[asyncio.Task[Trace]] = set()
 
-    async def run(self, traces: Sequence[Trace], stop: Stop) -> None:
-        """Rewrite all open ``traces``, in order, until done, stopped, or without hope (see ``error``)."""
-        self._stop = stop
-        with stop.on_signals():
-            await self._run(traces, stop)
+    async def run(self, traces: Sequence[Trace]) -> None:
+        """Rewrite all open ``traces``, in order, until done, stopped, or without hope (see ``error``).
 
-    async def _run(self, traces: Sequence[Trace], stop: Stop) -> None:
-        pending = iter([trace for trace in traces if trace.is_open(self.attempts)])
-        workers = [asyncio.create_task(self._work(pending)) for _ in range(self.writer.concurrency)]
-        finished = asyncio.gather(*workers, return_exceptions=True)
-        stopped = asyncio.create_task(stop.requested.wait())
+        SIGINT and SIGTERM stop it politely: what is in flight is waited for, but not longer than ``grace``
+        or until a second signal.
+        """
+        self._started = time.monotonic()
+        queue = deque(trace for trace in traces if trace.is_open(self.attempts))
+        self._feeder = asyncio.create_task(self._feed(queue))
+        loop = asyncio.get_running_loop()  # which puts the handlers back when it is closed
+        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread: no handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.stop, number)
         with self.progress.running():
             try:
-                await asyncio.wait({finished, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if not finished.done():
-                    await self._drain(workers)
+                await asyncio.wait({self._feeder})
+                if busy := [task for task in self._sent if not task.done()]:
+                    self.progress.line.print(
+                        f"stopping: waiting up to {self.grace:.0f} s for {len(busy)} requests in flight; "
+                        "once more to drop them"
+                    )
+                    await asyncio.wait(busy, timeout=self.grace)
             finally:
-                stopped.cancel()
-                for worker in workers:
-                    worker.cancel()
-                results = await finished
+                tasks = [self._feeder, *self._sent]
+                for task in tasks:
+                    task.cancel()
+                results = await asyncio.gather(*tasks, return_exceptions=True)
                 await self.writer.close()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        for error in (*results, self.error):
+            if isinstance(error, Exception) and not isinstance(error, ConfigError):
+                raise error  # a bug
 
-    async def _drain(self, workers: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for what is in flight, but not longer than ``grace`` or until told a second time."""
-        for worker in self._idle:
-            worker.cancel()
-        busy = {worker for worker in workers if not worker.done() and worker not in self._idle}
-        if busy:
-            self.progress.say(
-                f"stopping: waiting up to {self.grace:.0f} s for {len(busy)} requests in flight; "
-                "once more to drop them"
-            )
-        at_once = asyncio.create_task(self._stop.at_once.wait())
-        finished = asyncio.gather(*busy, return_exceptions=True)
-        await asyncio.wait({finished, at_once}, timeout=self.grace, return_when=asyncio.FIRST_COMPLETED)
-        at_once.cancel()
+    def stop(self, by: signal.Signals | None = None) -> None:
+        """Send no more; on a second signal, drop what is in flight."""
+        if self.signal is not None and by is not None:
+            for task in self._sent:
+                task.cancel()
+        self.signal = self.signal or by
+        self._feeder.cancel()
 
-    async def _work(self, pending: Iterator[Trace]) -> None:
-        for trace in pending:
-            if self._stop.requested.is_set():
-                return
-            try:
-                await self._rewrite(trace)
-            except Unanswered as failure:
-                self._note(trace, failure)
-            except ConfigError as error:
-                self._give_up(error)
-            except Exception:  # a bug: nothing more is paid for
-                self._stop()
-                raise
+    async def _feed(self, queue: deque[Trace]) -> None:
+        """Start a step for the next trace whenever there is room; a trace that stays open is next again."""
+        while queue or self._sent:
+            if queue and len(self._sent) < self.writer.concurrency:
+                trace = queue.popleft()
+                if (ask := self._ask(trace)) is not None:
+                    await self.writer.turn(ask)
+                self._sent.add(asyncio.create_task(self._step(trace, ask)))
+                continue
+            done, self._sent = await asyncio.wait(self._sent, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                trace = task.result()
+                if trace.failure is None and trace.is_open(self.attempts):
+                    queue.appendleft(trace)
 
-    async def _rewrite(self, trace: Trace) -> None:
-        if self.keep_fitting and not trace.answers:
-            verdict = await self._verdict(trace, ORIGINAL, trace.problem.trace, "stop")
-            if verdict.reason is None:
-                self._settle(trace, verdict)
-        while trace.is_open(self.attempts):
-            if (answer := trace.unjudged) is None:
-                if self._stop.requested.is_set():
-                    return
-                answer = self._journalled(trace, await self._ask(trace))
-            verdict = await self._verdict(trace, answer.attempt, answer.text, answer.finish)
-            if self._stop.signal is not None:
-                # A Ctrl-C also reaches the process that compares answers, and what it says then is worth
-                # nothing. The answer is in the journal; the next start will judge it.
-                return
-            self._settle(trace, verdict)
-        trace.failure = None
-        self.tally.finish(trace)
+    def _ask(self, trace: Trace) -> Ask | None:
+        """The next request for a trace; None if there is something to judge first."""
+        untouched = not trace.answers and ORIGINAL not in trace.verdicts
+        if trace.unjudged is not None or (self.keep_fitting and untouched):
+            return None
+        room = self.judge.room(trace.problem)
+        return self.rules.ask(trace.problem, room, len(trace.answers) + 1, trace.rejected)
 
-    async def _ask(self, trace: Trace) -> Reply:
-        last = trace.last()
-        rejected = (last[0].text, last[1].told) if last else None
-        ask = self.rules.ask(trace.problem, self.judge.room(trace.problem), len(trace.answers) + 1, rejected)
-        this = asyncio.current_task()
-        self._idle.add(this)
+    async def _step(self, trace: Trace, ask: Ask | None) -> Trace:
+        """Have ``ask`` answered, and judge what there is to judge of the trace."""
         try:
-            await self.writer.turn(ask)
-        finally:
-            self._idle.discard(this)
-        return await self.writer.write(ask)
+            if ask is not None:
+                self._pay(trace, ask, await self.writer.write(ask))
+            if (answer := trace.unjudged) is not None:
+                what = answer.text, answer.finish, answer.attempt
+            else:
+                what = trace.problem.trace, "stop", ORIGINAL
+            # In a thread: comparing answers may take long.
+            verdict = await asyncio.to_thread(self.judge, trace.problem, *what)
+            # A Ctrl-C also reaches the process that compares answers, and what it says then is worth
+            # nothing. The answer is in the journal; the next start will judge it.
+            if self.signal is None:
+                self._add(trace, verdict)
+        except Unanswered as failure:
+            self._note(trace, failure)
+        except Exception as error:  # it can't go on, or a bug: nothing more is paid for
+            self._give_up(error)
+        return trace
 
-    def _journalled(self, trace: Trace, reply: Reply) -> Answer:
-        """The reply as an answer, on the disk. Nothing is awaited between its arrival and here."""
+    def _pay(self, trace: Trace, ask: Ask, reply: Reply) -> None:
+        """Journal a reply. Nothing is awaited between its arrival and here."""
         answer = Answer(
-            id=trace.problem.id,
-            attempt=len(trace.answers) + 1,
+            id=ask.id,
+            attempt=ask.attempt,
             source=digest(trace.problem),
             text=clean(reply.text),
             finish=reply.finish,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
-            session=self.journal.session,
-            at=self.journal.seconds(),
+            session=self._session,
+            at=round(time.monotonic() - self._started, 3),
         )
-        self.journal.add(answer)
-        trace.answers.append(answer)
-        self.tally.pay(answer)
+        self._add(trace, answer)
         self._failures = 0
-        return answer
 
-    async def _verdict(self, trace: Trace, attempt: int, text: str, finish: str) -> Verdict:
-        finding, before = await asyncio.to_thread(self._judged, trace, text, finish)
-        return Verdict(trace.problem.id, attempt, finding.reason, finding.told, finding.tokens, before)
-
-    def _judged(self, trace: Trace, text: str, finish: str) -> tuple[Finding, int]:
-        """The finding, and the length of the original. Runs in a thread: comparing answers may take long."""
-        known = trace.verdicts[-1].source_tokens if trace.verdicts else None
-        before = self.judge.tokens(trace.problem) if known is None else known
-        return self.judge(trace.problem, text, finish), before
-
-    def _settle(self, trace: Trace, verdict: Verdict) -> None:
-        self.journal.add(verdict)
-        trace.verdicts.append(verdict)
-        self.tally.judge(verdict)
+    def _add(self, trace: Trace, record: Answer | Verdict) -> None:
+        self.journal.add(record)
+        trace.add(record)
 
     def _note(self, trace: Trace, failure: Unanswered) -> None:
         """A request that got no answer: its trace waits for the next start of the program."""
         trace.failure = str(failure)
-        self.tally.failed += 1
         self._failures += 1
         if failure.fatal:
             self._give_up(ConfigError(f"the endpoint refuses: {failure}"))
@@ -226,7 +161,6 @@ class Rewriter:
                 ConfigError(f"{self._failures} requests in a row got no answer, the last one: {failure}")
             )
 
-    def _give_up(self, error: ConfigError) -> None:
-        if self.error is None:
-            self.error = error
-            self._stop()
+    def _give_up(self, error: Exception) -> None:
+        self.error = self.error or error
+        self.stop()

@@ -1,112 +1,133 @@
-"""The journal: every answer on disk before it is used, whole or not at all.
+"""The journal: what was answered and what the judge said of it, one JSON object a line.
 
-One JSON object per line. A process that is killed while writing leaves a torn last line, which is cut
-when the file is next opened; that answer was never used. Answers are synced to the disk, for they cost
-money; verdicts are only derived from them.
+An answer is on the disk before it is used, for it costs money; a verdict is only derived from one. A
+process that is killed while it writes leaves a torn last line, which is cut when the file is next read.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
 import os
-import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.files import sync
-from igpo_lightning.rewriting.records import Answer, Verdict
+from igpo_lightning.types import Problem
 
 FILE = "journal.jsonl"
 
-_KINDS: dict[str, type[Answer] | type[Verdict]] = {"answer": Answer, "verdict": Verdict}
+ORIGINAL = 0
+"""The "attempt" of a trace that is kept as it was."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the writer.
+
+    ``source`` is the :func:`digest` of the problem. The tokens are as the writer counts them, None if it
+    does not tell. It came ``at`` so many seconds after that start (1, 2, …) of the program, ``session``.
+    """
+
+    id: str
+    attempt: int  # 1 for the first try
+    source: str
+    text: str
+    finish: str  # why the writer stopped: "stop", "length", …
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    session: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge says of one attempt; the original trace is attempt 0."""
+
+    id: str
+    attempt: int
+    reason: str | None  # why it is rejected, one of the judge's; None if it is kept
+    told: str  # the same in words for the writer
+    tokens: int  # of the rewrite, without an end token
+    source_tokens: int  # of the original trace
+
+
+@dataclass
+class Trace:
+    """One problem and what became of its trace so far.
+
+    Attributes:
+        answers, verdicts: By attempt.
+        failure: Why the last request of this process got no answer; it is not journalled.
+    """
+
+    problem: Problem
+    answers: dict[int, Answer] = field(default_factory=dict)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    failure: str | None = None
+
+    def add(self, record: Answer | Verdict) -> None:
+        (self.answers if isinstance(record, Answer) else self.verdicts)[record.attempt] = record
+
+    @property
+    def kept(self) -> Verdict | None:
+        """The verdict that keeps it, if there is one."""
+        return next((verdict for verdict in self.verdicts.values() if verdict.reason is None), None)
+
+    @property
+    def text(self) -> str | None:
+        """The trace to train on; None unless it is kept."""
+        if (verdict := self.kept) is None:
+            return None
+        return self.problem.trace if verdict.attempt == ORIGINAL else self.answers[verdict.attempt].text
+
+    @property
+    def unjudged(self) -> Answer | None:
+        """An answer without a verdict, if there is one."""
+        return next((self.answers[attempt] for attempt in self.answers.keys() - self.verdicts), None)
+
+    @property
+    def rejected(self) -> tuple[str, str] | None:
+        """The last rewrite that was judged, and what its writer is told about it."""
+        attempt = max(self.answers.keys() & self.verdicts, default=None)
+        return None if attempt is None else (self.answers[attempt].text, self.verdicts[attempt].told)
+
+    def is_open(self, attempts: int) -> bool:
+        """True while an answer is to be judged or another one may be asked for."""
+        return self.kept is None and (len(self.answers) < attempts or self.unjudged is not None)
+
+    def reason(self) -> str | None:
+        """Why there is no concise trace (yet); None if there is one."""
+        if self.kept is not None:
+            return None
+        if self.unjudged is not None:
+            return "not judged yet"
+        if self.failure is not None or not self.answers:
+            return "no answer"
+        return self.verdicts[max(self.answers)].reason
 
 
 class Journal:
-    """The journal of one output folder. An existing one is locked, read and repaired at once.
+    """The journal of one output folder, which only this process writes into; it is made by the first answer.
 
     Attributes:
         records: What it held when it was opened, in order.
         cut: Bytes of a torn last line that were cut.
-        session: Number of this start of the program, from 1.
 
     Raises:
-        ConfigError: Another process has it open, or a line other than the last is damaged.
+        ConfigError: A line other than the last is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.records: list[Answer | Verdict] = []
-        self.cut = 0
-        self._file: Any = None
-        self._size = 0
-        self._started = time.monotonic()
-        if self.path.exists():
-            self._open()
-            self._read()
-        sessions = [record.session for record in self.records if isinstance(record, Answer)]
-        self.session = max(sessions, default=0) + 1
-
-    def begin(self) -> None:
-        """Make the file if there is none, and start this session's clock."""
-        if self._file is None:
-            self._open()
-            if os.fstat(self._file.fileno()).st_size:  # by a process that started at the same time
-                self.close()
-                raise ConfigError(f"{self.path}: another process has just written it; repeat the command")
-            sync(self.path.parent)
-        self._started = time.monotonic()
-
-    def seconds(self) -> float:
-        """Since this session's clock started."""
-        return round(time.monotonic() - self._started, 3)
-
-    def add(self, record: Answer | Verdict) -> None:
-        """Append a record; an answer is on the disk when this returns.
-
-        Raises:
-            ConfigError: It can't be written. The file is as it was before.
-        """
-        kind = "answer" if isinstance(record, Answer) else "verdict"
-        line = (json.dumps({"kind": kind, **asdict(record)}) + "\n").encode()
-        descriptor = self._file.fileno()
-        try:
-            left = memoryview(line)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            if kind == "answer":
-                os.fsync(descriptor)
-        except OSError as error:
-            os.ftruncate(descriptor, self._size)
-            raise ConfigError(f"{self.path}: can't be written: {error.strerror}") from error
-        self._size += len(line)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _open(self) -> None:
-        self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115  # held, and locked, until close()
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise ConfigError(
-                f"output_dir={self.path.parent}: another process is rewriting into it; "
-                "wait for it, or name another folder"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-
-    def _read(self) -> None:
-        lines = self.path.read_bytes().split(b"\n")
-        torn = lines.pop()  # what follows the last newline: nothing, in a file that is whole
+        whole = self.path.read_bytes() if self.path.exists() else b""
+        *lines, torn = whole.split(b"\n")  # what follows the last newline: nothing, in a file that is whole
         for number, line in enumerate(lines, start=1):
             try:
-                self.records.append(_parse(line))
+                raw = json.loads(line)
+                self.records.append({"answer": Answer, "verdict": Verdict}[raw.pop("kind")](**raw))
             except (ValueError, TypeError, KeyError, AttributeError):
                 if number < len(lines) or torn:
                     raise ConfigError(
@@ -115,11 +136,36 @@ class Journal:
                     ) from None
                 torn = line + b"\n"  # a power failure can leave a last line of the right length
         self.cut = len(torn)
-        self._size = os.fstat(self._file.fileno()).st_size - self.cut
-        if self.cut:
-            os.ftruncate(self._file.fileno(), self._size)
+        if torn:
+            os.truncate(self.path, len(whole) - len(torn))
+
+    def add(self, record: Answer | Verdict) -> None:
+        """Append a record; an answer is on the disk when this returns.
+
+        Raises:
+            ConfigError: It can't be written. The file is as it was before.
+        """
+        line = (json.dumps({"kind": type(record).__name__.lower(), **asdict(record)}) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                while line:
+                    line = line[file.write(line) :]
+                if isinstance(record, Answer):
+                    os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(size)
+                raise ConfigError(f"{self.path}: can't be written: {error.strerror}") from error
+        if not size:
+            sync(self.path.parent)
 
 
-def _parse(line: bytes) -> Answer | Verdict:
-    raw = json.loads(line)
-    return _KINDS[raw.pop("kind")](**raw)
+def clean(text: str) -> str:
+    """``text`` without surrounding white space, and without halves of surrogate pairs, which are no text."""
+    return text.encode("utf-8", "replace").decode().strip()
+
+
+def digest(problem: Problem) -> str:
+    """A short hash of a problem's prompt, trace and answer."""
+    text = "\x1f".join((problem.prompt, problem.trace, problem.answer))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.traces import AnswerNotFound, answer_spans
+from igpo_lightning.models.loading import FAMILIES
+from igpo_lightning.models.published import read_config
 from igpo_lightning.rewards import Verifier, extract, statements
 from igpo_lightning.rewards.answers import ends_cleanly
-from igpo_lightning.rewriting.records import clean
+from igpo_lightning.rewriting.journal import Verdict, clean
 from igpo_lightning.rewriting.writer import TRUNCATED
 from igpo_lightning.types import Problem
 
@@ -32,93 +34,79 @@ _MARKUP = re.compile(
 _MAX_CHARS_PER_TOKEN = 128  # a text above this many per token that fit is not worth tokenizing
 
 
-@dataclass(frozen=True)
-class Finding:
-    """``reason`` is None for a rewrite that may be kept; ``told`` says the same to its writer."""
-
-    reason: str | None
-    told: str
-    tokens: int
-
-
+@dataclass
 class Judge:
     """Keeps a rewrite if it fits the canvas and ends in the right answer.
 
     The text must hold an answer that verifies, stand at its end where hints can be cut before it, and be
     neither cut off nor decorated; laid out as the prompt asks, and with one end token, it must fit
-    ``length`` tokens.
+    ``length`` tokens. Safe to call from several threads.
 
-    Args:
-        tokenizer: Of the model that will be trained.
-        length: Canvas width C in tokens.
-        prompt: What that model will be asked with; by default the response is the text as it is.
-        verifier: Compares answers; a new one if None. Safe to call from several threads.
+    Raises:
+        ConfigError: There is no room for any trace.
     """
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        length: int,
-        prompt: PromptFormat = PLAIN,
-        verifier: Verifier | None = None,
-    ) -> None:
-        if positive_int("length", length) < 2:
-            raise ConfigError(f"length={length}: a trace and its end token need at least 2 tokens")
-        self.tokenizer, self.length, self.prompt = tokenizer, length, prompt
-        if (layout := len(self._ids(self._laid_out(".", "0")))) >= length:
-            raise ConfigError(
-                f"length={length}: the layout of prompt={prompt.name} takes {layout} tokens around a trace "
-                "of one, and needs one more for its end"
-            )
-        self.verifier = verifier or Verifier()
-        self._special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    tokenizer: PreTrainedTokenizerBase  # of the model that will be trained
+    length: int  # canvas width C in tokens
+    prompt: PromptFormat = PLAIN  # what that model will be asked with
 
-    def __call__(self, problem: Problem, text: str, finish: str = "stop") -> Finding:
-        """The finding on ``text`` as a rewrite of the problem's trace. Never raises on odd text."""
-        if not text:
-            return Finding(EMPTY, "it was empty.", 0)
+    def __post_init__(self) -> None:
+        if positive_int("length", self.length) < 2:
+            raise ConfigError(f"length={self.length}: a trace and its end token need at least 2 tokens")
+        if (layout := len(self._ids(".", "0"))) >= self.length:
+            raise ConfigError(
+                f"length={self.length}: the layout of prompt={self.prompt.name} takes {layout} tokens around "
+                "a trace of one, and needs one more for its end"
+            )
+        self.verifier = Verifier()
+        self._special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+
+    def __call__(self, problem: Problem, text: str, finish: str = "stop", attempt: int = 1) -> Verdict:
+        """The verdict on ``text`` as a rewrite of the problem's trace. Never raises on odd text."""
         if len(text) > _MAX_CHARS_PER_TOKEN * self.length:
-            return Finding(TOO_LONG, f"it has {len(text)} characters; write far less.", len(text))
-        ids = self._ids(self._laid_out(clean(text), problem.answer))
-        reason, told = self._against(problem, text, ids, finish) or (None, "")
-        return Finding(reason, told, len(ids))
+            tokens, against = len(text), (TOO_LONG, f"it has {len(text)} characters; write far less.")
+        else:
+            ids = self._ids(text, problem.answer)
+            tokens, against = len(ids), self._against(problem, text, ids, finish)
+        return Verdict(problem.id, attempt, *(against or (None, "")), tokens, self.tokens(problem))
 
     def tokens(self, problem: Problem) -> int:
         """Length of the problem's own trace as a response, without an end token."""
-        return len(self._ids(self._laid_out(clean(problem.trace), problem.answer)))
+        return len(self._ids(problem.trace, problem.answer))
 
     def room(self, problem: Problem) -> int:
         """Tokens that a rewrite may have: what the layout and the end token leave of the canvas."""
-        layout = self._laid_out(".", problem.answer) if self.prompt.changes_traces else ""
-        return max(1, self.length - 1 - len(self._ids(layout)))
+        layout = len(self._ids(".", problem.answer)) if self.prompt.changes_traces else 0
+        return max(1, self.length - 1 - layout)
 
-    def _laid_out(self, text: str, answer: str) -> str:
-        """The response that ``text`` becomes in training."""
-        if not self.prompt.changes_traces:
-            return text
-        try:
-            final = answer_spans(text, answer)
-        except AnswerNotFound:
-            final = None
-        return self.prompt.lay_out(text, answer, final).text
-
-    def _ids(self, text: str) -> list[int]:
+    def _ids(self, text: str, answer: str) -> list[int]:
+        """Tokens of the response that ``text`` becomes in training."""
+        text = clean(text)
+        if self.prompt.changes_traces:
+            try:
+                final = answer_spans(text, answer)
+            except AnswerNotFound:
+                final = None
+            text = self.prompt.lay_out(text, answer, final).text
         return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def _against(self, problem: Problem, text: str, ids: list[int], finish: str) -> tuple[str, str] | None:
         """(reason, the same in words), or None if nothing speaks against it."""
+        if not text:
+            return EMPTY, "it was empty."
         if finish == TRUNCATED:
             return CUT_OFF, "it was cut off before its end; write less."
-        if len(ids) + 1 > self.length:
-            excess = len(ids) + 1 - self.length
+        most = self.length - 1
+        if len(ids) > most:
             return (
                 TOO_LONG,
-                f"it has {len(ids)} tokens, but at most {self.length - 1} fit: {excess} too many.",
+                f"it has {len(ids)} tokens, but at most {most} fit: {len(ids) - most} too many.",
             )
-        if found := self._markup(text, ids):
-            return MARKUP, f"it contains {found!r}; write plain text and LaTeX only."
-        stated = extract(text)
-        if stated is None:
+        tags = [match[0] for match in _MARKUP.finditer(text)]
+        tags += self.tokenizer.convert_ids_to_tokens([token for token in ids if token in self._special])
+        if tags:
+            return MARKUP, f"it contains {tags[0]!r}; write plain text and LaTeX only."
+        if (stated := extract(text)) is None:
             return NO_ANSWER, "it states no final answer; end with it in \\boxed{}."
         if not self.verifier.equal(stated, problem.answer):
             return WRONG, f"its final answer is {stated!r}, but the right one is {problem.answer!r}."
@@ -130,8 +118,24 @@ class Judge:
             return NOT_LAST, f"it must end in \\boxed{{{problem.answer}}}, written exactly so."
         return None
 
-    def _markup(self, text: str, ids: list[int]) -> str | None:
-        if match := _MARKUP.search(text):
-            return match[0]
-        special = next((token for token in ids if token in self._special), None)
-        return None if special is None else self.tokenizer.convert_ids_to_tokens(special)
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub id, the one that fine-tuning will use; no code of it is run.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        family = FAMILIES.get(read_config(path).get("model_type"))
+    except (OSError, ValueError, TypeError):
+        family = None  # a folder with a tokenizer only
+    # Published as code of its own: the stock kind, and not the config, which would ask for that code.
+    stock = {"config": PreTrainedConfig(), "tokenizer_type": family.tokenizer_type} if family else {}
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, **stock)
+    except (OSError, ValueError, TypeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"tokenizer={path}: cannot load it; give the folder or hub id of the model that will be trained "
+            f"({said})"
+        ) from error

@@ -1,166 +1,184 @@
-"""``report.md`` and ``report.png``: what a rewriting did, on one page."""
+"""The files of a rewriting: the data set, what was rejected, figures, and a page with a picture."""
 
 from __future__ import annotations
 
-import math
-import re
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, STYLE, WARN
 from igpo_lightning.reporting.table import duration, percent
-from igpo_lightning.rewriting.progress import count
-from igpo_lightning.rewriting.records import ORIGINAL, Trace
-from igpo_lightning.rewriting.tally import Tally
+from igpo_lightning.rewriting.journal import ORIGINAL, Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EXAMPLES = 3
+CONCISE = "concise.jsonl"
+_EXAMPLES = 3
 _EXAMPLE_CHARS = 1500
-_BINS = 40
+
+
+def figures(
+    traces: Sequence[Trace], attempts: int, prices: Mapping[str, float | None] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Counts of what is known of ``traces``, over all sessions.
+
+    Args:
+        attempts: After how many rejected answers a trace is done.
+        prices: US dollars per million tokens of "input" and "output"; None where it is not known.
+    """
+    kept = [verdict for trace in traces if (verdict := trace.kept)]
+    rejected = Counter(trace.reason() for trace in traces if not trace.kept and not trace.is_open(attempts))
+    answers = [answer for trace in traces for answer in trace.answers.values()]
+    verdicts = [verdict for trace in traces for verdict in trace.verdicts.values()]
+    turned_down = Counter(v.reason for v in verdicts if v.reason and v.attempt != ORIGINAL)
+    read, written = sum(a.prompt_tokens or 0 for a in answers), sum(a.completion_tokens or 0 for a in answers)
+    priced = [(prices[kind], n) for kind, n in (("input", read), ("output", written)) if prices.get(kind)]
+    last = {answer.session: answer.at for answer in sorted(answers, key=lambda answer: answer.at)}
+    seconds, done = sum(last.values()), len(kept) + rejected.total()
+    return {
+        "finished": done == len(traces),
+        "traces": len(traces),
+        "unanswered": len(traces) - done,
+        "kept": len(kept),
+        "pass_rate": len(kept) / done if done else None,
+        "kept_at_first_attempt": sum(verdict.attempt == 1 for verdict in kept),
+        "kept_unchanged": sum(verdict.attempt == ORIGINAL for verdict in kept),
+        "rejected": dict(rejected.most_common()),
+        "tokens_of_originals": _spread(_lengths(traces)[0]),
+        "tokens_of_kept": _spread(_lengths(traces)[1]),
+        "answers": len(answers),
+        "answers_turned_down": dict(turned_down.most_common()),
+        "answers_without_token_counts": sum(None in (a.prompt_tokens, a.completion_tokens) for a in answers),
+        "requests_failed": sum(trace.failure is not None for trace in traces),
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "completion_tokens_per_second": round(written / seconds, 1) if seconds else None,
+        "cost_usd": sum(price * n for price, n in priced) / 1e6 if priced else None,
+        "seconds": round(seconds, 1),
+        "sessions": len(last),
+    }
+
+
+def write_rows(folder: Path, traces: Sequence[Trace]) -> None:
+    """Write ``concise.jsonl`` and ``rejected.jsonl``, both in the order of ``traces``.
+
+    A row of the first is {id, prompt, trace, answer, …meta}. One of the second says the reason and, if
+    there is one, the last rewrite; traces that wait for an answer are among them.
+    """
+    kept, others = [], []
+    for trace in traces:
+        problem, (rewrite, told) = trace.problem, trace.rejected or (None, "")
+        row = {"id": problem.id, "prompt": problem.prompt, "trace": trace.text, "answer": problem.answer}
+        if trace.kept:
+            kept.append({**row, **problem.meta, **row})
+            continue
+        del row["trace"]
+        why = {"reason": trace.reason(), "detail": trace.failure or told, "attempts": len(trace.answers)}
+        others.append({**row, **why, "rewrite": rewrite})
+    for name, rows in ((CONCISE, kept), ("rejected.jsonl", others)):
+        lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        # Half a surrogate pair is no text.
+        write_atomic(folder / name, (line.encode("utf-8", "replace").decode() for line in lines))
 
 
 def write_report(
-    folder: Path, title: str, traces: Sequence[Trace], tally: Tally, length: int, facts: Mapping[str, str]
+    folder: Path, title: str, traces: Sequence[Trace], found: Mapping[str, Any], length: int
 ) -> str:
-    """Write both files and return the table.
+    """Write ``report.md`` and ``report.png``, and return the table of what was ``found``.
 
     Args:
+        found: The figures, and texts that say how they came about.
         length: Canvas width in tokens.
-        facts: Further rows of the table.
     """
-    text = table(title, traces, tally, length, facts)
-    picture(folder / "report.png", title, traces, tally, length)
+    text = table(title, found)
+    _picture(folder / "report.png", title, traces, found, length)
     parts = [f"# {title}", text, "![report](report.png)", *_examples(traces)]
     write_atomic(folder / "report.md", "\n\n".join(parts) + "\n")
     return text
 
 
-def table(title: str, traces: Sequence[Trace], tally: Tally, length: int, facts: Mapping[str, str]) -> str:
-    """A Markdown table that is also aligned plain text."""
-    state = "" if tally.done == tally.total else "unfinished"
-    rows = [(title, state), *_figures(traces, tally, length), *facts.items()]
-    rows = [row for i, row in enumerate(rows) if row[1] or i == 0]
-    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
+def table(title: str, found: Mapping[str, Any]) -> str:
+    """A Markdown table that is also aligned plain text, of the figures that say something."""
+    ways = {"pass_rate": percent, "seconds": duration, "cost_usd": "${:,.2f}".format}
+    rows = [(title, "" if found["finished"] else "unfinished")]
+    for name, value in found.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{number:,} {what}" for what, number in value.items())
+        if value and name != "finished":
+            shown = value if isinstance(value, str) else ways.get(name, "{:,}".format)(value)
+            rows.append((name.replace("_", " "), shown))
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"| {name:<{wide[0]}} | {value:<{wide[1]}} |" for name, value in rows]
     lines.insert(1, f"|{'-' * (wide[0] + 2)}|{'-' * (wide[1] + 2)}|")
     return "\n".join(lines)
 
 
-def _figures(traces: Sequence[Trace], tally: Tally, length: int) -> list[tuple[str, str]]:
-    before, after = lengths(traces)
-    waiting = tally.total - tally.done
-    first = sum(1 for trace in traces if (kept := trace.kept) and kept.attempt == 1)
-    seconds, sessions = tally.wall_seconds, len(tally.seconds)
-    return [
-        ("traces", f"{tally.total:,}" + (f" ({waiting:,} not done yet)" if waiting else "")),
-        ("kept", f"{tally.kept:,}" + (f" ({percent(tally.kept / tally.done)})" if tally.done else "")),
-        ("kept at the first attempt", f"{first:,}" if tally.answers else ""),
-        ("kept as they were", f"{tally.unchanged:,}" if tally.unchanged else ""),
-        *[(f"rejected: {reason}", f"{number:,}") for reason, number in tally.rejected.most_common()],
-        ("tokens of the originals, median / 90% / longest", _spread(before)),
-        (f"tokens of the kept ones (at most {length - 1})", _spread(after)),
-        ("answers of the writer", f"{tally.answers:,}"),
-        (
-            "answers turned down",
-            ", ".join(f"{n:,} {reason}" for reason, n in tally.turned_down.most_common()),
-        ),
-        ("writer's tokens", f"{count(tally.prompt_tokens)} in, {count(tally.completion_tokens)} out"),
-        ("answers without token counts", f"{tally.uncounted:,}" if tally.uncounted else ""),
-        ("cost", "" if tally.cost is None else f"${tally.cost:,.2f}"),
-        ("wall time", duration(seconds) + (f" in {sessions} sessions" if sessions > 1 else "")),
-        ("writer's speed", f"{tally.completion_tokens / seconds:,.0f} tokens/s" if seconds else ""),
-    ]
-
-
-def lengths(traces: Sequence[Trace]) -> tuple[list[int], list[int]]:
+def _lengths(traces: Sequence[Trace]) -> tuple[list[int], list[int]]:
     """Tokens of the originals that were judged, and of the kept traces."""
-    before = [trace.verdicts[-1].source_tokens for trace in traces if trace.verdicts]
-    after = [verdict.tokens for trace in traces if (verdict := trace.kept)]
-    return before, after
+    before = [next(iter(trace.verdicts.values())).source_tokens for trace in traces if trace.verdicts]
+    return before, [verdict.tokens for trace in traces if (verdict := trace.kept)]
 
 
-def _spread(values: Sequence[int]) -> str:
-    if not values:
-        return ""
-    ranked = sorted(values)
-    median, ninth = (ranked[min(len(ranked) - 1, int(share * len(ranked)))] for share in (0.5, 0.9))
-    return f"{median:,} / {ninth:,} / {ranked[-1]:,}"
+def _spread(values: Sequence[int]) -> dict[str, int]:
+    quantiles = np.quantile(values or [0], [0.5, 0.9, 1.0], method="higher").tolist()
+    return dict(zip(("median", "90%", "longest"), quantiles, strict=True)) if values else {}
 
 
-def picture(path: Path, title: str, traces: Sequence[Trace], tally: Tally, length: int) -> None:
+def _picture(path: Path, title: str, traces: Sequence[Trace], found: Mapping[str, Any], length: int) -> None:
     """Two panels into a PNG: lengths before and after, and what became of the traces."""
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.6), layout="constrained")
-        FigureCanvasAgg(figure)  # no window system, whatever backend the user has chosen
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 0.84))
         figure.text(0.012, 0.97, title, fontsize=16, fontweight="bold", va="top")
-        rate = percent(tally.kept / tally.done) if tally.done else "none"
-        line = f"{tally.done:,} of {tally.total:,} traces done, {rate} kept"
+        done, rate = found["traces"] - found["unanswered"], percent(found["pass_rate"]) or "none"
+        line = f"{done:,} of {found['traces']:,} traces done, {rate} kept"
         figure.text(0.012, 0.895, line, fontsize=10.5, color=MUTED, va="top")
         left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
-        _histograms(left, traces, length)
-        _outcomes(right, tally)
-        temporary = path.with_name(f".{path.name}.tmp")
-        figure.savefig(temporary, dpi=150, format="png")
-    temporary.replace(path)
+        _histograms(left, *_lengths(traces), length)
+        _outcomes(right, found)
+        figure.savefig(path, dpi=150)
 
 
-def _histograms(ax: Axes, traces: Sequence[Trace], length: int) -> None:
+def _histograms(ax: Axes, before: Sequence[int], after: Sequence[int], length: int) -> None:
     """Lengths on a logarithmic axis: a verbose trace may be fifty times a concise one."""
-    ax.set(title="Length of the traces", xlabel="tokens", ylabel="traces")
-    before, after = lengths(traces)
-    low, high = min([*before, *after, length], default=1), max([*before, *after, length], default=1)
-    low, high = math.log10(max(1, low) * 0.9), math.log10(high * 1.1)
-    edges = [10 ** (low + (high - low) * i / _BINS) for i in range(_BINS + 1)]
+    from matplotlib.ticker import LogLocator
+
+    ax.set(title="Length of the traces", xlabel="tokens", ylabel="traces", xscale="log")
+    shown = [*before, *after, length]
+    edges = np.geomspace(0.9 * max(1, min(shown)), 1.1 * max(shown), 41)
     ax.hist(before, bins=edges, color=OWN, alpha=0.55, label="before")
     ax.hist(after, bins=edges, color=RIGHT, alpha=0.7, label="after, kept ones")
-    ax.axvline(length - 1, color=INK, linewidth=1.4, linestyle=(0, (4, 3)))
-    ax.set_xscale("log")
-    ax.set_xlim(edges[0], edges[-1])
-    ticks = [n * 10**power for power in range(6) for n in (1, 2, 5)]
-    ax.set_xticks([tick for tick in ticks if edges[0] <= tick <= edges[-1]])
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.axvline(length - 1, color=INK, linewidth=1.4, linestyle=(0, (4, 3)), label=f"at most {length - 1}")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.minorticks_off()
-    ax.set_ylim(top=ax.get_ylim()[1] * 1.12)
-    right = math.log10(length) > (low + high) / 2  # the words go where there is room
-    ax.annotate(
-        f" at most {length - 1} ",
-        (length - 1, ax.get_ylim()[1]),
-        ha="right" if right else "left",
-        va="top",
-        color=INK,
-        fontsize=9,
-    )
     ax.legend(loc="best")
 
 
-def _outcomes(ax: Axes, tally: Tally) -> None:
+def _outcomes(ax: Axes, found: Mapping[str, Any]) -> None:
     """One bar per outcome, kept first."""
-    ax.set(title="What became of them", xlabel="traces")
-    rewritten = tally.kept - tally.unchanged
-    waiting = tally.total - tally.done
-    bars = [("kept", rewritten, RIGHT)]
-    if tally.unchanged:
-        bars.append(("kept as it was", tally.unchanged, OWN))
-    bars += [(reason, number, WARN) for reason, number in tally.rejected.most_common()]
-    if waiting:
-        bars.append(("not done yet", waiting, HINTED))
-    names, numbers, colours = zip(*bars, strict=True)
-    drawn = ax.barh(range(len(bars)), numbers, color=colours, height=0.62)
-    ax.bar_label(drawn, [f"{n:,}" for n in numbers], padding=4, color=INK, fontsize=9)
-    ax.set_yticks(range(len(bars)), names, color=INK)
+    unchanged = found["kept_unchanged"]
+    bars = [("kept", found["kept"] - unchanged, RIGHT), ("kept as it was", unchanged, OWN)]
+    bars += [(reason, number, WARN) for reason, number in found["rejected"].items()]
+    bars += [("not done yet", found["unanswered"], HINTED)]
+    names, numbers, colours = zip(*(bar for bar in bars if bar[1] or bar[0] == "kept"), strict=True)
+    ax.set(title="What became of them", xlabel="traces", xlim=(0, max(1, *numbers) * 1.15))
+    drawn = ax.barh(names, numbers, color=colours, height=0.62)
+    ax.bar_label(drawn, fmt="{:,.0f}", padding=4, color=INK, fontsize=9)
     ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(axis="y", visible=False)
-    ax.set_xlim(right=max(1, *numbers) * 1.15)
 
 
 def _examples(traces: Sequence[Trace]) -> Iterator[str]:
@@ -168,19 +186,13 @@ def _examples(traces: Sequence[Trace]) -> Iterator[str]:
     rewritten = [trace for trace in traces if trace.kept and trace.kept.attempt != ORIGINAL]
     if rewritten:
         yield "## Examples"
-    for trace in rewritten[:EXAMPLES]:
+    for trace in rewritten[:_EXAMPLES]:
         verdict = trace.kept
         yield f"### `{_plain(trace.problem.id)}`: {verdict.source_tokens:,} → {verdict.tokens:,} tokens"
-        yield _quoted(trace.problem.trace)
-        yield _quoted(trace.text or "")
+        for text in (trace.problem.trace, trace.text):
+            cut = text[:_EXAMPLE_CHARS] + (" […]" if len(text) > _EXAMPLE_CHARS else "")
+            yield indent(_plain(cut), "    ", lambda line: True)  # a block of code that no text can end
 
 
-def _quoted(text: str) -> str:
-    """As a fenced block whose fence the text cannot close."""
-    text = _plain(text[:_EXAMPLE_CHARS] + (" […]" if len(text) > _EXAMPLE_CHARS else ""))
-    fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
-    return f"{fence}text\n{text}\n{fence}"
-
-
-def _plain(text: Any) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(text))
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

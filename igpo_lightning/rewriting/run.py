@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from transformers.utils import flatten_dict
 
 from igpo_lightning import provenance
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.console import quieten
-from igpo_lightning.rewriting import results
-from igpo_lightning.rewriting.engine import Rewriter, Stop
-from igpo_lightning.rewriting.journal import Journal
-from igpo_lightning.rewriting.judge import Judge
+from igpo_lightning.files import write_atomic
+from igpo_lightning.locks import locked
+from igpo_lightning.rewriting import report
+from igpo_lightning.rewriting.engine import Rewriter
+from igpo_lightning.rewriting.journal import FILE as JOURNAL
+from igpo_lightning.rewriting.journal import Answer, Journal, Trace, digest
+from igpo_lightning.rewriting.judge import Judge, load_tokenizer
 from igpo_lightning.rewriting.progress import Progress
-from igpo_lightning.rewriting.records import Answer, Trace, digest
-from igpo_lightning.rewriting.report import write_report
-from igpo_lightning.rewriting.rules import Rules
-from igpo_lightning.rewriting.settings import RULES, check_settings, settings_of, write_settings
-from igpo_lightning.rewriting.tally import Prices, Tally
-from igpo_lightning.rewriting.tokenizer import load_tokenizer
-from igpo_lightning.rewriting.writer import Writer
+from igpo_lightning.rewriting.writer import Rules, Writer
 from igpo_lightning.types import Problem
+
+SETTINGS = "settings.json"
+RULES = "rules (sha256)"
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -40,143 +42,155 @@ def run(cfg: DictConfig) -> float | None:
         ConfigError: Bad settings, or no answers are to be had.
     """
     quieten()
-    folder, attempts = Path(cfg.output_dir), positive_int("attempts", cfg.attempts)
-    rules: Rules = instantiate(cfg.rules)
-    writer: Writer = instantiate(cfg.rewriter, _convert_="all")
+    folder = Path(cfg.output_dir)
+    limit = None if cfg.limit is None else positive_int("limit", cfg.limit)
+    rules, writer = instantiate(cfg.rules), instantiate(cfg.rewriter, _convert_="all")
     settings = settings_of(cfg, rules, writer)
     check_settings(folder, settings)
     judge = Judge(load_tokenizer(cfg.tokenizer), cfg.length, instantiate(cfg.prompt))
     source = instantiate(cfg.data.source)
-    traces = [Trace(problem) for problem in select(source.train, cfg.limit)]
-    journal = Journal(folder)
-    try:
-        recall(traces, journal)
-        tally = Tally.of(traces, attempts, Prices(**cfg.prices))
-        answers = tally.answers
-        rewriter = Rewriter(
-            writer,
-            rules,
-            judge,
-            journal,
-            tally,
-            attempts=attempts,
-            keep_fitting=cfg.keep_fitting,
-            max_failures=positive_int("max_failures", cfg.max_failures),
-            grace=cfg.grace,
-            progress=Progress(tally, cfg.progress_interval),
-        )
-        stop = Stop()
-        if tally.done < tally.total:
+    with locked(folder):
+        journal = Journal(folder)
+        traces = recall(source.train[:limit], journal)
+        figures = partial(report.figures, traces, cfg.attempts, cfg.prices)
+        before, progress = figures(), Progress(figures, cfg.progress_interval)
+        choices = {name: cfg[name] for name in ("attempts", "keep_fitting", "max_failures", "grace")}
+        rewriter = Rewriter(writer, rules, judge, journal, progress, **choices)
+        if not before["finished"]:
             writer.prepare()
-            _begin(folder, cfg, settings, journal)
-            _greet(rewriter.progress, tally, journal, source.dropped)
-            try:
-                asyncio.run(rewriter.run(traces, stop))
-            except BaseException:
-                _write_results(cfg, traces, tally, settings)  # whatever it was, the results so far are there
-                raise
-        _write_results(cfg, traces, tally, settings)
-    finally:
-        journal.close()
-        judge.verifier.close()
-    failed = None if stop.signal is not None else _all_failed(traces, tally, answers)
-    return _farewell(folder, tally, stop, rewriter.error or failed)
+            write_atomic(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+            provenance.write(folder, cfg)
+            for line in _news(before, journal, source.dropped):
+                print(line, flush=True)
+        try:
+            if not before["finished"]:
+                asyncio.run(rewriter.run(traces))
+        finally:
+            _write_results(cfg, traces, figures(), settings)  # whatever it was, the results so far are there
+            judge.verifier.close()
+    _farewell(rewriter, traces, before, now := figures())
+    print(f"traces: {folder / report.CONCISE}   report: {folder / 'report.md'}, {folder / 'report.png'}")
+    return now["pass_rate"]
 
 
-def select(problems: Sequence[Problem], limit: int | None) -> list[Problem]:
-    """The first ``limit`` problems, all if it is None.
+def settings_of(cfg: DictConfig, rules: Rules, writer: Writer) -> dict[str, Any]:
+    """What rewrites depend on, as flat keys and values; not how many, how fast, and from which address."""
+    settings = {
+        "data.source": OmegaConf.to_container(cfg.data.source, resolve=True),
+        "length": cfg.length,
+        "prompt.response": cfg.prompt.response,
+        "tokenizer": cfg.tokenizer,
+        "keep_fitting": cfg.keep_fitting,
+        RULES: rules.sha256,
+        "rewriter": type(writer).__name__,
+        **writer.settings,
+    }
+    return flatten_dict(settings)
+
+
+def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds something else than a rewriting with these settings.
 
     Raises:
-        ConfigError: There is none, or two have the same id.
+        ConfigError: Naming what differs.
     """
-    chosen = list(problems if limit is None else problems[: positive_int("limit", limit)])
-    seen: set[str] = set()
-    for problem in chosen:
-        if problem.id in seen:
+    if not (folder / SETTINGS).exists():
+        if found := next((name for name in (JOURNAL, report.CONCISE) if (folder / name).exists()), None):
+            raise ConfigError(
+                f"output_dir={folder}: it holds a {found} without {SETTINGS}, so it is not known how that "
+                "was made; name another folder"
+            )
+        return
+    before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    changes = [
+        f"{key} was {_shown(before.get(key))}, now {_shown(settings.get(key))}"
+        for key in {**before, **settings}
+        if (key in before, before.get(key)) != (key in settings, settings.get(key))
+    ]
+    if changes:
+        raise ConfigError(
+            f"output_dir={folder}: it holds rewrites made with other settings: {'; '.join(changes)}. "
+            "Go back to those, or name another folder"
+        )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)[:80]
+
+
+def recall(problems: Iterable[Problem], journal: Journal) -> list[Trace]:
+    """A trace for each problem, with what the journal knows of it.
+
+    Raises:
+        ConfigError: There is no problem, two have the same id, or the journal has an answer for another one.
+    """
+    traces: dict[str, Trace] = {}
+    for problem in problems:
+        if problem.id in traces:
             raise ConfigError(f"data.source: two problems have the id {problem.id!r}")
-        seen.add(problem.id)
-    if not chosen:
+        traces[problem.id] = Trace(problem)
+    if not traces:
         raise ConfigError("data.source: it has no training problems")
-    return chosen
-
-
-def recall(traces: Sequence[Trace], journal: Journal) -> None:
-    """Give each trace what the journal knows of it.
-
-    Raises:
-        ConfigError: The journal has an answer for another text under the same id.
-    """
-    by_id = {trace.problem.id: trace for trace in traces}
     for record in journal.records:
-        if (trace := by_id.get(record.id)) is None:
+        if (trace := traces.get(record.id)) is None:
             continue  # beyond the limit of this start
-        if not isinstance(record, Answer):
-            trace.verdicts.append(record)
-            continue
-        if record.source != digest(trace.problem):
+        if isinstance(record, Answer) and record.source != digest(trace.problem):
             raise ConfigError(
                 f"{journal.path}: the data has changed: problem {record.id!r} was another one when it was "
                 "rewritten; name another output_dir"
             )
-        trace.answers.append(record)
+        trace.add(record)
+    return list(traces.values())
 
 
-def _begin(folder: Path, cfg: DictConfig, settings: Mapping[str, Any], journal: Journal) -> None:
-    """Make the folder, and write down how what follows is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_settings(folder, settings)
-    journal.begin()
-    provenance.write(folder, cfg)
+def _news(figures: Mapping[str, Any], journal: Journal, dropped: Mapping[str, int]) -> Iterable[str]:
+    """Lines before the work begins."""
+    if dropped:
+        yield "rows left out by the source: " + ", ".join(f"{n:,} {reason}" for reason, n in dropped.items())
+    if journal.cut:
+        yield f"the last line of {journal.path} was torn: its {journal.cut} bytes are cut"
+    if journal.records:
+        yield f"going on: {_done(figures)}, by {figures['answers']:,} answers"
 
 
 def _write_results(
-    cfg: DictConfig, traces: Sequence[Trace], tally: Tally, settings: Mapping[str, Any]
+    cfg: DictConfig, traces: Sequence[Trace], figures: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
     folder = Path(cfg.output_dir)
-    results.write_rows(folder, traces)
+    report.write_rows(folder, traces)
     written = folder / "provenance.json"  # by the last start that asked anything
-    made = json.loads(written.read_text()) if written.exists() else None
-    how = {"settings": settings, "attempts": cfg.attempts, "provenance": made}
-    results.write_summary(folder, tally, how)
+    how = {
+        "settings": settings,
+        "attempts": cfg.attempts,
+        "provenance": json.loads(written.read_text()) if written.exists() else None,
+    }
+    write_atomic(folder / "summary.json", json.dumps({**figures, **how}, indent=2) + "\n")
     facts = {
         "writer": str(cfg.rewriter.get("model") or cfg.rewriter._target_),
         "tokenizer": str(cfg.tokenizer),
         "rules": settings[RULES][:12],
     }
-    table = write_report(folder, f"concise traces · {cfg.data.name}", traces, tally, cfg.length, facts)
-    print(f"\n{table}\n")
+    title, found = f"concise traces · {cfg.data.name}", {**figures, **facts}
+    print(f"\n{report.write_report(folder, title, traces, found, cfg.length)}\n")
 
 
-def _greet(progress: Progress, tally: Tally, journal: Journal, dropped: Mapping[str, int]) -> None:
-    if dropped:
-        said = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())
-        progress.say(f"rows left out by the source: {said}")
-    if journal.cut:
-        progress.say(f"the last line of {journal.path} was torn: its {journal.cut} bytes are cut")
-    if journal.records:
-        progress.say(
-            f"going on: {tally.done:,} of {tally.total:,} traces are done, by {tally.answers:,} answers"
-        )
-
-
-def _all_failed(traces: Sequence[Trace], tally: Tally, answers: int) -> ConfigError | None:
-    """Why this start got nothing for all that it asked; there were ``answers`` before it."""
-    if not tally.failed or tally.answers > answers:
-        return None
-    last = next(trace.failure for trace in reversed(traces) if trace.failure)
-    return ConfigError(f"all {tally.failed} requests got no answer, the last one: {last}")
-
-
-def _farewell(folder: Path, tally: Tally, stop: Stop, error: ConfigError | None) -> float | None:
-    """Say where the files are and how to go on."""
-    done = f"{tally.done:,} of {tally.total:,} traces are done"
+def _farewell(
+    rewriter: Rewriter, traces: Sequence[Trace], before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Say how to go on, if it is not finished; raises if that is an error."""
+    error, failed = rewriter.error, now["requests_failed"]
+    if error is None and rewriter.signal is None and failed and now["answers"] == before["answers"]:
+        last = next(trace.failure for trace in reversed(traces) if trace.failure)
+        error = f"all {failed} requests got no answer, the last one: {last}"
     if error is not None:
-        raise ConfigError(f"{error} ({done}; to go on, repeat the command)")
-    if stop.signal is not None:
-        print(f"stopped; {done}; to go on, repeat the command", flush=True)
-        if stop.signal == signal.SIGINT:
+        raise ConfigError(f"{error} ({_done(now)}; to go on, repeat the command)")
+    if rewriter.signal is not None:
+        print(f"stopped; {_done(now)}; to go on, repeat the command", flush=True)
+        if rewriter.signal == signal.SIGINT:
             raise KeyboardInterrupt
-    elif tally.done < tally.total:
-        print(f"{done}; the others got no answer: to ask again, repeat the command")
-    print(f"traces: {folder / results.CONCISE}   report: {folder / 'report.md'}, {folder / 'report.png'}")
-    return tally.kept / tally.done if tally.done else None
+    elif not now["finished"]:
+        print(f"{_done(now)}; the others got no answer: to ask again, repeat the command")
+
+
+def _done(figures: Mapping[str, Any]) -> str:
+    return f"{figures['traces'] - figures['unanswered']:,} of {figures['traces']:,} traces are done"

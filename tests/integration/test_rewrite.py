@@ -14,6 +14,7 @@ import pytest
 from openai_server import Response, boxed, serving
 
 from igpo_lightning.data.tokenizers import train_bpe
+from igpo_lightning.locks import locked
 from igpo_lightning.rewrite import main
 
 pytest.importorskip("openai")
@@ -120,7 +121,7 @@ def test_a_whole_rewriting(program, tmp_path):
     assert summary["provenance"]["packages"]["transformers"]
     assert "40/40 traces | kept 88% | " in out and "$0.0" in out
     report = (tmp_path / "out" / "report.md").read_text()
-    assert "rejected: wrong answer" in report and "Hmm, wait." in report
+    assert "5 wrong answer" in report and "Hmm, wait." in report
     assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]  # Hydra leaves nothing
 
@@ -169,6 +170,12 @@ def test_a_foreign_file_is_not_written_over(program, tmp_path):
     status, _, err = program("http://127.0.0.1:9/v1")
     assert status == 2 and "it holds a concise.jsonl without settings.json" in err
     assert (tmp_path / "out" / "concise.jsonl").read_text() == "mine\n"
+
+
+def test_two_processes_do_not_share_a_folder(program, tmp_path):
+    with locked(tmp_path / "out"):
+        status, _, err = program("http://127.0.0.1:9/v1")
+    assert status == 2 and "has been at work in it since" in err and not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("before", [0, 2])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from igpo_lightning.evaluation.results import pass_at_k, score, summarise
+from igpo_lightning.evaluation.results import pass_at_k, score, summarise, table_of
 from igpo_lightning.evaluation.store import Generation
 from igpo_lightning.evaluation.tables import overview, page
 
@@ -21,12 +21,12 @@ def rows(*verdicts, **changes):
 
 
 def interval(*verdicts):
-    found = score(rows(*verdicts))
+    found = score(table_of(rows(*verdicts)))
     return found.low, found.high
 
 
 def test_one_completion_per_problem_gives_wilsons_interval():
-    found = score(rows(*[[1]] * 8, *[[0]] * 2))
+    found = score(table_of(rows(*[[1]] * 8, *[[0]] * 2)))
     assert (found.problems, found.completions, found.accuracy) == (10, 10, 0.8)
     assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # the textbook's 8 of 10
 

@@ -14,29 +14,19 @@ VERDICT = Verdict("toy/1", 1, "too long", "write less", 300, 900)
 
 def filled(folder, *records):
     journal = Journal(folder)
-    journal.begin()
     for record in records:
         journal.add(record)
-    journal.close()
     return folder / FILE
-
-
-def reopened(folder):
-    journal = Journal(folder)
-    journal.close()
-    return journal
 
 
 def test_what_was_added_is_there_the_next_time(tmp_path):
     filled(tmp_path, ANSWER, VERDICT)
-    journal = reopened(tmp_path)
-    assert journal.records == [ANSWER, VERDICT]
-    assert (journal.session, journal.cut) == (2, 0)
+    journal = Journal(tmp_path)
+    assert (journal.records, journal.cut) == ([ANSWER, VERDICT], 0)
 
 
-def test_nothing_is_made_before_it_begins(tmp_path):
-    journal = Journal(tmp_path / "absent")
-    assert (journal.records, journal.session) == ([], 1)
+def test_nothing_is_made_before_the_first_answer(tmp_path):
+    assert Journal(tmp_path / "absent").records == []
     assert not (tmp_path / "absent").exists()
 
 
@@ -48,17 +38,15 @@ def test_a_torn_last_line_is_cut_and_the_next_one_stands_alone(tmp_path, size):
     path.write_bytes(whole + last[:size])  # -1: all but its newline
     journal = Journal(tmp_path)
     assert journal.cut == len(last[:size])
-    journal.begin()
     journal.add(replace(ANSWER, attempt=2))
-    journal.close()
-    assert reopened(tmp_path).records == [ANSWER, VERDICT, replace(ANSWER, attempt=2)]
+    assert Journal(tmp_path).records == [ANSWER, VERDICT, replace(ANSWER, attempt=2)]
 
 
 def test_a_last_line_of_zeros_is_cut(tmp_path):
     path = filled(tmp_path, ANSWER)
     whole = path.read_bytes()
     path.write_bytes(whole + b"\0" * 30 + b"\n")
-    assert reopened(tmp_path).records == [ANSWER]
+    assert Journal(tmp_path).records == [ANSWER]
     assert path.read_bytes() == whole
 
 
@@ -73,49 +61,29 @@ def test_another_damaged_line_is_named_and_nothing_is_lost(tmp_path, line):
     assert path.read_bytes() == before
 
 
-def test_two_processes_do_not_share_one(tmp_path):
-    first = Journal(tmp_path)
-    first.begin()
-    with pytest.raises(ConfigError, match="another process is rewriting into it"):
-        Journal(tmp_path)
-    first.close()
-    reopened(tmp_path)
-
-
-def test_one_that_appeared_meanwhile_is_not_ignored(tmp_path):
-    late = Journal(tmp_path)
-    filled(tmp_path, ANSWER)
-    with pytest.raises(ConfigError, match="another process has just written it"):
-        late.begin()
-
-
 def test_an_answer_is_synced_and_a_verdict_is_not(tmp_path, monkeypatch):
     journal = Journal(tmp_path)
-    journal.begin()
+    journal.add(VERDICT)
     synced = []
     monkeypatch.setattr(module.os, "fsync", synced.append)
     journal.add(VERDICT)
     assert synced == []
     journal.add(ANSWER)
-    assert synced == [journal._file.fileno()]
+    assert len(synced) == 1
 
 
 def test_a_full_disk_leaves_whole_lines_only(tmp_path, monkeypatch):
     journal = Journal(tmp_path)
-    journal.begin()
     journal.add(ANSWER)
 
-    def short(descriptor, data, write=module.os.write):
-        if len(data) > 10:
-            return write(descriptor, bytes(data[:10]))
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "write", short)
+    monkeypatch.setattr(module.os, "fsync", full)
     with pytest.raises(ConfigError, match=r"journal\.jsonl: can't be written: No space left"):
         journal.add(replace(ANSWER, attempt=2))
     monkeypatch.undo()
-    journal.close()
-    assert reopened(tmp_path).records == [ANSWER]
+    assert Journal(tmp_path).records == [ANSWER]
 
 
 def test_lines_are_plain_json(tmp_path):

@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewriting import Ask, Unanswered
-from igpo_lightning.rewriting.local import GumbelNoise, LocalWriter
+from igpo_lightning.rewriting.local import LocalWriter, with_noise
 from igpo_lightning.seeding import torch_rng
 
 ASKS = [Ask(f"toy/{i}", 1, None, "Shorten. " * (1 + i)) for i in range(5)]
@@ -85,12 +85,11 @@ def test_a_request_beyond_the_context_is_refused_alone(model):
 
 def test_noise_makes_the_largest_logit_a_draw():
     probabilities = torch.tensor([0.7, 0.2, 0.1])
-    noise = GumbelNoise(range(4000), temperature=1.0, device="cpu")
-    draws = noise(None, probabilities.log().expand(4000, 3)).argmax(-1)
+    rngs, scores = [torch_rng(seed) for seed in range(4000)], probabilities.log().expand(4000, 3)
+    draws = with_noise(None, scores, rngs=rngs, temperature=1.0).argmax(-1)
     shares = torch.bincount(draws, minlength=3) / 4000
     assert torch.allclose(shares, probabilities, atol=0.03)
-    cold = GumbelNoise(range(4000), temperature=0.05, device="cpu")
-    assert (cold(None, probabilities.log().expand(4000, 3)).argmax(-1) == 0).all()
+    assert (with_noise(None, scores, rngs=rngs, temperature=0.05).argmax(-1) == 0).all()
 
 
 @pytest.mark.parametrize(("options", "said"), [

@@ -7,7 +7,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from igpo_lightning.config import find_conf
-from igpo_lightning.rewriting.settings import settings_of
+from igpo_lightning.rewriting.run import settings_of
 from igpo_lightning.types import Problem
 
 OPENAI = ["rewriter=openai", "rewriter.model=m", "rewriter.api_key_env=SECRET"]

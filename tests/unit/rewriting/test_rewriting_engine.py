@@ -7,12 +7,12 @@ import pytest
 from scripted import Scripted
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewriting import Reply, Trace, Unanswered
-from igpo_lightning.rewriting.engine import Rewriter, Stop
+from igpo_lightning.rewriting import Reply, Unanswered
+from igpo_lightning.rewriting.engine import Rewriter
 from igpo_lightning.rewriting.journal import Journal
 from igpo_lightning.rewriting.progress import Progress
+from igpo_lightning.rewriting.report import figures
 from igpo_lightning.rewriting.run import recall
-from igpo_lightning.rewriting.tally import Tally
 
 
 def right(id, attempt):
@@ -28,24 +28,19 @@ def session(tmp_path, rules, judge, problems, capsys):
     """``session(writer, act=None, **options)``: one start over all problems; returns (traces, rewriter)."""
 
     def start(writer, act=None, **options):
-        traces, journal = [Trace(problem) for problem in problems], Journal(tmp_path)
-        recall(traces, journal)
-        tally = Tally.of(traces, options.get("attempts", 2))
-        journal.begin()
-        rewriter = Rewriter(
-            writer, rules, judge, journal, tally, **{"progress": Progress(tally, 60), **options}
-        )
+        journal = Journal(tmp_path)
+        traces = recall(problems, journal)
+        progress = Progress(lambda: figures(traces, options.get("attempts", 2)), 60)
+        rewriter = Rewriter(writer, rules, judge, journal, progress, **options)
 
         async def main():
-            stop = Stop()
-            acting = asyncio.create_task(act(writer, stop, rewriter)) if act else None
-            await rewriter.run(traces, stop)
+            acting = asyncio.create_task(act(writer, rewriter)) if act else None
+            await rewriter.run(traces)
             if acting:
                 await acting
-            return stop
 
-        rewriter.stopped = asyncio.run(main())
-        journal.close()
+        asyncio.run(main())
+        rewriter.figures = progress.figures()
         return traces, rewriter
 
     return start
@@ -60,8 +55,8 @@ def test_every_trace_is_asked_once_if_the_first_answer_is_good(session):
     traces, rewriter = session(writer)
     assert [trace.text for trace in traces] == [f"So \\boxed{{{i + 1}}}" for i in range(6)]
     assert set(writer.asked.values()) == {1} and writer.closed
-    tally = rewriter.tally
-    assert (tally.kept, tally.answers, tally.prompt_tokens, tally.completion_tokens) == (6, 6, 60, 18)
+    counts = ("kept", "answers", "prompt_tokens", "completion_tokens")
+    assert [rewriter.figures[name] for name in counts] == [6, 6, 60, 18]
 
 
 def test_a_rejected_rewrite_gets_another_try_and_is_told_why(session):
@@ -71,17 +66,17 @@ def test_a_rejected_rewrite_gets_another_try_and_is_told_why(session):
     second = next(ask for ask in writer.asks if ask.id == "toy/3" and ask.attempt == 2)
     assert "Rejected: its final answer is '99', but the right one is '4'." in second.user
     assert second.user.endswith("Then: So \\boxed{99}")
-    assert rewriter.tally.turned_down == {"wrong answer": 6}
+    assert rewriter.figures["answers_turned_down"] == {"wrong answer": 6}
 
 
 def test_attempts_end_and_can_be_raised_later(session):
     writer = Scripted(lambda id, attempt: right(id, attempt) if attempt == 3 else wrong(id, attempt))
     traces, rewriter = session(writer)
     assert outcomes(traces) == ["wrong answer"] * 6
-    assert rewriter.tally.rejected == {"wrong answer": 6}
+    assert rewriter.figures["rejected"] == {"wrong answer": 6}
     traces, rewriter = session(writer, attempts=3)
     assert outcomes(traces) == [None] * 6 and set(writer.asked.values()) == {3}
-    assert (rewriter.tally.done, rewriter.tally.answers) == (6, 18)
+    assert (rewriter.figures["unanswered"], rewriter.figures["answers"]) == (0, 18)
 
 
 def test_a_finished_rewriting_asks_nothing(session):
@@ -95,7 +90,7 @@ def test_no_more_than_concurrency_are_in_flight(session):
     writer = Scripted(right, concurrency=3)
     seen = []
 
-    async def act(writer, stop, rewriter):
+    async def act(writer, rewriter):
         writer.hold.clear()
         await asyncio.sleep(0.05)
         seen.append(len(writer.asks))
@@ -110,14 +105,14 @@ def test_traces_that_fit_may_stay_as_they_are(session):
     traces, rewriter = session(writer, keep_fitting=True)
     assert [trace.text == trace.problem.trace for trace in traces] == [True, False] * 3
     assert outcomes(traces) == [None] * 6
-    assert set(writer.asked) == {"toy/1", "toy/3", "toy/5"} and rewriter.tally.unchanged == 3
+    assert set(writer.asked) == {"toy/1", "toy/3", "toy/5"} and rewriter.figures["kept_unchanged"] == 3
 
 
 def test_a_request_without_an_answer_is_asked_again_next_time_only(session):
     broken = Scripted(lambda id, attempt: Unanswered("busy") if id == "toy/2" else right(id, attempt))
     traces, rewriter = session(broken)
     assert outcomes(traces) == [None, None, "no answer", None, None, None]
-    assert (traces[2].failure, rewriter.tally.done, rewriter.error) == ("busy", 5, None)
+    assert (traces[2].failure, rewriter.figures["unanswered"], rewriter.error) == ("busy", 1, None)
     assert broken.asked["toy/2"] == 1
     traces, rewriter = session(writer := Scripted(right))
     assert outcomes(traces) == [None] * 6 and dict(writer.asked) == {"toy/2": 1}
@@ -136,7 +131,7 @@ def test_failures_in_between_do_not_add_up(session):
         concurrency=1,
     )
     _, rewriter = session(writer, max_failures=2)
-    assert rewriter.error is None and rewriter.tally.failed == 3
+    assert rewriter.error is None and rewriter.figures["requests_failed"] == 3
 
 
 def test_a_fatal_failure_stops_at_once(session):
@@ -148,7 +143,7 @@ def test_a_fatal_failure_stops_at_once(session):
 def test_stopping_waits_for_what_is_in_flight(session, capsys):
     writer = Scripted(right, concurrency=2)
 
-    async def act(writer, stop, rewriter):
+    async def act(writer, rewriter):
         writer.hold.clear()
         await asyncio.sleep(0.05)
         signal.raise_signal(signal.SIGTERM)
@@ -157,7 +152,7 @@ def test_stopping_waits_for_what_is_in_flight(session, capsys):
 
     traces, rewriter = session(writer, act)
     assert outcomes(traces) == ["not judged yet"] * 2 + ["no answer"] * 4
-    assert len(writer.asks) == 2 and rewriter.stopped.signal == signal.SIGTERM
+    assert len(writer.asks) == 2 and rewriter.signal == signal.SIGTERM
     assert "waiting up to 60 s for 2 requests in flight" in capsys.readouterr().out
     traces, rewriter = session(writer)  # the answers were journalled
     assert outcomes(traces) == [None] * 6 and set(writer.asked.values()) == {1}
@@ -165,7 +160,7 @@ def test_stopping_waits_for_what_is_in_flight(session, capsys):
 
 @pytest.mark.parametrize(("grace", "twice"), [(0.05, False), (60, True)])
 def test_stopping_does_not_wait_for_ever(session, grace, twice):
-    async def act(writer, stop, rewriter):
+    async def act(writer, rewriter):
         writer.hold.clear()
         await asyncio.sleep(0.05)
         for _ in range(1 + twice):
@@ -173,15 +168,15 @@ def test_stopping_does_not_wait_for_ever(session, grace, twice):
             await asyncio.sleep(0.02)
 
     traces, rewriter = session(Scripted(right), act, grace=grace)
-    assert outcomes(traces) == ["no answer"] * 6 and rewriter.stopped.signal == signal.SIGINT
+    assert outcomes(traces) == ["no answer"] * 6 and rewriter.signal == signal.SIGINT
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_asks_that_wait_for_their_turn_are_dropped_when_stopping(session):
-    async def act(writer, stop, rewriter):
+    async def act(writer, rewriter):
         writer.door.clear()
         await asyncio.sleep(0.05)
-        stop()
+        rewriter.stop()
 
     writer = Scripted(right)
     session(writer, act)

@@ -1,7 +1,7 @@
 import pytest
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rewriting.tokenizer import load_tokenizer
+from igpo_lightning.rewriting.judge import load_tokenizer
 
 
 def test_a_folder_with_nothing_but_a_tokenizer(tokenizer, tmp_path):

@@ -41,5 +41,5 @@ def test_the_hash_is_of_the_words():
 def test_a_template_that_lacks_its_point_is_refused(name, lacks):
     templates = {"user": "{question}{trace}", "retry": "{reason}"}
     templates[name] = templates[name].replace(lacks, "")
-    with pytest.raises(ConfigError, match=rf"rules\.{name}: the template must contain \{lacks}"):
+    with pytest.raises(ConfigError, match=rf"rules\.{name}: it must contain \{lacks}"):
         Rules(**templates)
