@@ -87,7 +87,8 @@ def _dry_run(cfg: DictConfig) -> None:
         if cfg.algo.warm_start and cfg.model.path is None:
             stages.insert(0, _warm_start_config(cfg))
         if _is_first_process():
-            print(describe(stages))
+            for piece in describe(stages):
+                print(piece, flush=True)
     finally:
         discard_hydra_files()
 
