@@ -80,7 +80,8 @@ def _dry_run(cfg: DictConfig) -> None:
         if warm_start.is_due(cfg):
             stages.insert(0, warm_start.config_of(cfg))
         if _is_first_process():
-            print(describe(stages))
+            for piece in describe(stages):
+                print(piece, flush=True)
     finally:
         discard_hydra_files()
 

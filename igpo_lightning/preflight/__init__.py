@@ -7,31 +7,46 @@ built around a network on the meta device, so a setting that the run would refus
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-from .estimate import estimate_time, verdict
-from .loads import loads_of, phases
-from .memory import Memory, states
-from .page import Needs, render
-from .plan import Plan, plan_stage
+from . import page
+from .memory import forecast
+from .plan import plan_stage
+from .timing import seconds_of
+from .work import loads_of
 
 __all__ = ["describe", "discard_hydra_files"]
 
 
-def describe(stages: Sequence[DictConfig]) -> str:
-    """The page of a run of these stages, in order. The configs are not changed.
+def describe(stages: Sequence[DictConfig]) -> Iterator[str]:
+    """The page of a run of these stages, in order, piece by piece as it is found. No config is changed.
 
     Raises:
         ConfigError: What the run itself would refuse.
     """
-    last = len(stages) - 1
-    return render([_needs(cfg, first=i == 0, last=i == last) for i, cfg in enumerate(stages)])
+    planned, count, all_loads, all_seconds = [], len(stages), [], []
+    for i, cfg in enumerate(stages):  # all are refused before anything is said
+        cfg = cfg.copy()
+        with open_dict(cfg):
+            if "cache_dir" in cfg.data:
+                cfg.data.cache_dir = None  # a cache would be written
+        planned.append(plan_stage(cfg))
+        planned[-1].starts_measured, planned[-1].is_last = i > 0, i == count - 1
+    for number, plan in enumerate(planned, start=1):
+        cfg, loads = plan.cfg, loads_of(plan)
+        of = f"stage {number} of {count}: " if count > 1 else ""
+        yield f"{of}{cfg.algo.name} · {cfg.model.name} · {cfg.data.name} · seed {cfg.seed}"
+        memory, flops = forecast(plan, loads)
+        yield page.needs(plan, memory, loads, flops)
+        seconds, notes = seconds_of(plan, loads, flops)
+        all_loads, all_seconds = all_loads + loads, all_seconds + seconds
+        yield page.times(loads, seconds, notes)
+    if count > 1 and all_seconds:
+        yield f"both stages: about {page.span(all_loads, all_seconds)} on this device"
 
 
 def discard_hydra_files() -> None:
@@ -41,31 +56,3 @@ def discard_hydra_files() -> None:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.RUN and hydra.run.dir == hydra.env.folder["True"]:
         shutil.rmtree(hydra.runtime.output_dir, ignore_errors=True)
-
-
-def _needs(cfg: DictConfig, first: bool, last: bool) -> Needs:
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        if "cache_dir" in cfg.data:
-            cfg.data.cache_dir = None  # a cache would be written
-    stage = plan_stage(cfg)
-    stage.starts_measured, stage.is_last = not first, last
-    work = loads_of(stage)
-    keeps_copy = stage.policy.keeps_reference and not stage.policy.has_adapters
-    memory = Memory(
-        states(stage.policy.model, stage.skeleton, stage.module.make_optimizer, stage.placement, keeps_copy),
-        phases(stage),
-    )
-    time = estimate_time(stage, work, _policy_maker(stage))
-    return Needs(stage, memory, work, time, verdict(stage, memory, is_new=cfg.model.path is None))
-
-
-def _policy_maker(stage: Plan):
-    """What builds the stage's real policy, or None where weights or tokenizer are missing."""
-    model = stage.cfg.model
-    lora = OmegaConf.to_container(model.lora) if model.lora else None
-    if model.path is None:
-        return partial(instantiate(model.create), stage.policy.tokenizer, lora=lora)
-    if stage.warnings:
-        return None
-    return partial(instantiate(model.load), model.path, lora=lora)

@@ -1,183 +1,211 @@
 """Bytes that one process needs, part by part.
 
-What stays for the whole run (weights, gradients, optimiser states) follows from the parameters and from
-what ZeRO splits. With Ψ trained and Φ frozen parameters on N processes, in bfloat16 with Adam (Rajbhandari
-et al., arXiv 1910.02054, sections 3.1 and 5, there with Φ = 0 and without the float32 gradients, which
-DeepSpeed makes for its step):
+What stays follows from the parameters and from what ZeRO splits. With Ψ trained and Φ frozen parameters on N
+processes, in bfloat16 with Adam (Rajbhandari et al., arXiv 1910.02054, sections 3.1 and 5, there with Φ = 0):
 
     one process, DDP   weights, gradients and states of what is trained in float32, the rest as loaded
-    ZeRO-1             2(Φ + Ψ) weights, 2Ψ gradients; (4 + 8 + 4)Ψ / N masters, states, float32 gradients
-    ZeRO-2             2(Φ + Ψ) + 2Ψ / N + 16Ψ / N
-    ZeRO-3             2(Φ + Ψ) / N + 2Ψ / N + 16Ψ / N, and the largest layer with its gradient
+    ZeRO-1             2(Φ + Ψ) weights, (4 + 8)Ψ / N masters and states; 2Ψ gradients in the backward pass
+    ZeRO-2             the same with gradients of 2Ψ / N
+    ZeRO-3             2(Φ + Ψ) / N, the largest layer with its gradient, and what ZeRO-2 has beside weights
 
-What comes and goes (activations, logits) is traced: see :mod:`igpo_lightning.preflight.trace`.
+DeepSpeed's step has float32 gradients, 4Ψ / N, in place of the others. What comes and goes (activations,
+logits) is traced: see :mod:`igpo_lightning.preflight.trace`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
+from ..data import RolloutDataModule
 from ..models.skeleton import Skeleton
 from .placement import Placement
+from .plan import Plan
+from .trace import Tracer, blocks, scores
+from .work import CountingPolicy, Load, of_sampling
 
 _FLOAT = 4  # bytes of float32
+_USABLE = 0.95  # of a GPU's memory; the rest is CUDA's own and lost between blocks
+_VOCABULARY = 4096  # wide enough that logits outweigh all that a sampler keeps for itself
+
+MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Something that takes memory."""
-
-    name: str
-    bytes: int
-    host: bool = False  # in the host's memory instead of the device's
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Memory that a part of the run needs for a while; ``key`` names the setting that makes it smaller."""
-
-    name: str
-    parts: tuple[Part, ...]
-    key: str
-
-    @property
-    def bytes(self) -> int:
-        return sum(part.bytes for part in self.parts)
-
-
-@dataclass(frozen=True)
+@dataclass
 class Memory:
-    """States stay; of the phases only one is on at a time."""
+    """Bytes by name. What is ``always`` there stays; of the phases only one is on at a time."""
 
-    states: tuple[Part, ...]
-    phases: tuple[Phase, ...]
-
-    @property
-    def largest(self) -> Phase:
-        return max(self.phases, key=lambda phase: phase.bytes)
+    always: dict[str, int] = field(default_factory=dict)
+    host: dict[str, int] = field(default_factory=dict)  # in the host's memory instead of the device's
+    phases: dict[str, dict[str, int]] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # phase → the setting that makes it smaller
 
     @property
-    def standing(self) -> int:
-        return sum(part.bytes for part in self.states if not part.host)
+    def largest(self) -> str:
+        return max(self.phases, key=lambda name: sum(self.phases[name].values()))
 
     @property
     def peak(self) -> int:
-        return self.standing + (self.largest.bytes if self.phases else 0)
-
-    @property
-    def host(self) -> int:
-        return sum(part.bytes for part in self.states if part.host)
+        return sum(self.always.values()) + max((sum(p.values()) for p in self.phases.values()), default=0)
 
 
 def states(
-    model: nn.Module,
-    skeleton: Skeleton,
-    make_optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer],
-    placement: Placement,
-    keeps_copy: bool,
-) -> tuple[Part, ...]:
-    """Memory that is held from the first update on.
+    model: nn.Module, skeleton: Skeleton, make: MakeOptimizer, place: Placement, copied: bool
+) -> tuple[Memory, dict[str, int]]:
+    """What stays from the first update on, with the optimiser's step; and what a backward pass adds.
 
     Args:
         model: On the meta device, in the dtypes of the run.
-        skeleton: What it was made from.
-        make_optimizer: trained parameters → optimiser.
-        placement: Who holds which share.
-        keeps_copy: Whether the KL reference is a copy of the weights rather than the frozen base.
+        skeleton: Its source.
+        make: trained parameters → optimiser.
+        place: Who holds which share.
+        copied: Whether the KL reference is a copy of the weights rather than the frozen base.
     """
-    weights = sum(skeleton.bytes_of(name, p) for name, p in model.named_parameters())
-    weights += sum(buffer.numel() * buffer.element_size() for buffer in model.buffers())
     trained = [p for p in model.parameters() if p.requires_grad]
-    gradients = sum(_bytes(p) for p in trained)
-    elements = sum(p.numel() for p in trained)
-    parts = [
-        Part("weights", int(weights) // placement.shard(3), placement.offload_parameters),
-        Part(
-            "gradients", gradients // placement.shard(2), placement.deepspeed and placement.offload_optimizer
-        ),
-    ]
-    if placement.deepspeed:
-        mine = nn.Parameter(torch.empty(elements // placement.world, dtype=torch.float32, device="meta"))
-        shared, split = optimizer_bytes([mine], make_optimizer), 1
-        masters = 2 * _FLOAT * mine.numel()  # of weights, and of gradients at the step
-        parts.append(Part("float32 masters", masters, placement.offload_optimizer))
+    gradients, elements = sum(map(_bytes, trained)), sum(p.numel() for p in trained)
+    weights = sum(skeleton.bytes_of(name, p) for name, p in model.named_parameters())
+    weights += sum(map(_bytes, model.buffers()))
+    buckets = min(place.buckets * max((p.element_size() for p in trained), default=0), gradients)
+    buckets *= place.world > 1
+    memory, adding, step = Memory(), {}, {}
+    kept, mine = memory.always, elements // place.world
+    offloaded = memory.host if place.offload_optimizer else kept
+    (memory.host if place.offload_parameters else kept)["weights"] = int(weights) // place.shard(3)
+    if place.deepspeed:
+        flat = nn.Parameter(torch.empty(mine, dtype=torch.float32, device="meta"))
+        optimiser, working = optimizer_bytes([flat], make, place)
+        offloaded["float32 masters"] = _FLOAT * mine
+        (memory.host if place.offload_optimizer else adding)["gradients"] = gradients // place.shard(2)
+        step["float32 gradients"], adding["communication buffers"] = _FLOAT * mine, buckets
     else:
-        shared, split = optimizer_bytes(trained, make_optimizer), placement.shard(1)
-    parts.append(Part("optimiser states", shared // split, placement.offload_optimizer))
-    if keeps_copy:  # in the dtype of the policy, and not split
-        parts.append(Part("KL reference", sum(map(_bytes, model.parameters()))))
-    itemsize = max((p.element_size() for p in trained), default=0)
-    if placement.buckets:
-        buckets = min(placement.buckets * itemsize, (2 if placement.deepspeed else 1) * gradients)
-        parts.append(Part("communication buffers", buckets))
-    if placement.stage >= 3:
-        parts.append(Part("gathered layer", _gathered(model, trained=bool(trained) and not skeleton.lora)))
-    return tuple(part for part in parts if part.bytes)
+        optimiser, working = (n // place.shard(1) for n in optimizer_bytes(trained, make, place))
+        kept |= {"gradients": gradients // place.shard(2), "communication buffers": buckets}
+    offloaded["optimiser states"], step["the optimiser's own"] = optimiser, working
+    if place.offload_optimizer:
+        memory.host |= step
+    else:
+        memory.phases["the optimiser's step"] = step
+    if copied:  # in the dtype of the policy, and not split
+        kept["KL reference"] = sum(map(_bytes, model.parameters()))
+    if place.stage >= 3:  # the largest layer whole, with its gradient if it has one (DeepSpeed's own rule)
+        largest = max(map(_bytes, model.parameters()), default=0)
+        kept["gathered layer"] = largest * (2 if trained and not skeleton.lora else 1)
+    return memory, adding
 
 
-def optimizer_bytes(
-    trained: list[nn.Parameter], make_optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-) -> int:
-    """Bytes of an optimiser's states, from one step of it on the meta device.
+def optimizer_bytes(trained: list[nn.Parameter], make: MakeOptimizer, place: Placement) -> tuple[int, int]:
+    """(bytes of an optimiser's states, most that its step needs besides), from one step on the meta device.
 
     An optimiser that can't take such a step (it looks at numbers, or brings kernels of its own) is
-    counted like Adam: two states of each parameter's own dtype.
+    counted like Adam: two states of each parameter's own dtype, and one more in the step.
     """
-    try:
-        return _stepped(make_optimizer([nn.Parameter(torch.empty_like(p, device="meta")) for p in trained]))
-    except (RuntimeError, NotImplementedError):
-        return 2 * sum(_bytes(p) for p in trained)
-
-
-def _stepped(optimizer: torch.optim.Optimizer) -> int:
+    optimizer = make([nn.Parameter(torch.empty_like(p, device="meta")) for p in trained])
     for group in optimizer.param_groups:
+        if place.accelerator == "gpu" and group.get("foreach", 0) is None:
+            group["foreach"] = True  # there, torch takes all parameters at once
         for parameter in group["params"]:
             parameter.grad = torch.empty_like(parameter)
-    optimizer.step()
-    tensors = {
-        id(value): value
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor)
-    }
-    return sum(map(_bytes, tensors.values()))
-
-
-def _gathered(model: nn.Module, trained: bool) -> int:
-    """The largest layer whole, with its gradient if it has one (DeepSpeed's own rule for ZeRO-3)."""
-    largest = max((_bytes(p) for p in model.parameters()), default=0)
-    return largest * (2 if trained else 1)
+    try:
+        with Tracer() as tracer:
+            optimizer.step()
+    except (RuntimeError, NotImplementedError):
+        return 2 * sum(map(_bytes, trained)), sum(map(_bytes, trained))
+    tensors = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
+    return sum(map(_bytes, tensors)), tracer.peak - tracer.now
 
 
 def _bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-@dataclass(frozen=True)
-class Advice:
-    """A setting that would lower the peak."""
+def forecast(plan: Plan, loads: Sequence[Load]) -> tuple[Memory, dict[bool, float]]:
+    """Trace what the stage needs, and FLOPs of a token in all blocks without and with a backward pass."""
+    copied = plan.policy.keeps_reference and not plan.policy.has_adapters
+    make, place = plan.module.make_optimizer, plan.placement
+    memory, adding = states(plan.policy.model, plan.skeleton, make, place, copied)
+    columns, flops = plan.widths.longest + plan.datamodule.length, {}
+    if isinstance(plan.datamodule, RolloutDataModule):
+        memory.always["rollouts"] = _rollouts(plan)
+    for grad in (False, True):
+        same = [load for load in loads if load.grad == grad and load.at_once and not load.optional]
+        if not same:
+            continue
+        most, ragged = max(load.at_once for load in same), plan.widths.lengths[0] != plan.widths.longest
+        traced = blocks(plan.skeleton, most, columns, place.autocast, ragged, grad)
+        flops[grad] = traced.flops / (most * columns)
+        for load in same:
+            kind = "update" if grad else load.name.partition(",")[0]
+            name = f"{kind}, {load.at_once} x {columns} tokens"
+            kept = {"activations" if grad else "a block": traced.bytes * load.at_once // most}
+            memory.phases[name] = (adding if grad else {}) | kept | {"logits": _logits(plan, load)}
+            memory.keys[name] = load.key
+    return memory, flops
 
-    key: str
-    saves: str
+
+def _logits(plan: Plan, load: Load) -> int:
+    """Most bytes of the output head, and of what follows it."""
+    if load.grad:
+        trained = any(p.requires_grad for p in plan.policy.network.lm_head.parameters())
+        return scores(plan.skeleton, load.positions, load.targets, trained, plan.placement.autocast)
+    each = bytes_per_logit(load.sampler, plan.placement.autocast or plan.skeleton.hidden_dtype)
+    return int(each * load.positions * plan.skeleton.config.vocab_size)
 
 
-def advice(memory: Memory, skeleton: Skeleton, placement: Placement, is_new: bool) -> Iterable[Advice]:
-    """Settings to change when the run does not fit, most effective first."""
-    sizes = {part.name: part.bytes for part in memory.states if not part.host}
-    if memory.phases:
-        largest = memory.largest
-        yield Advice(largest.key, f"less of {largest.name}")
-        if "update" in largest.name and not skeleton.gradient_checkpointing and not is_new:
-            yield Advice("model.load.gradient_checkpointing=true", "activations of one block instead of all")
+def bytes_per_logit(sampler: Any, dtype: torch.dtype) -> float:
+    """Most bytes that a sampler holds for each logit of a block, itself included."""
+    policy = CountingPolicy(_VOCABULARY, dtype)
+    with Tracer() as tracer:
+        of_sampling(sampler, policy)
+    return tracer.peak / (policy.largest * _VOCABULARY)
+
+
+def _rollouts(plan: Plan) -> int:
+    """A window as :class:`igpo_lightning.types.RolloutBatch` holds it: per token its id (8 bytes), two
+    flags, and for each view two log-probs (4 bytes each) and a flag."""
+    data, engine = plan.datamodule, plan.datamodule.engine
+    tokens = data.prompts_per_window // plan.placement.world * engine.group_size * data.length
+    view = _FLOAT * (1 + plan.policy.keeps_reference) + 1
+    return tokens * (8 + 2 + engine.logprobs.views(engine.inner_updates) * view)
+
+
+def verdict(plan: Plan, memory: Memory) -> str:
+    """Whether the stage fits, and what to change if it does not."""
+    place = plan.placement
+    if place.device is None:
+        needed = memory.peak / _USABLE / 2**30
+        return f"no GPU here to compare with: it takes one with {needed:,.1f} GiB or more"
+    available, what = _available(place)
+    if memory.peak * (1 if place.accelerator == "gpu" else place.devices) <= available:
+        return f"fits into {what}"
+    return f"! DOES NOT FIT into {what}. What helps: {'; '.join(_advice(plan, memory))}"
+
+
+def _available(place: Placement) -> tuple[float, str]:
+    """(bytes that may be used, what they are)."""
+    if place.accelerator == "gpu":
+        name, total = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory
+        return total * _USABLE, f"{name} with {total / 2**30:.1f} GiB, less 5 % for CUDA itself"
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total, f"the {total / 2**30:.1f} GiB of this machine"
+
+
+def _advice(plan: Plan, memory: Memory) -> Iterable[str]:
+    """Settings that would lower the peak."""
+    place, skeleton = plan.placement, plan.skeleton
+    largest = max(memory.keys, key=lambda name: sum(memory.phases[name].values()), default="")
+    if largest:
+        yield f"{memory.keys[largest]} (less of {largest})"
+    if largest.startswith("update") and not skeleton.gradient_checkpointing and skeleton.source:
+        yield "model.load.gradient_checkpointing=true (activations of one block instead of all)"
     if not skeleton.lora:
-        yield Advice("model.lora={rank: …, alpha: …, targets: […]}", "gradients and optimiser states")
-    split = [s for s in (2, 3) if s > placement.stage]
-    if split and placement.accelerator == "gpu":
-        what = "gradients and optimiser states" if split[0] == 2 else "weights"
-        yield Advice(f"hardware=zero{split[0]}", f"{what} are split over the GPUs")
-    if placement.stage and not placement.offload_optimizer and sizes.get("optimiser states"):
-        yield Advice("hardware.strategy.offload_optimizer=true", "optimiser states go to the host")
+        yield "model.lora={rank: …, alpha: …, targets: […]} (gradients and optimiser states)"
+    if place.stage < 3 and place.accelerator == "gpu":
+        stage, split = (2, "gradients and optimiser states") if place.stage < 2 else (3, "weights")
+        yield f"hardware=zero{stage} ({split} are split over the GPUs)"
+    if place.stage and not place.offload_optimizer:
+        yield "hardware.strategy.offload_optimizer=true (optimiser states go to the host)"

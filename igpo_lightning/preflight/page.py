@@ -2,155 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from ..data import RolloutDataModule, SFTDataModule
-from ..models.skeleton import Skeleton
 from ..reporting.table import duration
-from .estimate import Estimate
-from .memory import Memory
+from .memory import Memory, verdict
 from .plan import Plan
+from .timing import flops_of
+from .tokens import ASSUMPTION
 from .work import Load
 
-GIB = 2**30
 _NAME = 44  # width of the first column
 
 
-@dataclass(frozen=True)
-class Needs:
-    """Everything that is known of a stage before it runs."""
-
-    plan: Plan
-    memory: Memory
-    loads: Sequence[Load]
-    estimate: Estimate
-    verdict: str
-
-
-def render(stages: Sequence[Needs]) -> str:
-    """The page of a run."""
-    lines = []
-    for number, needs in enumerate(stages, start=1):
-        cfg = needs.plan.cfg
-        of = f"stage {number} of {len(stages)}: " if len(stages) > 1 else ""
-        lines += [
-            f"{of}{cfg.algo.name} · {cfg.model.name} · {cfg.data.name} · seed {cfg.seed}",
-            *(f"  ! {warning}" for warning in needs.plan.warnings),
-            *_model(needs.plan),
-            *_data(needs.plan),
-            *_memory(needs),
-            *_work(needs),
-            *_time(needs.estimate),
-            "",
-        ]
-    if len(stages) > 1:
-        low, high = (sum(ends) for ends in zip(*(needs.estimate.range for needs in stages), strict=True))
-        lines.append(f"both stages: about {_span(low, high)} on this device")
-    return "\n".join(lines).rstrip()
+def needs(plan: Plan, memory: Memory, loads: Sequence[Load], flops: Mapping[bool, float]) -> str:
+    """Everything that is known of a stage before anything is timed."""
+    lines = [*(f"  ! {warning}" for warning in plan.warnings), *_model(plan), *_data(plan)]
+    return "\n".join([*lines, *_memory(plan, memory), *_work(plan, loads, flops)])
 
 
 def _model(plan: Plan) -> Iterable[str]:
-    skeleton, named = plan.skeleton, list(plan.policy.model.named_parameters())
-    config, network = skeleton.config, plan.policy.network
-    where = skeleton.source or "new weights"
+    skeleton, named = plan.skeleton, dict(plan.policy.model.named_parameters())
+    config, network = skeleton.config, type(plan.policy.network).__name__
     yield ""
     yield (
-        f"model    {where}: {type(network).__name__}, {skeleton.layers} blocks of width "
+        f"model    {skeleton.source or 'new weights'}: {network}, {skeleton.layers} blocks of width "
         f"{config.hidden_size:,}, {config.vocab_size:,} tokens"
     )
-    base = [p for name, p in named if ".lora_" not in name]
-    adapters = [p for name, p in named if ".lora_" in name]
-    yield _row("parameters", f"{_count(base):,}", _dtypes(base) + _quantised(skeleton))
+    adapters = [p for name, p in named.items() if ".lora_" in name]
+    base = [p for name, p in named.items() if ".lora_" not in name]
+    quantised = f", linear layers in {skeleton.quantize}" if skeleton.quantize else ""
+    yield _row("parameters", f"{_count(base):,}", _dtypes(base) + quantised)
     if adapters:
         rank = f", rank {skeleton.lora['rank']}" if skeleton.lora else ""
         yield _row(f"LoRA parameters{rank}", f"{_count(adapters):,}", _dtypes(adapters))
-    trained = [p for _, p in named if p.requires_grad]
-    share = _count(trained) / _count(p for _, p in named)
-    yield _row("trained", f"{_count(trained):,}", f"{share:.2%} of all")
-
-
-def _quantised(skeleton: Skeleton) -> str:
-    return f", linear layers in {skeleton.quantize}" if skeleton.quantize else ""
+    trained = _count(p for p in named.values() if p.requires_grad)
+    yield _row("trained", f"{trained:,}", f"{trained / _count(named.values()):.2%} of all")
 
 
 def _data(plan: Plan) -> Iterable[str]:
-    about = "about " if plan.assumes_tokens else ""
-    widths = plan.widths
+    about = "about " if any(ASSUMPTION in warning for warning in plan.warnings) else ""
+    lengths = plan.widths.lengths
     yield ""
     yield f"data     {about}{plan.datamodule.describe()}"
-    yield _row("prompts, tokens", f"{about}{widths.mean:.0f}", f"on average; {widths.longest} at most")
+    yield _row("prompts, tokens", f"{about}{np.mean(lengths):.0f}", f"on average; {lengths[-1]} at most")
     yield _row("completions, tokens", f"{plan.datamodule.length}", "width of the canvas")
 
 
-def _memory(needs: Needs) -> Iterable[str]:
-    plan, memory = needs.plan, needs.memory
+def _memory(plan: Plan, memory: Memory) -> Iterable[str]:
     place = plan.placement
     kind = "GPU" if place.accelerator == "gpu" else "process"
+    where = f"{place.strategy}, {place.devices} a node, {place.nodes} node(s)"
     yield ""
-    yield f"memory   GiB per {kind} · {place.strategy}, {place.devices} a node, {place.nodes} node(s)"
-    for part in memory.states:
-        yield _row(part.name, _gib(part.bytes), "in the host's memory" if part.host else "")
-    for phase in memory.phases:
-        yield f"  {phase.name}"
-        for part in phase.parts:
-            yield _row(f"  {part.name}", _gib(part.bytes), _remark(plan, part.name))
-    yield _row("peak", _gib(memory.peak), f"what stays, and {memory.largest.name.partition(',')[0]}")
-    if memory.host:
-        yield _row("host", _gib(memory.host), "for each process")
-    yield f"  {needs.verdict}"
+    yield f"memory   GiB per {kind}, an estimate · {where}"
+    for name, size in memory.always.items():
+        if size:
+            yield _row(name, _gib(size))
+    for phase, parts in memory.phases.items():
+        yield f"  {phase}"
+        for name, size in parts.items():
+            yield _row(f"  {name}", _gib(size), _recomputed(plan) if name == "activations" else "")
+    yield _row("peak", _gib(memory.peak), f"what stays, and {memory.largest.partition(',')[0]}")
+    for name, size in memory.host.items():
+        yield _row(name, _gib(size), "in the host's memory, for each process")
+    yield f"  {verdict(plan, memory)}"
 
 
-def _remark(plan: Plan, name: str) -> str:
-    if name != "activations":
-        return ""
-    if plan.skeleton.gradient_checkpointing:
+def _recomputed(plan: Plan) -> str:
+    if not plan.skeleton.gradient_checkpointing:
+        return "of all blocks; gradient checkpointing is off"
+    if plan.policy.network.training:
         return "blocks' inputs, and one block computed again"
-    return "of all blocks; gradient checkpointing is off"
+    return "of all blocks: a network that is loaded is in eval mode, and checkpointed in train mode only"
 
 
-def _work(needs: Needs) -> Iterable[str]:
+def _work(plan: Plan, loads: Sequence[Load], flops: Mapping[bool, float]) -> Iterable[str]:
     yield ""
-    yield "work     of one process, if every completion fills its canvas"
-    yield f"  {'':{_NAME}}{'times':>8}{'calls each':>12}{'rows each':>12}{'rows in all':>14}"
-    for load in needs.loads:
+    yield "work     of one process, if every completion fills its canvas; FLOPs are of all blocks"
+    titles = ("calls each", "rows each", "rows in all", "TFLOP in all")
+    yield f"  {'':{_NAME}}{'times':>8}" + "".join(f"{title:>14}" for title in titles)
+    for load in loads:
         most = "≤ " if load.optional else ""
-        each = f"{load.times:>8,}{most + f'{load.calls.forwards:,}':>12}{most + f'{load.calls.rows:,}':>12}"
-        yield f"  {load.name:{_NAME}}{each}{most + f'{load.times * load.calls.rows:,}':>14}"
-    yield f"  {_totals(needs)}"
+        cells = (load.forwards, load.rows, load.times * load.rows, flops_of(load, flops) / 1e12)
+        yield f"  {load.name:{_NAME}}{load.times:>8,}" + "".join(f"{most + _figure(c):>14}" for c in cells)
+    yield f"  {_totals(plan, loads)}"
 
 
-def _totals(needs: Needs) -> str:
-    data = needs.plan.datamodule
+def _totals(plan: Plan, loads: Sequence[Load]) -> str:
+    data = plan.datamodule
     if isinstance(data, RolloutDataModule):
         first = data.windows * data.prompts_per_window * data.engine.group_size
-        second = " and up to as many second tries" if any(load.optional for load in needs.loads) else ""
-        updates = data.windows * data.inner_updates * data.updates_per_pass
-        return f"in all: {data.windows:,} windows, {first:,} completions{second}, {updates:,} updates"
+        second = " and up to as many second tries" if any(load.optional for load in loads) else ""
+        return f"in all: {data.windows:,} windows, {first:,} completions{second}, {data.updates:,} updates"
     if not isinstance(data, SFTDataModule):
         return "of its training steps nothing is known: another kind of DataModule"
     rows = data.steps * data.batch_size
-    epochs = rows / len(needs.plan.widths.lengths)
-    return f"in all: {data.steps:,} updates, {rows:,} rows ({epochs:.1f} epochs)"
+    return f"in all: {data.steps:,} updates, {rows:,} rows ({rows / len(plan.widths.lengths):.1f} epochs)"
 
 
-def _time(estimate: Estimate) -> Iterable[str]:
-    yield ""
-    yield f"time     {estimate.how}"
-    yield f"  {'':{_NAME}}{'times':>8}{'seconds each':>16}{'in all':>16}"
-    for piece in estimate.pieces:
-        most = "≤ " if piece.optional else ""
-        yield (
-            f"  {piece.name:{_NAME}}{piece.times:>8,}{most + _seconds(piece.seconds):>16}"
-            f"{most + _long(piece.total):>16}"
-        )
-    yield _row("in all", _span(*estimate.range), "")
-    for note in estimate.notes:
-        yield f"  {note}"
+def times(loads: Sequence[Load], seconds: Sequence[float], notes: Sequence[str]) -> str:
+    """How long each kind of work takes, or why that is not known."""
+    each = zip(loads, seconds, strict=bool(seconds))
+    rows = [_row(load.name, "≤ " * load.optional + _long(value)) for load, value in each]
+    total = [_row("in all", span(loads, seconds))] if seconds else []
+    return "\n".join(["", f"time     {notes[0]}", *rows, *total, *(f"  {note}" for note in notes[1:]), ""])
 
 
-def _row(name: str, value: str, remark: str) -> str:
+def _row(name: str, value: str, remark: str = "") -> str:
     return f"  {name:{_NAME}}{value:>16}  {remark}".rstrip()
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _count(parameters: Iterable) -> int:
@@ -162,14 +127,14 @@ def _dtypes(parameters: Iterable) -> str:
 
 
 def _gib(size: int) -> str:
-    return f"{size / GIB:,.2f}" if size >= 0.005 * GIB else f"{size / GIB:.5f}"
+    gib = size / 2**30
+    return f"{gib:,.2f}" if gib >= 0.005 else f"{gib:.5f}"
 
 
-def _seconds(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _span(low: float, high: float) -> str:
+def span(loads: Sequence[Load], seconds: Sequence[float]) -> str:
+    """Time of all loads, at best and at most."""
+    high = sum(seconds)
+    low = high - sum(value for load, value in zip(loads, seconds, strict=True) if load.optional)
     return _long(high) if _long(low) == _long(high) else f"{_long(low)} to {_long(high)}"
 
 

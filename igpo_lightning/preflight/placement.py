@@ -1,4 +1,4 @@
-"""Placement of a run by ``hardware=``: number of processes, what they shard, and precision."""
+"""Meaning of ``hardware=`` for memory: how many processes there are, what they share, in which precision."""
 
 from __future__ import annotations
 
@@ -26,41 +26,36 @@ _ASSUMED_DEVICES = 8  # where "all" is asked for and none is here: as in arXiv 2
 
 @dataclass(frozen=True)
 class Placement:
-    """Placement of the parts of a training state.
+    """Where the parts of a training state live."""
 
-    Attributes:
-        strategy: Its name, for people.
-        accelerator: "gpu" or "cpu".
-        devices, nodes: Processes of a node, and nodes.
-        assumed: The number of devices was not given and could not be found out here.
-        stage: What is split over the processes, in ZeRO's terms (arXiv 1910.02054, section 5): 0 nothing,
-            1 optimiser states, 2 gradients as well, 3 parameters as well.
-        buckets: Gradients have a second copy of this many elements at most, for communication.
-        deepspeed: Keeps float32 masters of what is trained, however it was loaded.
-        offload_optimizer, offload_parameters: To the host's memory.
-        cast: What all weights are converted to, or None.
-        autocast: The lower precision of mixed-precision arithmetic, or None.
-    """
-
-    strategy: str
-    accelerator: str
-    devices: int
+    strategy: str  # for people
+    accelerator: str  # "gpu" or "cpu"
+    devices: int  # processes of a node
     nodes: int = 1
-    assumed: bool = False
+    assumed: bool = False  # the number of devices was not given and could not be found out here
+    # What is split over the processes, in ZeRO's terms (arXiv 1910.02054, section 5): 0 nothing,
+    # 1 optimiser states, 2 gradients as well, 3 parameters as well.
     stage: int = 0
-    buckets: int = 0
-    deepspeed: bool = False
-    offload_optimizer: bool = False
+    buckets: int = 0  # gradients have a second copy of this many elements at most, for communication
+    deepspeed: bool = False  # keeps float32 masters of what is trained, however it was loaded
+    offload_optimizer: bool = False  # to the host's memory
     offload_parameters: bool = False
-    cast: torch.dtype | None = None
-    autocast: torch.dtype | None = None
+    cast: torch.dtype | None = None  # of all weights
+    autocast: torch.dtype | None = None  # the lower precision of mixed-precision arithmetic
 
     @property
     def world(self) -> int:
         return self.devices * self.nodes
 
+    @property
+    def device(self) -> torch.device | None:
+        """The kind of device that is asked for; None if there is none here."""
+        if self.accelerator == "cpu":
+            return torch.device("cpu")
+        return torch.device("cuda") if torch.cuda.is_available() else None
+
     def shard(self, stage: int) -> int:
-        """Number of processes that share what ZeRO splits from ``stage`` on."""
+        """How many processes share what ZeRO splits from ``stage`` on."""
         return self.world if self.stage >= stage else 1
 
 
@@ -70,76 +65,63 @@ def place(hardware: Mapping[str, Any]) -> Placement:
     Raises:
         ConfigError: Unknown strategy or precision.
     """
-    accelerator = "gpu" if hardware["accelerator"] in ("gpu", "cuda") or _finds_gpu(hardware) else "cpu"
-    devices, assumed = _devices(hardware["devices"], accelerator)
-    nodes = int(hardware.get("num_nodes", 1))
-    strategy = _strategy(hardware["strategy"])
-    cast, autocast = _precision(hardware, isinstance(strategy, DeepSpeedStrategy))
-    common = {"accelerator": accelerator, "devices": devices, "nodes": nodes, "assumed": assumed}
-    common |= {"cast": cast, "autocast": autocast}
-    if isinstance(strategy, DeepSpeedStrategy):
-        return Placement(**common, **_deepspeed(strategy.config["zero_optimization"]))
-    if isinstance(strategy, FSDPStrategy):
-        return Placement("FSDP", **common, **_fsdp(strategy))
-    if isinstance(strategy, ModelParallelStrategy):
-        return Placement("FSDP2", **common, stage=3)
-    if isinstance(strategy, DDPStrategy) or devices * nodes > 1:
-        return Placement("DDP", **common, buckets=2**62)
-    return Placement("one process", **common)
+    asked = hardware["accelerator"]
+    on_gpu = asked in ("gpu", "cuda") or (asked == "auto" and torch.cuda.is_available())
+    devices = _devices(hardware["devices"], torch.cuda.device_count() if on_gpu else 1)
+    strategy, precision = _strategy(hardware["strategy"]), precision_of(hardware)
+    nodes, deepspeed = int(hardware.get("num_nodes", 1)), isinstance(strategy, DeepSpeedStrategy)
+    autocasts = precision.mixed and not deepspeed  # DeepSpeed converts the weights whatever the name says
+    lower = None if precision.dtype == torch.float32 else precision.dtype
+    return Placement(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=devices or _ASSUMED_DEVICES,
+        nodes=nodes,
+        assumed=not devices,
+        cast=None if autocasts else lower,
+        autocast=lower if autocasts else None,
+        **_sharing(strategy, (devices or _ASSUMED_DEVICES) * nodes),
+    )
 
 
-def _finds_gpu(hardware: Mapping[str, Any]) -> bool:
-    return hardware["accelerator"] == "auto" and torch.cuda.is_available()
-
-
-def _devices(value: Any, accelerator: str) -> tuple[int, bool]:
-    """(processes of a node, whether that is an assumption)."""
-    if isinstance(value, str) and value not in ("auto", "-1"):
-        indices = [part for part in value.split(",") if part.strip()]
-        return (len(indices), False) if "," in value else (int(value), False)
+def _devices(value: Any, here: int) -> int:
+    """Processes of a node; 0 if all are asked for and none is here."""
     if value in ("auto", "-1", -1):
-        here = torch.cuda.device_count() if accelerator == "gpu" else 1
-        return (here, False) if here else (_ASSUMED_DEVICES, True)
-    return (value, False) if isinstance(value, int) else (len(value), False)
+        return here
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()] if "," in value else int(value)
+    return value if isinstance(value, int) else len(value)
 
 
 def _strategy(value: Any) -> Strategy | None:
-    if isinstance(value, str):
-        if value == "auto":
-            return None
-        if value not in StrategyRegistry:
-            names = ", ".join(sorted(StrategyRegistry.available_strategies()))
-            raise ConfigError(f"hardware.strategy={value}: expected auto or one of {names}")
-        os.environ.setdefault("DS_ACCELERATOR", "cpu" if not torch.cuda.is_available() else "cuda")
-        return StrategyRegistry.get(value)
-    return instantiate(value, _convert_="all")
+    if not isinstance(value, str):
+        return instantiate(value, _convert_="all")
+    if value == "auto":
+        return None
+    if value not in StrategyRegistry:
+        names = ", ".join(sorted(StrategyRegistry.available_strategies()))
+        raise ConfigError(f"hardware.strategy={value}: expected auto or one of {names}")
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    return StrategyRegistry.get(value)
 
 
-def _precision(hardware: Mapping[str, Any], deepspeed: bool) -> tuple[torch.dtype | None, torch.dtype | None]:
-    """(cast, autocast). DeepSpeed converts the weights whether the name says mixed or true."""
-    precision = precision_of(hardware)
-    if precision.dtype == torch.float32:
-        return None, None
-    return (None, precision.dtype) if precision.mixed and not deepspeed else (precision.dtype, None)
-
-
-def _deepspeed(zero: Mapping[str, Any]) -> dict[str, Any]:
-    stage = int(zero["stage"])
-    overlapping = 2 if zero.get("overlap_comm") else 1  # one bucket is filled while the other is sent
-    return {
-        "strategy": f"DeepSpeed ZeRO-{stage}",
-        "deepspeed": True,
-        "stage": stage,
-        "buckets": overlapping * int(zero.get("reduce_bucket_size", 0)),
-        "offload_optimizer": bool(zero.get("offload_optimizer")),
-        "offload_parameters": bool(zero.get("offload_param")),
-    }
-
-
-def _fsdp(strategy: FSDPStrategy) -> dict[str, Any]:
-    sharding = strategy.sharding_strategy.name
-    stage = {"NO_SHARD": 0, "SHARD_GRAD_OP": 2}.get(sharding, 3)
-    return {
-        "stage": stage,
-        "offload_parameters": bool(getattr(strategy.cpu_offload, "offload_params", False)),
-    }
+def _sharing(strategy: Strategy | None, world: int) -> dict[str, Any]:
+    if isinstance(strategy, DeepSpeedStrategy):
+        zero = strategy.config["zero_optimization"]
+        overlapping = 2 if zero.get("overlap_comm") else 1  # one bucket is filled while the other is sent
+        return {
+            "strategy": f"DeepSpeed ZeRO-{zero['stage']}",
+            "deepspeed": True,
+            "stage": int(zero["stage"]),
+            "buckets": overlapping * int(zero.get("reduce_bucket_size", 0)),
+            "offload_optimizer": bool(zero.get("offload_optimizer")),
+            "offload_parameters": bool(zero.get("offload_param")),
+        }
+    if isinstance(strategy, FSDPStrategy):
+        offload = bool(getattr(strategy.cpu_offload, "offload_params", False))
+        stage = {"NO_SHARD": 0, "SHARD_GRAD_OP": 2}.get(strategy.sharding_strategy.name, 3)
+        return {"strategy": "FSDP", "stage": stage, "offload_parameters": offload}
+    if isinstance(strategy, ModelParallelStrategy):
+        return {"strategy": "FSDP2", "stage": 3}
+    if isinstance(strategy, DDPStrategy) or world > 1:
+        return {"strategy": "DDP", "buckets": 2**62}
+    return {"strategy": "one process"}

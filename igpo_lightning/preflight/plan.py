@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,17 +20,16 @@ from .placement import Placement, place
 from .tokens import ASSUMPTION, assumed_tokenizer
 
 
+@dataclass
 class StandInTrainer:
     """The first process's trainer, as far as a module and a DataModule ask before training starts."""
 
+    lightning_module: L.LightningModule
+    datamodule: L.LightningDataModule
+    world_size: int
     global_rank = global_step = 0
     is_global_zero = False  # it writes nothing
     limit_val_batches = 1.0
-    accumulate_grad_batches = 1
-    val_check_interval: int | None = None
-
-    def __init__(self, module: L.LightningModule, datamodule: L.LightningDataModule, world: int):
-        self.lightning_module, self.datamodule, self.world_size = module, datamodule, world
 
 
 @dataclass(frozen=True)
@@ -40,45 +39,21 @@ class Widths:
     lengths: tuple[int, ...]
 
     @property
-    def mean(self) -> float:
-        return sum(self.lengths) / len(self.lengths)
-
-    @property
     def longest(self) -> int:
         return self.lengths[-1]
-
-    @property
-    def ragged(self) -> bool:
-        return self.lengths[0] != self.lengths[-1]
 
     def padded(self, rows: int) -> int:
         """Expected width of ``rows`` random prompts that are padded to the longest of them.
 
         E[max] of k draws is Σ x_(i) · ((i/n)^k - ((i-1)/n)^k).
         """
-        n = len(self.lengths)
-        shares = ((i / n) ** rows for i in range(n + 1))
-        last, width = next(shares), 0.0
-        for length, share in zip(self.lengths, shares, strict=True):
-            width += length * (share - last)
-            last = share
-        return round(width)
+        shares = np.linspace(0, 1, len(self.lengths) + 1) ** rows
+        return round(float(np.diff(shares) @ self.lengths))
 
 
 @dataclass
 class Plan:
-    """A stage of a run.
-
-    Attributes:
-        cfg: Its config.
-        skeleton, policy: The model, without weights.
-        module, datamodule: As the run would have them.
-        placement: On what they run.
-        widths: Of its training prompts.
-        warnings: What would go wrong, or could not be found out here.
-        starts_measured: The accuracy it starts from is that of the stage before it.
-        is_last: No stage follows, so what it ends with is tested.
-    """
+    """A stage of a run, its model without weights."""
 
     cfg: DictConfig
     skeleton: Skeleton
@@ -87,18 +62,9 @@ class Plan:
     datamodule: L.LightningDataModule
     placement: Placement
     widths: Widths
-    warnings: list[str]
-    starts_measured: bool = False
-    is_last: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.cfg.algo.name
-
-    @property
-    def assumes_tokens(self) -> bool:
-        """True if token counts are of an assumed tokenizer."""
-        return any(ASSUMPTION in warning for warning in self.warnings)
+    warnings: list[str]  # of what would go wrong, or could not be found out here
+    starts_measured: bool = False  # the accuracy it starts from is that of the stage before it
+    is_last: bool = True  # what it ends with is tested
 
 
 def plan_stage(cfg: DictConfig) -> Plan:
@@ -117,53 +83,36 @@ def plan_stage(cfg: DictConfig) -> Plan:
     lineage.check(
         cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
     )
-    skeleton, tokenizer = _model(cfg, datamodule.source, placement, warnings)
+    skeleton, tokenizer = _model(cfg, datamodule.source, warnings)
+    skeleton = skeleton.converted(placement.cast)
     policy = skeleton.policy(tokenizer)
     module = instantiate(cfg.algo.module, policy=policy)
-    attach(module, datamodule, placement)
+    module.trainer = datamodule.trainer = StandInTrainer(module, datamodule, placement.world)
     datamodule.setup("fit")
     datamodule.train_dataloader()  # the schedule checks how windows divide over processes
     if placement.assumed:
         warnings.append(
             f"hardware.devices={cfg.hardware.devices}: no GPU here to count; {placement.devices} are assumed"
         )
-    widths = Widths(tuple(sorted(len(prompt.ids) for prompt in training_prompts(datamodule))))
+    widths = Widths(tuple(sorted(len(prompt.ids) for prompt in datamodule._train)))
     return Plan(cfg, skeleton, policy, module, datamodule, placement, widths, warnings)
 
 
-def attach(module: L.LightningModule, datamodule: L.LightningDataModule, placement: Placement) -> None:
-    """Make ``datamodule`` and ``module`` find each other, as a trainer does."""
-    module.trainer = datamodule.trainer = StandInTrainer(module, datamodule, placement.world)
-
-
-def training_prompts(datamodule: L.LightningDataModule) -> Sequence[Any]:
-    return datamodule._train
-
-
-def _model(cfg: DictConfig, source: Any, placement: Placement, warnings: list[str]) -> tuple[Skeleton, Any]:
+def _model(cfg: DictConfig, source: Any, warnings: list[str]) -> tuple[Skeleton, Any]:
     """The skeleton and a tokenizer; ``warnings`` grows by what the run will miss."""
-    lora = OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
-    if cfg.model.path is None:
+    path, lora = cfg.model.path, OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
+    if path is None:
         if cfg.model.create is None:
             raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
         tokenizer = instantiate(cfg.data.tokenizer)(source)
-        skeleton = skeleton_of_new(instantiate(cfg.model.create), tokenizer, lora)
-    else:
-        options = instantiate(cfg.model.load).keywords
-        skeleton, tokenizer = skeleton_of_saved(cfg.model.path, lora=lora, **options)
-        if tokenizer is None:
-            tokenizer = assumed_tokenizer(cfg.model.path)
-            warnings.append(
-                f"model.path={cfg.model.path}: no tokenizer that can be read; a run would stop here. "
-                f"Token counts below assume {ASSUMPTION}"
-            )
-        if _lacks_weights(cfg.model.path):
-            warnings.append(
-                f"model.path={cfg.model.path}: no weights there (*.safetensors); a run would stop here"
-            )
-    return skeleton.converted(placement.cast), tokenizer
-
-
-def _lacks_weights(path: str) -> bool:
-    folder = Path(path)
-    return folder.is_dir() and not any(folder.glob("*.safetensors"))
+        return skeleton_of_new(instantiate(cfg.model.create), tokenizer, lora), tokenizer
+    skeleton, tokenizer = skeleton_of_saved(path, lora=lora, **instantiate(cfg.model.load).keywords)
+    if tokenizer is None:
+        tokenizer = assumed_tokenizer(path)
+        warnings.append(
+            f"model.path={path}: no tokenizer that can be read; a run would stop here. "
+            f"Token counts below assume {ASSUMPTION}"
+        )
+    if Path(path).is_dir() and not any(Path(path).glob("*.safetensors")):
+        warnings.append(f"model.path={path}: no weights there (*.safetensors); a run would stop here")
+    return skeleton, tokenizer

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import LlamaConfig
 
 from igpo_lightning.models.skeleton import Skeleton
-from igpo_lightning.preflight.memory import Memory, Part, Phase, optimizer_bytes, states
+from igpo_lightning.preflight.memory import Memory, optimizer_bytes, states
 from igpo_lightning.preflight.placement import Placement
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
@@ -25,7 +25,7 @@ def skeleton(**changes):
 
 
 def sizes(shape, placement=ONE, keeps_copy=False, make=ADAMW):
-    return {part.name: part.bytes for part in states(shape.model(), shape, make, placement, keeps_copy)}
+    return states(shape.model(), shape, make, placement, keeps_copy)[0].always
 
 
 def size(tensors):
@@ -46,6 +46,7 @@ def test_they_are_the_bytes_of_a_real_model_after_a_real_step(changes):
     assert sizes(shape) == {
         "weights": size([*network.parameters(), *network.buffers()]),
         "gradients": size([p.grad for p in trained]),
+        "communication buffers": 0,
         "optimiser states": size(moments),
     }
 
@@ -64,17 +65,20 @@ def test_tied_weights_count_once():
     assert sizes(own)["weights"] - sizes(tied)["weights"] == 50 * 32 * 4
 
 
-@pytest.mark.parametrize("stage, expected", [
-    # parameters 2 bytes, gradients 2 bytes, masters with float32 gradients 8 bytes, Adam 8 bytes and one step
-    (1, {"weights": 2 * 1000, "gradients": 2 * 1000}),
-    (2, {"weights": 2 * 1000, "gradients": 2 * 1000 // 4}),
-    (3, {"weights": 2 * 1000 // 4, "gradients": 2 * 1000 // 4, "gathered layer": 2 * 2 * 1000}),
+@pytest.mark.parametrize("stage, kept, gradients", [
+    # parameters 2 bytes, gradients 2 bytes, masters 4 bytes, Adam 8 bytes and one step
+    (1, {"weights": 2 * 1000}, 2 * 1000),
+    (2, {"weights": 2 * 1000}, 2 * 1000 // 4),
+    (3, {"weights": 2 * 1000 // 4, "gathered layer": 2 * 2 * 1000}, 2 * 1000 // 4),
 ])  # fmt: skip
-def test_zero_splits_what_its_stage_says(stage, expected):
+def test_zero_splits_what_its_stage_says(stage, kept, gradients):
     model = nn.Linear(100, 10, bias=False, device="meta", dtype=torch.bfloat16)
     place = Placement("ZeRO", "gpu", 4, stage=stage, deepspeed=True, cast=torch.bfloat16)
-    found = {p.name: p.bytes for p in states(model, skeleton(), ADAMW, place, False)}
-    assert found == {**expected, "float32 masters": 8 * 250, "optimiser states": 8 * 250 + 4}
+    found, adding = states(model, skeleton(), ADAMW, place, False)
+    assert found.always == {**kept, "float32 masters": 4 * 250, "optimiser states": 8 * 250 + 4}
+    assert adding == {"gradients": gradients, "communication buffers": 0}
+    # float32 gradients and the square root of Adam's second moment
+    assert found.phases["the optimiser's step"] == {"float32 gradients": 1000, "the optimiser's own": 1000}
 
 
 def test_offloaded_parts_are_in_the_hosts_memory():
@@ -82,10 +86,10 @@ def test_offloaded_parts_are_in_the_hosts_memory():
         "ZeRO-2", "gpu", 4, stage=2, deepspeed=True, offload_optimizer=True, cast=torch.bfloat16
     )
     model = nn.Linear(100, 10, bias=False, device="meta", dtype=torch.bfloat16)
-    parts = states(model, skeleton(), ADAMW, place, False)
-    assert {p.name for p in parts if not p.host} == {"weights"}
-    memory = Memory(parts, ())
-    assert memory.peak == 2000 and memory.host == 500 + 2000 + 2004
+    memory, _ = states(model, skeleton(), ADAMW, place, False)
+    assert memory.always == {"weights": 2000} and memory.peak == 2000
+    # masters, gradients, states; in the step float32 gradients and a square root
+    assert sum(memory.host.values()) == 1000 + 500 + 2004 + 1000 + 1000
 
 
 def test_ddp_has_a_second_copy_of_the_gradients():
@@ -103,11 +107,10 @@ def test_a_copied_reference_is_in_the_dtype_of_the_policy(cast, itemsize):
 
 def test_an_optimiser_that_looks_at_numbers_is_counted_like_adam():
     parameter = nn.Parameter(torch.empty(10, 10, device="meta"))
-    assert optimizer_bytes([parameter], partial(torch.optim.Adafactor, lr=1.0)) == 2 * 400
-    assert optimizer_bytes([parameter], partial(torch.optim.SGD, lr=1.0, momentum=0.9)) == 400
+    assert optimizer_bytes([parameter], partial(torch.optim.Adafactor, lr=1.0), ONE) == (2 * 400, 400)
+    assert optimizer_bytes([parameter], partial(torch.optim.SGD, lr=1.0, momentum=0.9), ONE)[0] == 400
 
 
 def test_only_the_largest_phase_counts():
-    phases = (Phase("a", (Part("x", 3), Part("y", 4)), "k"), Phase("b", (Part("z", 5),), "l"))
-    memory = Memory((Part("weights", 10), Part("elsewhere", 99, host=True)), phases)
-    assert memory.peak == 17 and memory.largest.name == "a"
+    memory = Memory({"weights": 10}, {"elsewhere": 99}, {"a": {"x": 3, "y": 4}, "b": {"z": 5}})
+    assert memory.peak == 17 and memory.largest == "a"

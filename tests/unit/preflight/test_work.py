@@ -6,8 +6,7 @@ from fakes import FixedPolicy, encoded, engine, source
 
 from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
 from igpo_lightning.data.tokenizers import word_level
-from igpo_lightning.preflight.loads import can_sample_again, of_rows
-from igpo_lightning.preflight.work import Calls, of_estimate, of_sampling
+from igpo_lightning.preflight.work import _filling, can_sample_again, of_estimate, of_sampling
 from igpo_lightning.rollout import Inpaint, Keep, Resample
 from igpo_lightning.sampling import LowConfidenceSampler
 
@@ -15,13 +14,15 @@ from igpo_lightning.sampling import LowConfidenceSampler
 def test_a_completion_takes_a_call_for_every_step():
     # Two blocks of 8 in 2 steps of 4: 8 and 4 positions, twice.
     calls = of_sampling(LowConfidenceSampler(16, 8, 4, temperature=1.0))
-    assert calls == Calls(forwards=4, rows=4, positions=24, largest=8)
+    assert (calls.forwards, calls.rows, calls.positions, calls.largest) == (4, 4, 24, 8)
 
 
 def test_rows_are_sampled_together_up_to_a_limit():
-    one = Calls(forwards=4, rows=4, positions=24, largest=8)
-    assert of_rows(one, 5, at_once=2) == Calls(forwards=12, rows=20, positions=120, largest=16)
-    assert of_rows(one, 5, at_once=64) == Calls(forwards=4, rows=20, positions=120, largest=40)
+    few, all_of_them = (
+        _filling("five", 1, LowConfidenceSampler(16, 8, 4), 5, most, columns=20) for most in (2, 64)
+    )
+    assert (few.forwards, few.rows, few.at_once, few.positions) == (12, 20, 2, 16)
+    assert (all_of_them.forwards, all_of_them.rows, all_of_them.positions) == (4, 20, 40)
 
 
 def test_the_count_is_that_of_a_window_that_never_ends_early():
@@ -37,7 +38,7 @@ def test_the_count_is_that_of_a_window_that_never_ends_early():
         policy, prompts, 0, sampler=run.sampler, reward=run.reward, group_size=4, rows_per_forward=3, seed=0
     )
     cost = window.sample([0, 1], *window.blank(2), "sample").cost
-    counted = of_rows(of_sampling(run.sampler), 8, at_once=3)
+    counted = _filling("eight", 1, run.sampler, 8, 3, columns=20)
     assert (cost.forwards, cost.row_forwards) == (counted.forwards, counted.rows)
 
 
