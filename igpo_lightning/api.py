@@ -79,8 +79,7 @@ def load_algorithm(*overrides: str) -> Algorithm:
     """
     from hydra import compose, initialize_config_dir
 
-    from .config import find_conf
-    from .training import build_algorithm
+    from .config import build_algorithm, find_conf
 
     with initialize_config_dir(str(find_conf()), version_base="1.3"):
         # Hydra's own values are of a run; nothing that is built here looks at the folder.

@@ -1,4 +1,4 @@
-"""Path of the configuration files: beside the package in a checkout, inside it in a wheel."""
+"""The configuration: its files, beside the package in a checkout or inside it in a wheel, and what it names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -31,6 +32,12 @@ def quoted(text: str) -> str:
     """``text`` as Hydra's command line takes it, whatever is in it."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def build_algorithm(cfg: DictConfig) -> Any:
+    """The algorithm of a composed config with all its pieces, each of them built once."""
+    sampler, reward = instantiate(cfg.sampler), instantiate(cfg.reward)
+    return instantiate(cfg.algo, sampler=sampler, reward=reward, seed=cfg.seed)
 
 
 def find_conf(package: Path = _PACKAGE) -> Path:

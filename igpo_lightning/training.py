@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from . import lineage, warm_start
 from .checkpoints import check_strategy
 from .checks import ConfigError
+from .config import build_algorithm
 from .console import quieten
 from .distributed import ended
 from .evaluation.heldout import HeldOutAccuracy
@@ -217,12 +218,6 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
         enable_checkpointing=any("Checkpoint" in c["_target_"] for c in _entries(cfg.callbacks)),
     )
     return module, datamodule, trainer
-
-
-def build_algorithm(cfg: DictConfig) -> Any:
-    """The stage's algorithm, with all its pieces."""
-    sampler, reward = instantiate(cfg.sampler), instantiate(cfg.reward)
-    return instantiate(cfg.algo, sampler=sampler, reward=reward, seed=cfg.seed)
 
 
 def _record_split(model: Path, cfg: DictConfig, datamodule: Any) -> None:

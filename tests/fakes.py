@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from igpo_lightning.algos import Algorithm, AllTokens, MeanCentred, Supervised
 from igpo_lightning.algos.logprobs import MeanField
 from igpo_lightning.algos.losses import ClippedSurrogate, LossInputs
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import build_algorithm, find_conf
 from igpo_lightning.data import RolloutDataModule, SFTDataModule
 from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.sources import WordProblems
@@ -31,7 +31,6 @@ from igpo_lightning.rollout import inpaint as inpainting
 from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.sampling.canvas import up_to_stop
 from igpo_lightning.seeding import derive, torch_rng
-from igpo_lightning.training import build_algorithm
 from igpo_lightning.types import Problem, Prompt, Rollout, Scores
 
 WIDTH, BLOCK = 16, 8

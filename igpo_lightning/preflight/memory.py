@@ -165,12 +165,14 @@ def bytes_per_logit(sampler: Any, dtype: torch.dtype) -> float:
 
 
 def _rollouts(plan: Plan) -> int:
-    """A window as :class:`igpo_lightning.types.RolloutBatch` holds it: per token its id (8 bytes), two
-    flags, and for each view two log-probs (4 bytes each) and a flag."""
-    data, engine = plan.datamodule, plan.datamodule.engine
-    tokens = data.prompts_per_window // plan.placement.world * engine.group_size * data.length
-    view = _FLOAT * (1 + plan.policy.keeps_reference) + 1
-    return tokens * (8 + 2 + engine.logprobs.views(engine.inner_updates) * view)
+    """A rollout as :class:`igpo_lightning.types.Rollout` holds it: per token its id (8 bytes), its step (4),
+    two flags, and for each draw two log-probs (4 bytes each) and a flag."""
+    data, algorithm = plan.datamodule, plan.datamodule.algorithm
+    mine = algorithm.prompts_per_rollout // plan.placement.world
+    tokens = mine * algorithm.num_generations * data.length
+    draws = algorithm.logprobs.count(data.length)
+    draws *= algorithm.num_iterations if algorithm.logprobs.renewed else 1
+    return tokens * (8 + 4 + 2 + draws * (_FLOAT * (1 + plan.policy.keeps_reference) + 1))
 
 
 def verdict(plan: Plan, memory: Memory) -> str:

@@ -93,9 +93,10 @@ def _work(plan: Plan, loads: Sequence[Load], flops: Mapping[bool, float]) -> Ite
 def _totals(plan: Plan, loads: Sequence[Load]) -> str:
     data = plan.datamodule
     if isinstance(data, RolloutDataModule):
-        first = data.windows * data.prompts_per_window * data.engine.group_size
+        algorithm = data.algorithm
+        first = data.rollouts * algorithm.prompts_per_rollout * algorithm.num_generations
         second = " and up to as many second tries" if any(load.optional for load in loads) else ""
-        return f"in all: {data.windows:,} windows, {first:,} completions{second}, {data.updates:,} updates"
+        return f"in all: {data.rollouts:,} rollouts, {first:,} completions{second}, {data.updates:,} updates"
     if not isinstance(data, SFTDataModule):
         return "of its training steps nothing is known: another kind of DataModule"
     rows = data.steps * data.batch_size

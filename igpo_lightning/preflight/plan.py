@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from .. import lineage
 from ..checks import ConfigError
+from ..config import build_algorithm
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
 from ..precision import check_precision
@@ -79,17 +80,18 @@ def plan_stage(cfg: DictConfig) -> Plan:
     for callback in (cfg.callbacks or {}).values():
         if callback is not None and "_target_" in callback:
             instantiate(callback)
-    datamodule = instantiate(cfg.algo.datamodule)
+    algorithm = build_algorithm(cfg)
+    datamodule = algorithm.datamodule(algorithm=algorithm)
     lineage.check(
         cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
     )
     skeleton, tokenizer = _model(cfg, datamodule.source, warnings)
     skeleton = skeleton.converted(placement.cast)
     policy = skeleton.policy(tokenizer)
-    module = instantiate(cfg.algo.module, policy=policy)
+    module = algorithm.module(policy=policy, algorithm=algorithm)
     module.trainer = datamodule.trainer = StandInTrainer(module, datamodule, placement.world)
     datamodule.setup("fit")
-    datamodule.train_dataloader()  # the schedule checks how windows divide over processes
+    datamodule.train_dataloader()  # the schedule checks how rollouts divide over processes
     if placement.assumed:
         warnings.append(
             f"hardware.devices={cfg.hardware.devices}: no GPU here to count; {placement.devices} are assumed"

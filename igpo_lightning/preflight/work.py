@@ -5,7 +5,6 @@ One that is named in a config is counted as well as those of this package.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..algos import Algorithm
+from ..algos.logprobs import score
 from ..data import RolloutDataModule, SFTDataModule
 from ..models.head import TokenScores, token_scores
-from ..rollout import Keep
-from ..types import RolloutBatch
+from ..types import Rollout
 from .plan import Plan
 
 _EOS, _TOKEN, _MASK = range(3)
@@ -69,22 +69,19 @@ def of_estimate(logprobs: Any, prompts: int, group_size: int, width: int) -> Cou
         torch.ones(prompts, group_size, width, dtype=t, device="cpu") for t in (torch.long, torch.bool)
     )
     zeros = torch.zeros(ids.shape, dtype=torch.float32, device="cpu")
-    empty = RolloutBatch(
+    empty = Rollout(
         prompt_ids=ids[:, 0, :1],
         prompt_mask=flags[:, 0, :1],
-        completions=ids,
+        seeds=ids[:, 0, 0],
+        tokens=ids,
         hint_mask=~flags,
+        completion_mask=flags,
+        step_map=ids.int(),
         rewards=zeros[..., 0],
         correct=flags[..., 0],
-        advantages=zeros[..., 0],
-        loss_mask=flags,
-        old_logps=zeros[None],
-        ref_logps=None,
-        keep=flags[None],
-        seeds=ids[:, 0, 0],
     )
     policy = CountingPolicy()
-    logprobs(policy, empty, 0)
+    score(policy, empty, logprobs.draws(empty, 0))
     return policy
 
 
@@ -121,31 +118,37 @@ def _filling(name: str, times: int, sampler: Any, rows: int, most: int, **common
 
 
 def _rollout(plan: Plan) -> list[Load]:
-    data, engine = plan.datamodule, plan.datamodule.engine
-    mine = data.prompts_per_window // plan.placement.world
-    columns, rows = plan.widths.padded(mine) + data.length, mine * engine.group_size
+    data, algorithm = plan.datamodule, plan.datamodule.algorithm
+    mine = algorithm.prompts_per_rollout // plan.placement.world
+    columns, rows = plan.widths.padded(mine) + data.length, mine * algorithm.num_generations
     common = {"columns": columns, "key": "algo.rows_per_forward"}
-    name, most = "sampling, first tries", engine.rows_per_forward
-    loads = [_filling(name, data.windows, engine.sampler, rows, most, **common)]
-    if can_sample_again(engine):
+    name, most = "sampling, first tries", algorithm.rows_per_forward
+    loads = [_filling(name, data.rollouts, algorithm.sampler, rows, most, **common)]
+    if can_sample_again(algorithm):
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))
-    one = of_estimate(engine.logprobs, data.step_size, engine.group_size, data.length)
-    passes = {"log-probs of the sampling policy": engine.logprobs.views(engine.inner_updates)}
+    group, iterations = algorithm.num_generations, algorithm.num_iterations
+    one = of_estimate(algorithm.logprobs, data.step_size, group, data.length)
+    passes = {"log-probs of the sampling policy": iterations if algorithm.logprobs.renewed else 1}
     if plan.policy.keeps_reference:
         passes["log-probs of the reference"] = passes["log-probs of the sampling policy"]
-    for name, count in (passes | {"updates": data.inner_updates}).items():
+    for name, count in (passes | {"updates": iterations}).items():
         calls = count * data.slots
-        loads.append(Load(name, data.windows, calls * one.forwards, calls * one.rows, columns))
-    # The graphs of all calls of a micro-batch are alive at its backward.
-    targets = engine.group_size if one.rows == data.step_size else 1
-    sizes = {"at_once": one.rows, "positions": one.positions, "targets": targets}
+        loads.append(Load(name, data.rollouts, calls * one.forwards, calls * one.rows, columns))
+    # The graphs of all draws of a micro-batch are alive at its backward.
+    targets = group if one.rows == data.step_size else 1
+    parts = len(algorithm.parts_of(algorithm.logprobs.count(data.length)))
+    sizes = {"at_once": -(-one.rows // parts), "positions": -(-one.positions // parts), "targets": targets}
+    if parts > 1:  # the slope of the loss is taken at all draws' log-probs first, but for a first update
+        calls = (iterations - 1) * data.slots
+        sums = (calls * one.forwards, calls * one.rows)
+        loads.insert(-1, Load("present log-probs", data.rollouts, *sums, columns))
     return [*loads[:-1], replace(loads[-1], **sizes, key="algo.prompts_per_step", grad=True)]
 
 
-def can_sample_again(engine: Any) -> bool:
+def can_sample_again(algorithm: Algorithm) -> bool:
     """Whether all-wrong groups may get second tries."""
-    share = 0.0 if isinstance(engine.intervention, Keep) else getattr(engine.intervention, "replace", 1.0)
-    return math.floor(share * engine.group_size + 1e-9) > 0
+    merge = getattr(algorithm.inpaint, "merge", None)
+    return merge is not None and merge.most(algorithm.num_generations) > 0
 
 
 def _supervised(plan: Plan) -> list[Load]:
@@ -162,8 +165,8 @@ def _supervised(plan: Plan) -> list[Load]:
 def validations(plan: Plan) -> int:
     """How often held-out problems are decoded during training."""
     data = plan.datamodule
-    passes = data.windows if isinstance(data, RolloutDataModule) else getattr(data, "steps", 0)
-    return passes // data.validate_every if data.source.val else 0
+    passes = data.rollouts if isinstance(data, RolloutDataModule) else getattr(data, "steps", 0)
+    return passes // data.algorithm.validate_every if data.source.val else 0
 
 
 def _decoding(plan: Plan) -> Iterator[Load]:

@@ -1,13 +1,14 @@
-"""Model calls, counted: by hand, and against the counts of a real window."""
+"""Model calls, counted: by hand, and against the counts of a real rollout."""
 
 import pytest
 import torch
-from fakes import FixedPolicy, encoded, engine, source
+from fakes import FixedPolicy, algorithm, encoded, source
 
 from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.preflight.work import _filling, can_sample_again, of_estimate, of_sampling
-from igpo_lightning.rollout import Inpaint, Keep, Resample
+from igpo_lightning.rollout import Keep, inpaint, resample
+from igpo_lightning.rollout.resampler import Resampler
 from igpo_lightning.sampling import LowConfidenceSampler
 
 
@@ -25,21 +26,17 @@ def test_rows_are_sampled_together_up_to_a_limit():
     assert (all_of_them.forwards, all_of_them.rows, all_of_them.positions) == (4, 20, 40)
 
 
-def test_the_count_is_that_of_a_window_that_never_ends_early():
+def test_the_count_is_that_of_a_rollout_that_never_ends_early():
     vocabulary = word_level(source().vocabulary())
     never_ends = torch.zeros(len(vocabulary))
     never_ends[:3] = -torch.inf
     policy = FixedPolicy(lambda tokens: never_ends.expand(*tokens.shape, -1), tokenizer=vocabulary)
-    run = engine(group_size=4, rows_per_forward=3)
-    prompts = encoded(policy, 2)
-    from igpo_lightning.rollout.window import WindowSampler
-
-    window = WindowSampler(
-        policy, prompts, 0, sampler=run.sampler, reward=run.reward, group_size=4, rows_per_forward=3, seed=0
-    )
-    cost = window.sample([0, 1], *window.blank(2), "sample").cost
-    counted = _filling("eight", 1, run.sampler, 8, 3, columns=20)
-    assert (cost.forwards, cost.row_forwards) == (counted.forwards, counted.rows)
+    chosen = algorithm(num_generations=4, rows_per_forward=3)
+    resampler = Resampler(policy, encoded(policy, 2), 0, chosen)
+    policy.calls.clear()
+    resampler.sample([0, 1], *resampler.blank(2), "sample")
+    counted = _filling("eight", 1, chosen.sampler, 8, 3, columns=20)
+    assert (len(policy.calls), resampler.cost["row_forwards"]) == (counted.forwards, counted.rows)
 
 
 @pytest.mark.parametrize("estimator, forwards, rows, positions", [
@@ -53,7 +50,7 @@ def test_estimators(estimator, forwards, rows, positions):
 
 
 @pytest.mark.parametrize("intervention, expected", [
-    (Keep(), False), (Resample(0.5), True), (Resample(0.2), False), (Inpaint(None, replace=0.25), True),
+    (Keep(), False), (resample(0.5), True), (resample(0.2), False), (inpaint(replace=0.25), True),
 ])  # fmt: skip
 def test_second_tries_need_something_to_replace(intervention, expected):
-    assert can_sample_again(engine(group_size=4, intervention=intervention)) is expected
+    assert can_sample_again(algorithm(num_generations=4, inpaint=intervention)) is expected
