@@ -25,7 +25,7 @@ from functools import lru_cache, partial
 from random import Random
 from typing import Literal
 
-from igpo_lightning.checks import ConfigError, fraction, positive_int
+from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
 from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
 from igpo_lightning.seeding import derive, python_rng
 from igpo_lightning.types import Problem
@@ -135,46 +135,30 @@ class WordProblems(Source):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.steps = _checked_steps(steps)
+        self.steps = low, high = interval("data.source.steps", steps, 1, integer=True)
         self.people, self.max_number, self.trace = people, max_number, trace
         self.agreement, self.explicit = agreement, explicit
         self.seed, self.split_seed = seed, split_seed
-        self._check(train_size, val_size, test_size)
-        low, high = self.steps
+        check_sizes(train_size, val_size, test_size, all_allowed=False)
+        if positive_int("data.source.people", people) > len(NAMES):
+            raise ConfigError(f"data.source.people={people}: at most {len(NAMES)} persons have a name")
+        positive_int("data.source.max_number", max_number)
+        if trace not in ("concise", "verbose"):
+            raise ConfigError(f"data.source.trace={trace}: expected concise or verbose")
+        fraction("data.source.agreement", agreement)
+        fraction("data.source.explicit", explicit)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
-        self._train = LazyProblems(train_size, self._make_train)
-        self._val = LazyProblems(val_size, partial(self._make_heldout, "val"))
-        self._test = LazyProblems(test_size, partial(self._make_heldout, "test"))
+        self.train = LazyProblems(train_size, self._make_train)
+        self.val = LazyProblems(val_size, partial(self._make_heldout, "val"))
+        self.test = LazyProblems(test_size, partial(self._make_heldout, "test"))
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
-
-    @property
-    def train(self) -> Sequence[Problem]:
-        return self._train
-
-    @property
-    def val(self) -> Sequence[Problem]:
-        return self._val
-
-    @property
-    def test(self) -> Sequence[Problem]:
-        return self._test
 
     def vocabulary(self) -> list[str]:
         """Every word any setting of this class can produce (for numbers: up to max_number)."""
         words = {*NAMES, *MEANING, *EXPLICIT, *_TRACE_WORDS.split(), *_PROMPT_WORDS.split()}
         words |= {word for op in OPERATORS for word in (op.symbol, op.says)}
         return sorted(words) + [str(n) for n in range(self.max_number + 1)]
-
-    def _check(self, train_size: int, val_size: int, test_size: int) -> None:
-        check_sizes(train_size, val_size, test_size, all_allowed=False)
-        if positive_int("data.source.people", self.people) > len(NAMES):
-            raise ConfigError(f"data.source.people={self.people}: at most {len(NAMES)} persons have a name")
-        positive_int("data.source.max_number", self.max_number)
-        if self.trace not in ("concise", "verbose"):
-            raise ConfigError(f"data.source.trace={self.trace}: expected concise or verbose")
-        for key in ("agreement", "explicit"):
-            fraction(f"data.source.{key}", getattr(self, key))
 
     def _make_train(self, index: int) -> Problem:
         rng = python_rng(self.seed, self.name, "train", self.level, index)
@@ -216,13 +200,6 @@ class WordProblems(Source):
             f"data.source.max_number: no story with {actions} actions per person stays within "
             f"0..{self.max_number} for {self.people} people; raise max_number or lower steps"
         )
-
-
-def _checked_steps(steps: Sequence[int]) -> tuple[int, int]:
-    values = list(steps) if not isinstance(steps, int) else [steps, steps]
-    if len(values) != 2 or not all(isinstance(v, int) for v in values) or not 1 <= values[0] <= values[1]:
-        raise ConfigError(f"data.source.steps: expected [fewest, most] with 1 <= fewest <= most, got {steps}")
-    return values[0], values[1]
 
 
 @lru_cache(maxsize=100_000)
