@@ -71,24 +71,6 @@ class Person:
         return " ".join([self.name, "has", str(self.start), *(f"{verb} {n}" for verb, n in self.actions)])
 
 
-@dataclass(frozen=True)
-class Step:
-    """One line of a solution; ``person`` and ``verb`` are None where persons are added up."""
-
-    person: str | None
-    verb: str | None
-    left: int
-    op: Operator
-    right: int
-
-    @property
-    def value(self) -> int:
-        return self.op.apply(self.left, self.right)
-
-    def equation(self) -> str:
-        return f"{self.left} {self.op.symbol} {self.right} = {self.value}"
-
-
 class WordProblems(Source):
     """Multi-step arithmetic word problems.
 
@@ -175,11 +157,11 @@ class WordProblems(Source):
             story = self._draw_story(rng, count, explicit)
         verbs = [verb for person in story for verb, _ in person.actions]
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
-        steps, total = _solve(story, meant)
+        trace, total = _solve(story, meant, self.trace == "verbose")
         return Problem(
             id=f"{self.name}/{self.level}/{part}/{index}",
             prompt=f"{' . '.join(person.says() for person in story)} . total ?",
-            trace=f"{_render(steps, self.trace)} #### {total}",
+            trace=f"{trace} #### {total}",
             answer=str(total),
             meta={"level": self.level, "steps": count, "explicit": explicit, "verbs": tuple(verbs)},
         )
@@ -232,36 +214,26 @@ def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:
     return rng.choice([op for op in OPERATORS if op is not true])
 
 
-def _solve(story: Sequence[Person], meant: Sequence[Operator]) -> tuple[list[Step], int]:
-    """All steps of the solution in order, and the total."""
-    steps: list[Step] = []
-    owned: list[int] = []
-    remaining = iter(meant)
+def _solve(story: Sequence[Person], meant: Sequence[Operator], verbose: bool) -> tuple[str, int]:
+    """The equations of the solution in order, verbose ones in sentences; and the total."""
+    said: list[str] = []
+    operators = iter(meant)
+
+    def step(left: int, op: Operator, right: int, says: str) -> int:
+        value = op.apply(left, right)
+        equation = f"{left} {op.symbol} {right} = {value}"
+        said.append(f"{says} : {equation} ." if verbose else equation)
+        return value
+
+    owned = []
     for person in story:
         value = person.start
         for verb, n in person.actions:
-            steps.append(Step(person.name, verb, value, next(remaining), n))
-            value = steps[-1].value
+            op, does = next(operators), verb if verb in EXPLICIT else f"and {verb}"
+            opening = "Then" if said else "First"
+            value = step(value, op, n, f"{opening} , {person.name} has {value} {does} {n} , so we {op.says}")
         owned.append(value)
     total = owned[0]
     for value in owned[1:]:
-        steps.append(Step(None, None, total, OPERATORS[0], value))
-        total = steps[-1].value
-    return steps, total
-
-
-def _render(steps: Sequence[Step], style: str) -> str:
-    if style == "concise":
-        return " ; ".join(step.equation() for step in steps)
-    return " ".join(_sentence(step, first=i == 0) for i, step in enumerate(steps))
-
-
-def _sentence(step: Step, first: bool) -> str:
-    if step.verb is None:
-        return f"At the end we add what they have : {step.equation()} ."
-    does = step.verb if step.verb in EXPLICIT else f"and {step.verb}"
-    opening = "First" if first else "Then"
-    return (
-        f"{opening} , {step.person} has {step.left} {does} {step.right} , "
-        f"so we {step.op.says} : {step.equation()} ."
-    )
+        total = step(total, OPERATORS[0], value, "At the end we add what they have")
+    return (" " if verbose else " ; ").join(said), total
