@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from igpo_lightning.algos.losses import ClippedSurrogate
 from igpo_lightning.config import find_conf
 from igpo_lightning.data import RolloutDataModule, SFTDataModule
 from igpo_lightning.data.encoding import Encoder
-from igpo_lightning.data.sources import WordProblems
+from igpo_lightning.data.sources import TableSource, WordProblems
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.models import Policy, TokenScores, create_policy
 from igpo_lightning.models.head import token_scores
@@ -30,7 +30,7 @@ from igpo_lightning.rollout import ChunkPlacer, Inpaint, Keep, RolloutEngine
 from igpo_lightning.sampling import LowConfidenceSampler
 from igpo_lightning.sampling.canvas import up_to_stop
 from igpo_lightning.seeding import derive, torch_rng
-from igpo_lightning.types import Prompt, RolloutBatch, Scores
+from igpo_lightning.types import Problem, Prompt, RolloutBatch, Scores
 
 WIDTH, BLOCK = 16, 8
 LORA = {"rank": 2, "alpha": 4, "targets": ["q_proj", "v_proj", "down_proj"]}
@@ -236,6 +236,15 @@ def rollout_fit(
         eval_batch=4,
     )
     return module, data
+
+
+class Memory(TableSource):
+    """Problems that are in memory, split."""
+
+    def __init__(self, name: str, problems: Sequence[Problem], **sizes: int) -> None:
+        super().__init__(**sizes)
+        self.name = name
+        self.split(problems)
 
 
 def sft_fit(policy: Policy, *, steps: int = 6, slots: int = 1) -> tuple[MaskedDiffusionSFT, SFTDataModule]:

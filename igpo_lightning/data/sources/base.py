@@ -54,38 +54,46 @@ class Source:
 
 
 class TableSource(Source):
-    """A source whose problems are all in memory.
+    """A source whose problems are all in memory; a subclass reads them, and then calls :meth:`split`.
 
     Args:
-        name: First part of every problem id.
-        problems: What to split; without a ``test`` set of its own, test problems are drawn from it, too.
-        test: The data's own test set: never trained on or chosen by.
-        val_size: Number of validation problems, drawn from ``problems``.
+        val_size: Number of validation problems, drawn from the training set's.
         test_size: Number of test problems; of a set of its own at most so many, and null takes all.
         train_size: At most so many training problems, see :func:`subset`; null takes all.
         split_seed: Names all of these choices.
-        by: What counts as the problem: problems for which it is the same stay together.
-        dropped: What was left out before, by reason.
-
-    Raises:
-        ConfigError: There are not so many problems.
     """
 
     def __init__(
         self,
-        name: str,
-        problems: Sequence[Problem],
-        test: Sequence[Problem] | None = None,
         *,
         val_size: int = VAL_SIZE,
         test_size: int | None = TEST_SIZE,
         train_size: int | None = None,
         split_seed: int = 0,
+    ) -> None:
+        check_sizes(train_size, val_size, test_size)
+        self.train_size, self.val_size, self.test_size = train_size, val_size, test_size
+        self.split_seed = split_seed
+
+    def split(
+        self,
+        problems: Sequence[Problem],
+        test: Sequence[Problem] | None = None,
         by: Callable[[Problem], str] = attrgetter("prompt"),
         dropped: Mapping[str, int] | None = None,
     ) -> None:
-        check_sizes(train_size, val_size, test_size)
-        self.name, self.split_seed = name, split_seed
+        """Split ``problems``.
+
+        Args:
+            test: The data's own test set, never trained on or chosen by; without one, test problems are
+                drawn from ``problems``, too.
+            by: What counts as the problem: problems for which it is the same stay together.
+            dropped: What was left out before, by reason.
+
+        Raises:
+            ConfigError: There are not so many problems.
+        """
+        test_size, split_seed = self.test_size, self.split_seed
         if test is None:
             if test_size is None:
                 raise ConfigError(
@@ -96,9 +104,9 @@ class TableSource(Source):
         else:
             held = sample(test, test_size, split_seed, "test")
             rest, twins = without(problems, test)
-        val, rest, more = hold_out(rest, val_size, split_seed, "val", by)
+        val, rest, more = hold_out(rest, self.val_size, split_seed, "val", by)
         self.test, self.val = tuple(held), tuple(val)
-        self.train = tuple(subset(rest, train_size, split_seed))
+        self.train = tuple(subset(rest, self.train_size, split_seed))
         self.dropped = dict(dropped or {})
         if twins + more:
             self.dropped[HELD_OUT] = self.dropped.get(HELD_OUT, 0) + twins + more

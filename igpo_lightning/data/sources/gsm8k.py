@@ -32,6 +32,8 @@ class Gsm8k(TableSource):
         ConfigError: A table can't be read, or a row is malformed (the message says which).
     """
 
+    name = "gsm8k"
+
     def __init__(
         self,
         path: str,
@@ -40,6 +42,8 @@ class Gsm8k(TableSource):
         on_bad_row: OnBadRow = "drop",
         **split: Any,
     ) -> None:
+        super().__init__(**split)
+
         def load(part: str, prefix: str) -> tuple[list[Problem], Counter[str]]:
             rows = iter_table(path, key="data.path", split=part, config=config, revision=revision)
             return gather(rows, lambda row: problem(row, prefix), on_bad_row)
@@ -49,7 +53,7 @@ class Gsm8k(TableSource):
         if not file.is_file():
             test, more = load("test", "gsm8k/test")
             dropped += more
-        super().__init__("gsm8k", problems, test, dropped=dropped, **split)
+        self.split(problems, test, dropped=dropped)
 
 
 def problem(row: Row, prefix: str) -> Problem:

@@ -53,6 +53,8 @@ class Table(TableSource):
         on_bad_row: OnBadRow = "error",
         **sizes: Any,
     ) -> None:
+        super().__init__(**sizes)
+        self.name = name
         names = _checked_columns(columns)
         data_source("data.path", path, made_by)
         read = partial(iter_table, config=config, revision=revision)
@@ -66,7 +68,7 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        super().__init__(name, problems, test, dropped=dropped, **sizes)
+        self.split(problems, test, dropped=dropped)
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:

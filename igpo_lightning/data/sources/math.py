@@ -34,6 +34,8 @@ class Math(TableSource):
         ConfigError: Nothing can be read there, or a row is malformed.
     """
 
+    name = "math"
+
     def __init__(
         self,
         path: str,
@@ -42,8 +44,9 @@ class Math(TableSource):
         on_bad_row: OnBadRow = "drop",
         **split: Any,
     ) -> None:
+        super().__init__(**split)
         problems, dropped = gather(_rows(path, configs, revision), _problem, on_bad_row)
-        super().__init__("math", problems, dropped=dropped, **split)
+        self.split(problems, dropped=dropped)
 
 
 def _rows(path: str, configs: Sequence[str] | None, revision: str | None) -> Iterator[Row]:

@@ -38,6 +38,8 @@ class MetaMath(TableSource):
         ConfigError: The table can't be read, a row is malformed, or no row is of these types.
     """
 
+    name = "metamath"
+
     def __init__(
         self,
         path: str,
@@ -46,6 +48,7 @@ class MetaMath(TableSource):
         on_bad_row: OnBadRow = "drop",
         **split: Any,
     ) -> None:
+        super().__init__(**split)
         seen: Counter[str] = Counter()
         rows = _of_types(iter_table(path, key="data.path", revision=revision), types, seen)
         answers, dropped = gather(rows, _problem, on_bad_row)
@@ -56,7 +59,7 @@ class MetaMath(TableSource):
                 f"data.source.types={list(types or ())}: no row is left; the types are {sorted(seen)}"
             )
         problems = first_of_each(answers, dropped)
-        super().__init__("metamath", problems, by=lambda p: p.meta[_ORIGINAL], dropped=dropped, **split)
+        self.split(problems, by=lambda p: p.meta[_ORIGINAL], dropped=dropped)
 
 
 def _of_types(rows: Iterable[Row], types: Sequence[str] | None, seen: Counter[str]) -> Iterator[Row]:

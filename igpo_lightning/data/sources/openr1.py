@@ -39,6 +39,8 @@ class OpenR1(TableSource):
         ConfigError: The table can't be read, or a row is malformed.
     """
 
+    name = "openr1"
+
     def __init__(
         self,
         path: str,
@@ -48,11 +50,12 @@ class OpenR1(TableSource):
         on_bad_row: OnBadRow = "drop",
         **split: Any,
     ) -> None:
+        super().__init__(**split)
         if trace not in TRACES:
             raise ConfigError(f"data.source.trace={trace}: expected {' or '.join(TRACES)}")
         rows = iter_table(path, key="data.path", config=config, revision=revision, columns=_COLUMNS)
         answers, dropped = gather(rows, lambda row: _problem(row, trace), on_bad_row)
-        super().__init__("openr1", first_of_each(answers, dropped), dropped=dropped, **split)
+        self.split(first_of_each(answers, dropped), dropped=dropped)
 
 
 def _problem(row: Row, kind: str) -> Problem:
