@@ -11,6 +11,7 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 import deepspeed
 import torch
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
+from torch.distributed.tensor import DTensor
 
 from igpo_lightning.distributed import disconnect
 from igpo_lightning.strategies import FullySharded
@@ -37,6 +38,9 @@ class NothingLeft:
 
     def teardown(self) -> None:
         module = self.lightning_module
+        if module is not None:
+            moved = sum(part.numel() for part in module.parameters() if not isinstance(part, DTensor))
+            print(f"weights at teardown: {moved}")  # what Lightning would move to the host
         super().teardown()
         for part in module.modules() if module is not None else ():
             for name, weight in part._parameters.items():

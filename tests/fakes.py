@@ -21,7 +21,7 @@ from igpo_lightning.algos.losses import ClippedSurrogate, LossInputs
 from igpo_lightning.config import build_algorithm, find_conf
 from igpo_lightning.data import RolloutDataModule, SFTDataModule
 from igpo_lightning.data.encoding import Encoder
-from igpo_lightning.data.sources import WordProblems
+from igpo_lightning.data.sources import TableSource, WordProblems
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.models import Policy, TokenScores, create_policy
 from igpo_lightning.models.head import token_scores
@@ -239,6 +239,15 @@ def rollout_fit(
     whole = algorithm(**{**sizes, "optimizer": partial(torch.optim.AdamW, lr=lr), **changes})
     module = PolicyOptimization(policy=policy, algorithm=whole)
     return module, RolloutDataModule(source=source(), algorithm=whole, eval_batch=4)
+
+
+class Memory(TableSource):
+    """Problems that are in memory, split."""
+
+    def __init__(self, name: str, problems: Sequence[Problem], **sizes: int) -> None:
+        super().__init__(**sizes)
+        self.name = name
+        self.split(problems)
 
 
 def sft_fit(policy: Policy, *, steps: int = 6, slots: int = 1) -> tuple[MaskedDiffusionSFT, SFTDataModule]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from igpo_lightning.checks import ConfigError, choice
-from igpo_lightning.data.cache import EncodingCache, Fate, Outcome, code_of, collect, digest
+from igpo_lightning.data.cache import Encoded, Fate, Outcome, cached, digest, encoded
 from igpo_lightning.data.literal import PromptTokens, literal_tokens
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
-from igpo_lightning.data.responses import lay_out
 from igpo_lightning.data.tokenizers import SEP
 from igpo_lightning.data.traces import AnswerNotFound, FinalAnswer, Span, answer_spans, mask_answer
-from igpo_lightning.rewards.answers import statements
-from igpo_lightning.rewards.boxes import boxes
 from igpo_lightning.types import Problem, Prompt
 
 OnBad = Literal["error", "drop"]
@@ -32,37 +28,14 @@ NO_TRACE = "no trace"
 MASK_TOKEN = "names the mask token"
 CUT = "trace cut to the canvas"
 
-CACHED_ROWS = 2000
+CACHED_ROWS = 500
 """Fewer rows are encoded in less time than it takes to tell whether they are in the cache."""
 
 _CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class EncodeReport:
-    """Outcome of encoding a sequence of problems.
-
-    Attributes:
-        prompts: The encoded ones, in the given order.
-        fates: What became of each problem.
-    """
-
-    prompts: Sequence[Prompt]
-    fates: Sequence[Fate] = ()
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Number of problems left out, by reason."""
-        return dict(Counter(fate.note for fate in self.fates if not fate.kept))
-
-    @property
-    def changed(self) -> dict[str, int]:
-        """Number of problems kept with a note, by note."""
-        return dict(Counter(fate.note for fate in self.fates if fate.kept and fate.note))
-
-
-@dataclass(frozen=True)
-class _Encoded:
+class _Tokens:
     """Problem as tokens; ``final`` is in characters of the laid-out response."""
 
     ids: tuple[int, ...]
@@ -72,15 +45,15 @@ class _Encoded:
 
 
 class _Refused(ConfigError):
-    """A row that an ``on_…`` option decides about; ``reason`` is why."""
+    """A row that the option ``data.on_<key>`` decides about; ``reason`` is why."""
 
-    def __init__(self, key: str, reason: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, problem: Problem, key: str, reason: str, message: str) -> None:
+        super().__init__(f"problem {problem.id}: {message}")
         self.key, self.reason = key, reason
 
 
 class _NoAnswer(_Refused, AnswerNotFound):
-    """A row that ``on_missing_answer`` decides about: its trace, wanted for hints, ends in no answer."""
+    """A row whose trace, wanted for hints, ends in no answer."""
 
 
 class Encoder:
@@ -131,9 +104,9 @@ class Encoder:
         self.hints, self.targets = hints, targets
         self.max_prompt, self.max_response = max_prompt, max_response
         self.on = {"long": on_long, "missing_answer": on_missing_answer, "mask_token": on_mask_token}
-        self.cache = EncodingCache(cache_dir) if cache_dir else None
-        known: Any = tokenizer.mask_token_id if mask_id is None else mask_id
-        if known is None:
+        self.cache_dir = cache_dir
+        self.mask_id = tokenizer.mask_token_id if mask_id is None else mask_id
+        if self.mask_id is None:
             raise ConfigError(
                 "data.tokenizer: it has no mask token; set mask_token in its tokenizer_config.json"
             )
@@ -141,9 +114,7 @@ class Encoder:
             raise ConfigError(
                 f"data.tokenizer: it has neither a chat template nor a {SEP} token to end a prompt"
             )
-        self.mask_id = int(known)
-        name: Any = tokenizer.convert_ids_to_tokens(self.mask_id)
-        self.mask_name: str | None = name  # None if the tokenizer does not know the id
+        self.mask_name = tokenizer.convert_ids_to_tokens(self.mask_id)
         self._prompt_tokens = PromptTokens(tokenizer, self.prompt_text)
 
     def encode(self, problem: Problem) -> Prompt:
@@ -153,23 +124,22 @@ class Encoder:
             AnswerNotFound: Hints are wanted, and the trace does not end in the answer.
             ConfigError: The problem exceeds a limit, or names the mask token.
         """
-        prompt, _ = self._encode(problem, self._tokenize([problem])[0])
-        return prompt
+        return self._encode(problem, self._tokenize([problem])[0])[0]
 
-    def encode_all(self, problems: Sequence[Problem]) -> EncodeReport:
+    def encode_all(self, problems: Sequence[Problem]) -> Encoded:
         """All problems that the ``on_…`` options let pass; raises as :meth:`encode`."""
         rows = list(problems)
-        if self.cache is None or len(rows) < CACHED_ROWS:
-            return EncodeReport(*collect(self._outcomes(rows)))
-        return EncodeReport(*self.cache.get(self._key(rows), rows, lambda: self._outcomes(rows)))
+        if self.cache_dir is None or len(rows) < CACHED_ROWS:
+            return encoded(self._outcomes(rows))
+        return cached(self.cache_dir, self._key(rows), rows, lambda: self._outcomes(rows))
 
     def _outcomes(self, problems: Sequence[Problem]) -> Iterator[Outcome]:
         """For each problem its encoding, or why it is left out."""
         for start in range(0, len(problems), _CHUNK):
             chunk = problems[start : start + _CHUNK]  # offsets of all tokens at once would fill the memory
-            for problem, encoded in zip(chunk, self._tokenize(chunk), strict=True):
+            for problem, tokens in zip(chunk, self._tokenize(chunk), strict=True):
                 try:
-                    yield self._encode(problem, encoded)
+                    yield self._encode(problem, tokens)
                 except _Refused as error:
                     if self.on[error.key] == "error":
                         raise
@@ -177,14 +147,18 @@ class Encoder:
 
     def _key(self, problems: Sequence[Problem]) -> str:
         """A digest of everything that :meth:`encode_all` depends on, the code of this package included."""
-        tokenizer: Any = self.tokenizer
-        options = (self.max_prompt, self.max_response, self.on, self.hints, self.targets)
+        tokenizer, prompt = self.tokenizer, self.prompt
         return digest(
             [
-                code_of(Encoder, PromptTokens, PromptFormat, lay_out, answer_spans, statements, boxes),
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
-                [str(tokenizer.special_tokens_map), self.mask_id, self.prompt.sha256, self.prompt.response],
-                list(options),
+                [
+                    str(tokenizer.special_tokens_map),
+                    self.mask_id,
+                    prompt.system,
+                    prompt.user,
+                    prompt.response,
+                ],
+                [self.max_prompt, self.max_response, self.on, self.hints, self.targets],
                 *([problem.prompt, problem.trace, problem.answer] for problem in problems),
             ]
         )
@@ -195,11 +169,10 @@ class Encoder:
         if self.tokenizer.chat_template:
             messages = [{"role": "system", "content": system}] if system else []
             messages.append({"role": "user", "content": user})
-            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            return str(text)
+            return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
-    def _tokenize(self, problems: Sequence[Problem]) -> list[_Encoded]:
+    def _tokenize(self, problems: Sequence[Problem]) -> list[_Tokens]:
         prompts = self._prompt_tokens([problem.prompt for problem in problems])
         finals = [self._final(problem) for problem in problems]
         laid = [
@@ -208,7 +181,7 @@ class Encoder:
         ]
         responses = literal_tokens([response.text for response in laid], self.tokenizer)
         return [
-            _Encoded(ids, *tokens, layout.place(final) if isinstance(final, FinalAnswer) else final)
+            _Tokens(ids, *tokens, layout.place(final) if isinstance(final, FinalAnswer) else final)
             for ids, tokens, layout, final in zip(prompts, responses, laid, finals, strict=True)
         ]
 
@@ -221,61 +194,50 @@ class Encoder:
         except AnswerNotFound as error:
             return error
 
-    def _encode(self, problem: Problem, encoded: _Encoded) -> tuple[Prompt, Fate]:
-        response = encoded.response
-        self._check(problem, encoded.ids, response)
-        hint = self._hint(problem, encoded) if self.hints else ()
-        room = self.max_response
-        note = ""
+    def _encode(self, problem: Problem, tokens: _Tokens) -> Outcome:
+        response, room = tokens.response, self.max_response
+        self._check(problem, tokens)
+        hint, note = (), ""
         if self.hints and not problem.trace:
             note = NO_TRACE
-        elif room is not None and len(response) + 1 > room:
+        elif self.hints:
+            hint = mask_answer(response, tokens.offsets, tokens.final, self.mask_id)
+        if problem.trace and room is not None and len(response) + 1 > room:
             hint, response, note = hint[:room], response[:room], CUT
-        return Prompt(problem, encoded.ids, response, hint), Fate(True, note)
+        return Prompt(problem, tokens.ids, response, hint), Fate(True, note)
 
-    def _hint(self, problem: Problem, encoded: _Encoded) -> tuple[int, ...]:
-        if not problem.trace:
-            return ()
-        if not isinstance(encoded.final, FinalAnswer):
-            message = (
-                f"problem {problem.id}: {encoded.final}; data.on_missing_answer=drop leaves such rows out"
-            )
-            raise _NoAnswer("missing_answer", NO_ANSWER, message)
-        return mask_answer(encoded.response, encoded.offsets, encoded.final, self.mask_id)
-
-    def _names_mask(self, problem: Problem) -> bool:
-        name = self.mask_name
-        return bool(name) and name in problem.prompt + problem.trace
-
-    def _check(self, problem: Problem, ids: tuple[int, ...], response: tuple[int, ...]) -> None:
+    def _check(self, problem: Problem, tokens: _Tokens) -> None:
         """Refuse what an ``on_…`` option decides about."""
-        if self.on["mask_token"] != "text" and self._names_mask(problem):
+        ids, response = len(tokens.ids), len(tokens.response)
+        names_mask = bool(self.mask_name) and self.mask_name in problem.prompt + problem.trace
+        if names_mask and self.on["mask_token"] != "text":
             raise _Refused(
-                "mask_token",
-                MASK_TOKEN,
-                f"problem {problem.id}: its text contains the mask token {self.mask_name!r}, which only the "
-                "sampler may write; remove it, or leave such rows out with data.on_mask_token=drop",
-            )
+                problem, "mask_token", MASK_TOKEN,
+                f"its text contains the mask token {self.mask_name!r}, which only the sampler may write; "
+                "remove it, or leave such rows out with data.on_mask_token=drop",
+            )  # fmt: skip
         if self.targets and not problem.trace:
             raise _Refused(
-                "missing_answer",
-                NO_TRACE,
-                f"problem {problem.id}: it has no trace, and fine-tuning learns nothing else; "
-                "data.on_missing_answer=drop leaves such rows out",
-            )
-        if self.max_prompt is not None and len(ids) > self.max_prompt:
+                problem, "missing_answer", NO_TRACE,
+                "it has no trace, and fine-tuning learns nothing else; data.on_missing_answer=drop leaves "
+                "such rows out",
+            )  # fmt: skip
+        if self.max_prompt is not None and ids > self.max_prompt:
             raise _Refused(
-                "long",
-                LONG_PROMPT,
-                f"problem {problem.id}: the prompt has {len(ids)} tokens, more than data.max_prompt="
-                f"{self.max_prompt}; raise it, or leave such rows out with data.on_long=drop",
-            )
+                problem, "long", LONG_PROMPT,
+                f"the prompt has {ids} tokens, more than data.max_prompt={self.max_prompt}; raise it, or "
+                "leave such rows out with data.on_long=drop",
+            )  # fmt: skip
         can_cut = self.hints and self.on["long"] == "cut"
-        if self.max_response is not None and len(response) + 1 > self.max_response and not can_cut:
+        if self.max_response is not None and response + 1 > self.max_response and not can_cut:
             raise _Refused(
-                "long",
-                LONG_TRACE,
-                f"problem {problem.id}: the trace has {len(response)} tokens and needs one more for its end, "
-                f"but the canvas holds {self.max_response} (sampler.length); raise it, or leave such "
-                f"rows out with data.on_long=drop{', or cut it with data.on_long=cut' if self.hints else ''}",
-            )
+                problem, "long", LONG_TRACE,
+                f"the trace has {response} tokens and needs one more for its end, but the canvas holds "
+                f"{self.max_response} (sampler.length); raise it, or leave such rows out with "
+                f"data.on_long=drop{', or cut it with data.on_long=cut' if self.hints else ''}",
+            )  # fmt: skip
+        if self.hints and problem.trace and not isinstance(tokens.final, FinalAnswer):
+            raise _NoAnswer(
+                problem, "missing_answer", NO_ANSWER,
+                f"{tokens.final}; data.on_missing_answer=drop leaves such rows out",
+            )  # fmt: skip

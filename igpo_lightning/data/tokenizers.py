@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.sources.base import Source
 
 EOS = "<|endoftext|>"  # ends a completion, and pads
 MASK = "<|mask|>"
@@ -24,19 +24,11 @@ SPECIAL = (EOS, MASK, SEP)
 _BYTES = 256
 
 
-class CorpusSource(Protocol):
-    """The part of a data source that tokenizers are made from."""
-
-    def corpus(self) -> Iterable[str]: ...
-
-    def vocabulary(self) -> Iterable[str]: ...
-
-
 @dataclass(frozen=True)
 class WordLevel:
     """Factory: one token per space-separated word of the source's vocabulary."""
 
-    def __call__(self, source: CorpusSource) -> PreTrainedTokenizerFast:
+    def __call__(self, source: Source) -> PreTrainedTokenizerFast:
         return word_level(source.vocabulary())
 
 
@@ -46,7 +38,7 @@ class BPE:
 
     vocab_size: int = 2048
 
-    def __call__(self, source: CorpusSource) -> PreTrainedTokenizerFast:
+    def __call__(self, source: Source) -> PreTrainedTokenizerFast:
         return train_bpe(source.corpus(), self.vocab_size)
 
 

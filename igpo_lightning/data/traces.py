@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from transformers import PreTrainedTokenizerBase
-
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.literal import literal_tokens
 from igpo_lightning.data.mentions import Span, mentions, merged
 from igpo_lightning.rewards.answers import statements
 from igpo_lightning.rewards.verify import Verifier
@@ -60,19 +57,6 @@ def answer_spans(trace: str, answer: str, verifier: Verifier | None = None) -> F
 @cache
 def _shared_verifier() -> Verifier:
     return Verifier()
-
-
-def hint_ids(trace: str, answer: str, tokenizer: PreTrainedTokenizerBase, mask_id: int) -> tuple[int, ...]:
-    """Token ids of the trace before its final statement, ``mask_id`` wherever the answer is told.
-
-    Position i is position i of the tokenization of the whole trace.
-
-    Raises:
-        AnswerNotFound: See :func:`answer_spans`.
-        ConfigError: The tokenizer knows no character offsets.
-    """
-    [(ids, offsets)] = literal_tokens([trace], tokenizer)
-    return mask_answer(ids, offsets, answer_spans(trace, answer), mask_id)
 
 
 def mask_answer(

@@ -1,17 +1,18 @@
-"""Guards over the metrics of an update: exploding KL or ratio, drift between sampling and training."""
+"""What the metrics of an update give away: a policy that runs off, or that trains on other numbers."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import lightning.pytorch as pl
-import torch
+from lightning.pytorch import Trainer
 
 from ..checks import ConfigError, positive_int
-from .base import WARN, Guard, per_rank
+from ..distributed import reduce
+from .base import WARN, Guard
 
 # The ratio of a window's first update is 1 by construction: it says nothing.
 _OF_RATIO = ("clip_fraction", "ratio_max")
@@ -19,13 +20,9 @@ _OF_RATIO = ("clip_fraction", "ratio_max")
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds of one metric of an update.
+    """A metric is too high above ``limit``, and above ``factor`` times its running median.
 
-    Attributes:
-        limit: Always, above this.
-        factor: Above so many times its running median; None looks at ``limit`` only.
-        floor: The running median counts only for values above this: a KL that grows from 0 is soon
-            many times its median.
+    The latter only above ``floor``: a KL that grows from 0 is soon many times its median.
     """
 
     limit: float
@@ -37,7 +34,7 @@ class Bounds:
         if value > self.limit:
             return f"above {self.limit:g}"
         if self.factor and median is not None and value > max(self.floor, self.factor * median):
-            return f"{value / median if median else float('inf'):.0f} times its median {median:.3g}"
+            return f"{value / median if median else math.inf:.0f} times its median {median:.3g}"
         return None
 
 
@@ -48,7 +45,6 @@ class ExplodingMetric(Guard):
     in every update of its window: one window alone raises no alarm.
 
     Args:
-        action, repeat_every: See :class:`Guard`.
         metrics: Name as in ``train/<name>`` → arguments of :class:`Bounds`; null leaves one out.
         updates: So many in a row, and in at least two windows.
         history: Updates that the running median is taken over; it takes a fifth of them to begin.
@@ -74,37 +70,31 @@ class ExplodingMetric(Guard):
             ) from error
         self.updates = positive_int(f"callbacks.{self.name}.updates", updates)
         self.history = positive_int(f"callbacks.{self.name}.history", history)
-        self.past: dict[str, list[float]] = {name: [] for name in self.bounds}
+        self.past: dict[str, list[float]] = {}
         self.streaks: dict[str, list[Any]] = {}  # name -> [updates in a row, window of the first]
         self._first_update_of: int | None = None
 
-    def inspect_window(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> None:
+    def inspect_window(self, trainer: Trainer, pl_module: Any, batch: Any) -> None:
         self._first_update_of = trainer.global_step
 
-    def inspect_update(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> str | None:
+    def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
         measured = pl_module.update_metrics()
-        names = [name for name in self.bounds if name in measured]
-        if trainer.global_step == self._first_update_of:
-            names = [name for name in names if name not in _OF_RATIO]
-        if not names:
-            return None
-        values = torch.tensor(
-            [measured[name] for name in names], dtype=torch.float32, device=pl_module.device
-        )
-        highest = [max(column) for column in zip(*per_rank(pl_module, values), strict=True)]
+        left_out = _OF_RATIO if trainer.global_step == self._first_update_of else ()
+        names = [name for name in self.bounds if name in measured and name not in left_out]
+        highest = reduce([measured[name] for name in names], "max", pl_module.device)
         findings = [self._judge(name, value) for name, value in zip(names, highest, strict=True)]
         return "; ".join(filter(None, findings)) or None
 
     def _judge(self, name: str, value: float) -> str | None:
-        past = self.past.setdefault(name, [])
+        past = self.past.get(name, [])
         median = statistics.median(past) if 5 * len(past) >= self.history else None
         broken = self.bounds[name].broken_by(value, median)
-        if value == value:  # a NaN is FiniteGuard's business
+        if not math.isnan(value):  # a NaN is FiniteGuard's business
             self.past[name] = [*past, value][-self.history :]
-        count, first = self.streaks.get(name, [0, self.window])
         if not broken:
             self.streaks.pop(name, None)
             return None
+        count, first = self.streaks.get(name, [0, self.window])
         self.streaks[name] = [count + 1, first]
         in_one_window = self.window is not None and first == self.window
         if count + 1 < self.updates or in_one_window:
@@ -127,7 +117,6 @@ class LogProbDrift(Guard):
     batch, adapters on in one and off in the other, weights that were not gathered.
 
     Args:
-        action, repeat_every: See :class:`Guard`.
         tolerance: Nats, where the policy computes in float32.
         tolerance_16bit: Nats, with 16-bit precision. The rounding is the same in both passes, so that a
             healthy run has 0.0 there as well; one that isn't differs by whole steps of the logits.
@@ -145,12 +134,11 @@ class LogProbDrift(Guard):
         super().__init__(action, repeat_every)
         self.tolerance, self.tolerance_16bit = tolerance, tolerance_16bit
 
-    def inspect_update(self, trainer: pl.Trainer, pl_module: Any, batch: Any) -> str | None:
+    def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
         drift = pl_module.update_metrics().get("drift_max")
         if drift is None:  # not a window's first update
             return None
-        own = torch.tensor([drift], dtype=torch.float32, device=pl_module.device)
-        worst = max(rank[0] for rank in per_rank(pl_module, own))
+        [worst] = reduce([drift], "max", pl_module.device)
         allowed = self.tolerance_16bit if "16" in str(trainer.precision) else self.tolerance
         if not worst > allowed:
             return None

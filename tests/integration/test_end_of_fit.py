@@ -88,6 +88,10 @@ def check_accuracies(cfg, folder):
     assert second["test"]["value"] == pytest.approx(measured(cfg, folder / "model", "test_problems"))
 
 
+def check_no_weight_is_moved(out, stages):
+    assert [line for line in out.splitlines() if "at teardown" in line] == ["weights at teardown: 0"] * stages
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
@@ -95,9 +99,10 @@ def model(tmp_path_factory):
     return f"model.path={folder}"
 
 
-def test_one_process_measures_and_saves_before_the_weights_are_gone(tmp_path):
+def test_one_process_measures_and_saves_before_the_weights_are_gone(tmp_path, capsys):
     cfg = compose(tmp_path, *SETTINGS, "callbacks=default", "logger=csv", ONE)
     assert run(cfg) is not None
+    check_no_weight_is_moved(capsys.readouterr().out, stages=2)
     check_accuracies(cfg, tmp_path)
     first, second = stages(tmp_path)
     assert second["accuracy_before"] == first["accuracy_after"] and second["updates"] == 4
@@ -140,6 +145,7 @@ def train(folder, strategy, processes):
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "destroy_process_group() was not called" not in done.stderr
+    check_no_weight_is_moved(done.stdout, stages=2 * processes)
     return folder
 
 

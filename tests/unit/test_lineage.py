@@ -4,11 +4,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from fakes import TINY_RL, compose, source
+from fakes import TINY_RL, Memory, compose, source
 
 from igpo_lightning import lineage
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.lineage import Split
 from igpo_lightning.training import build, run
 from igpo_lightning.types import Problem
@@ -16,7 +15,7 @@ from igpo_lightning.types import Problem
 
 def table(val_size=10, test_size=20, split_seed=0, name="mine"):
     rows = [Problem(f"p/{i}", f"question {i}", f"#### {i}", f"{i}") for i in range(100)]
-    return TableSource(name, rows, val_size=val_size, test_size=test_size, split_seed=split_seed)
+    return Memory(name, rows, val_size=val_size, test_size=test_size, split_seed=split_seed)
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
-from typing import overload
+from typing import Any
 
+from igpo_lightning.amounts import is_int
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.splits import hold_out, sample, without
 from igpo_lightning.seeding import derive
@@ -18,12 +20,15 @@ VAL_SIZE, TEST_SIZE = 128, 512
 HELD_OUT = "held-out problem again"
 
 
-class Source(ABC):
+class Source:
     """Problems to train on, to choose by and to report on; three sequences with a fixed order.
 
     Attributes:
         name: First part of every problem id.
         split_seed: Names the choice of what is held out; the same for all runs.
+        train: Problems to learn from.
+        val: Problems never trained on, by which checkpoints and settings are chosen.
+        test: Problems neither trained on nor chosen by.
         disjoint: True if what may be held out is told from a problem's content alone, whatever seed and
             sizes: no run with such a source can train on a held-out problem of another.
         dropped: Rows of the original data that were left out, by reason.
@@ -31,23 +36,11 @@ class Source(ABC):
 
     name: str
     split_seed: int
+    train: Sequence[Problem]
+    val: Sequence[Problem]
+    test: Sequence[Problem]
     disjoint: bool = False
     dropped: dict[str, int]
-
-    @property
-    @abstractmethod
-    def train(self) -> Sequence[Problem]:
-        """Problems to learn from."""
-
-    @property
-    @abstractmethod
-    def val(self) -> Sequence[Problem]:
-        """Problems never trained on, by which checkpoints and settings are chosen."""
-
-    @property
-    @abstractmethod
-    def test(self) -> Sequence[Problem]:
-        """Problems neither trained on nor chosen by."""
 
     def corpus(self) -> Iterator[str]:
         """Texts a tokenizer may be trained on: training prompts and traces, never held-out ones."""
@@ -61,37 +54,46 @@ class Source(ABC):
 
 
 class TableSource(Source):
-    """A source whose problems are all in memory.
+    """A source whose problems are all in memory; a subclass reads them, and then calls :meth:`split`.
 
     Args:
-        name: First part of every problem id.
-        problems: What to split; without a ``test`` set of its own, test problems are drawn from it, too.
-        test: The data's own test set: never trained on or chosen by.
-        val_size: Number of validation problems, drawn from ``problems``.
+        val_size: Number of validation problems, drawn from the training set's.
         test_size: Number of test problems; of a set of its own at most so many, and null takes all.
         train_size: At most so many training problems, see :func:`subset`; null takes all.
         split_seed: Names all of these choices.
-        by: What counts as the problem: problems for which it is the same stay together.
-        dropped: What was left out before, by reason.
-
-    Raises:
-        ConfigError: There are not so many problems.
     """
 
     def __init__(
         self,
-        name: str,
-        problems: Sequence[Problem],
-        test: Sequence[Problem] | None = None,
         *,
         val_size: int = VAL_SIZE,
         test_size: int | None = TEST_SIZE,
         train_size: int | None = None,
         split_seed: int = 0,
+    ) -> None:
+        check_sizes(train_size, val_size, test_size)
+        self.train_size, self.val_size, self.test_size = train_size, val_size, test_size
+        self.split_seed = split_seed
+
+    def split(
+        self,
+        problems: Sequence[Problem],
+        test: Sequence[Problem] | None = None,
         by: Callable[[Problem], str] = attrgetter("prompt"),
         dropped: Mapping[str, int] | None = None,
     ) -> None:
-        self.name, self.split_seed = name, split_seed
+        """Split ``problems``.
+
+        Args:
+            test: The data's own test set, never trained on or chosen by; without one, test problems are
+                drawn from ``problems``, too.
+            by: What counts as the problem: problems for which it is the same stay together.
+            dropped: What was left out before, by reason.
+
+        Raises:
+            ConfigError: There are not so many problems.
+        """
+        test_size, split_seed = self.test_size, self.split_seed
         if test is None:
             if test_size is None:
                 raise ConfigError(
@@ -102,64 +104,44 @@ class TableSource(Source):
         else:
             held = sample(test, test_size, split_seed, "test")
             rest, twins = without(problems, test)
-        val, rest, more = hold_out(rest, val_size, split_seed, "val", by)
-        self._test, self._val = tuple(held), tuple(val)
-        self._train = tuple(subset(rest, train_size, split_seed))
+        val, rest, more = hold_out(rest, self.val_size, split_seed, "val", by)
+        self.test, self.val = tuple(held), tuple(val)
+        self.train = tuple(subset(rest, self.train_size, split_seed))
         self.dropped = dict(dropped or {})
         if twins + more:
             self.dropped[HELD_OUT] = self.dropped.get(HELD_OUT, 0) + twins + more
-
-    @property
-    def train(self) -> Sequence[Problem]:
-        return self._train
-
-    @property
-    def val(self) -> Sequence[Problem]:
-        return self._val
-
-    @property
-    def test(self) -> Sequence[Problem]:
-        return self._test
 
 
 class LazyProblems(Sequence[Problem]):
     """``size`` problems, each made by ``make(index)`` when first asked for, then kept."""
 
     def __init__(self, size: int, make: Callable[[int], Problem]) -> None:
-        self._size = size
-        self._make = make
-        self._made: dict[int, Problem] = {}
+        self._indices, self._make = range(size), cache(make)
 
     def __len__(self) -> int:
-        return self._size
-
-    @overload
-    def __getitem__(self, index: int) -> Problem: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Problem]: ...
+        return len(self._indices)
 
     def __getitem__(self, index: int | slice) -> Problem | list[Problem]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._size))]
-        position = range(self._size)[index]  # negative indices and IndexError as for a list
-        if position not in self._made:
-            self._made[position] = self._make(position)
-        return self._made[position]
+        found = self._indices[index]
+        return [self._make(i) for i in found] if isinstance(index, slice) else self._make(found)
 
 
-def check_sizes(
-    train_size: int | None, val_size: int | None, test_size: int | None, all_allowed: bool = True
-) -> None:
+def check_sizes(train_size: Any, val_size: Any, test_size: Any, all_allowed: bool = True) -> None:
     """Raise ConfigError unless all are non-negative integers or, where allowed, None ("all")."""
-    sizes = {"source.train_size": train_size, "val_size": val_size, "test_size": test_size}
-    for key, size in sizes.items():
+    for key, size in (("source.train_size", train_size), ("val_size", val_size), ("test_size", test_size)):
         may_be_all = all_allowed and key != "val_size"
-        if size is None and may_be_all:
-            continue
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        if not (size is None and may_be_all) and not (is_int(size) and size >= 0):
             wanted = "a whole number of problems" + (" or null for all" if may_be_all else "")
             raise ConfigError(f"data.{key}={size}: expected {wanted}")
+
+
+def first_of_each(problems: Iterable[Problem], dropped: Counter[str]) -> list[Problem]:
+    """The first problem of each prompt; the others are counted in ``dropped``."""
+    found: dict[str, Problem] = {}
+    for problem in problems:
+        if found.setdefault(problem.prompt, problem) is not problem:
+            dropped["repeated question"] += 1
+    return list(found.values())
 
 
 def subset(problems: Sequence[Problem], size: int | None, seed: int) -> list[Problem]:

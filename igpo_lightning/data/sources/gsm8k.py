@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.data.sources.rows import NO_ANSWER, OnBadRow, Row, gather
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
@@ -24,31 +25,27 @@ class Gsm8k(TableSource):
             taken from; or one file, from which they are drawn.
         config: Configuration of the hub's data set.
         revision: Commit, branch or tag of the hub's data set.
-        train_size: At most so many training problems; null takes all.
-        val_size: Number of validation problems, drawn from the training ones.
-        test_size: At most so many test problems; null takes all of the test file.
-        split_seed: Names the choice of rows.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
+        **split: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
 
     Raises:
         ConfigError: A table can't be read, or a row is malformed (the message says which).
     """
+
+    name = "gsm8k"
 
     def __init__(
         self,
         path: str,
         config: str | None = "main",
         revision: str | None = None,
-        train_size: int | None = None,
-        val_size: int = VAL_SIZE,
-        test_size: int | None = TEST_SIZE,
-        split_seed: int = 0,
         on_bad_row: OnBadRow = "drop",
+        **split: Any,
     ) -> None:
-        check_sizes(train_size, val_size, test_size)
+        super().__init__(**split)
 
-        def load(split: str, prefix: str) -> tuple[list[Problem], Counter[str]]:
-            rows = iter_table(path, key="data.path", split=split, config=config, revision=revision)
+        def load(part: str, prefix: str) -> tuple[list[Problem], Counter[str]]:
+            rows = iter_table(path, key="data.path", split=part, config=config, revision=revision)
             return gather(rows, lambda row: problem(row, prefix), on_bad_row)
 
         file, test = Path(path).expanduser(), None
@@ -56,10 +53,7 @@ class Gsm8k(TableSource):
         if not file.is_file():
             test, more = load("test", "gsm8k/test")
             dropped += more
-        super().__init__(
-            "gsm8k", problems, test, val_size=val_size, test_size=test_size, train_size=train_size,
-            split_seed=split_seed, dropped=dropped,
-        )  # fmt: skip
+        self.split(problems, test, dropped=dropped)
 
 
 def problem(row: Row, prefix: str) -> Problem:

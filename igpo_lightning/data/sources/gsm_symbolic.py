@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count
 
 from igpo_lightning.checks import ConfigError
@@ -55,8 +55,7 @@ class GsmSymbolic(Source):
         check_sizes(train_size, val_size, test_size, all_allowed=False)
         self.split_seed = split_seed
         sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._parts: dict[str, list[Problem]] = {part: [] for part in sizes}
-        parts = self._parts
+        parts: dict[str, list[Problem]] = {part: [] for part in sizes}
         dropped: Counter[str] = Counter()
         seen: set[str] = set()
         for item in _items(split_seed, limit=_ENOUGH * sum(sizes.values()) + _CHUNK):
@@ -76,18 +75,7 @@ class GsmSymbolic(Source):
             found = {part: len(problems) for part, problems in parts.items()}
             raise ConfigError(f"data.source: {sizes} different problems asked, the templates gave {found}")
         self.dropped = dict(dropped)
-
-    @property
-    def train(self) -> Sequence[Problem]:
-        return self._parts["train"]
-
-    @property
-    def val(self) -> Sequence[Problem]:
-        return self._parts["val"]
-
-    @property
-    def test(self) -> Sequence[Problem]:
-        return self._parts["test"]
+        self.train, self.val, self.test = parts.values()
 
 
 def _part(question: str) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from igpo_lightning.checks import ConfigError, data_source
-from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.data.sources.rows import Columns, OnBadRow, Row, gather
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
@@ -31,13 +31,10 @@ class Table(TableSource):
             data set.
         config: Configuration of a hub data set.
         revision: Commit, branch or tag of a hub data set.
-        train_size: At most so many training problems; null takes all.
-        val_size: Number of validation problems.
-        test_size: Number of test problems; null takes all of the held-out table.
         name: First part of the problem ids.
         made_by: The command that makes ``path``, for the message if it isn't there.
-        split_seed: Names the choice of rows.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
+        **sizes: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
 
     Raises:
         ConfigError: A table can't be read, or a row is malformed (the message says which).
@@ -53,15 +50,13 @@ class Table(TableSource):
         heldout_split: str | None = None,
         config: str | None = None,
         revision: str | None = None,
-        train_size: int | None = None,
-        val_size: int = VAL_SIZE,
-        test_size: int | None = TEST_SIZE,
         name: str = "table",
         made_by: str | None = None,
-        split_seed: int = 0,
         on_bad_row: OnBadRow = "error",
+        **sizes: Any,
     ) -> None:
-        check_sizes(train_size, val_size, test_size)
+        super().__init__(**sizes)
+        self.name = name
         names = _checked_columns(columns)
         data_source(key, path, made_by)
         read = partial(iter_table, config=config, revision=revision)
@@ -75,10 +70,7 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        super().__init__(
-            name, problems, test, val_size=val_size, test_size=test_size, train_size=train_size,
-            split_seed=split_seed, dropped=dropped,
-        )  # fmt: skip
+        self.split(problems, test, dropped=dropped)
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:

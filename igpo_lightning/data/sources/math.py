@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.data.sources.rows import NO_ANSWER, Columns, OnBadRow, Row, gather, read_json_list
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
@@ -26,32 +27,26 @@ class Math(TableSource):
             such as ``EleutherAI/hendrycks_math``.
         configs: The hub copy's configurations, one for each subject; null if it has only one.
         revision: Commit, branch or tag of the hub copy.
-        train_size: At most so many training problems; null takes all.
-        val_size, test_size: Number of problems held out, each subject and level in proportion.
-        split_seed: Names the choice of rows.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
+        **split: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
 
     Raises:
         ConfigError: Nothing can be read there, or a row is malformed.
     """
+
+    name = "math"
 
     def __init__(
         self,
         path: str,
         configs: Sequence[str] | None = None,
         revision: str | None = None,
-        train_size: int | None = None,
-        val_size: int = VAL_SIZE,
-        test_size: int = TEST_SIZE,
-        split_seed: int = 0,
         on_bad_row: OnBadRow = "drop",
+        **split: Any,
     ) -> None:
-        check_sizes(train_size, val_size, test_size)
+        super().__init__(**split)
         problems, dropped = gather(_rows(path, configs, revision), _problem, on_bad_row)
-        super().__init__(
-            "math", problems, val_size=val_size, test_size=test_size, train_size=train_size,
-            split_seed=split_seed, dropped=dropped,
-        )  # fmt: skip
+        self.split(problems, dropped=dropped)
 
 
 def _rows(path: str, configs: Sequence[str] | None, revision: str | None) -> Iterator[Row]:

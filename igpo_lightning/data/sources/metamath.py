@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
+from igpo_lightning.data.sources.base import TableSource, first_of_each
 from igpo_lightning.data.sources.rows import NO_ANSWER, OnBadRow, Row, gather, is_utf8
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
@@ -30,45 +31,35 @@ class MetaMath(TableSource):
         path: The hub's ``meta-math/MetaMathQA``, or a copy of it.
         types: Kinds of augmentation to keep; null keeps all.
         revision: Commit, branch or tag of the hub's data set.
-        train_size: At most so many training problems; null takes all.
-        val_size, test_size: Number of original questions held out, each type in proportion.
-        split_seed: Names the choice of rows.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
+        **split: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
 
     Raises:
         ConfigError: The table can't be read, a row is malformed, or no row is of these types.
     """
+
+    name = "metamath"
 
     def __init__(
         self,
         path: str,
         types: Sequence[str] | None = TYPES,
         revision: str | None = None,
-        train_size: int | None = None,
-        val_size: int = VAL_SIZE,
-        test_size: int = TEST_SIZE,
-        split_seed: int = 0,
         on_bad_row: OnBadRow = "drop",
+        **split: Any,
     ) -> None:
-        check_sizes(train_size, val_size, test_size)
+        super().__init__(**split)
         seen: Counter[str] = Counter()
         rows = _of_types(iter_table(path, key="data.path", revision=revision), types, seen)
         answers, dropped = gather(rows, _problem, on_bad_row)
         if types is not None and (others := sum(seen[kind] for kind in seen if kind not in types)):
             dropped["another type"] = others
-        found: dict[str, Problem] = {}
-        for made in answers:
-            found.setdefault(made.prompt, made)
-        if repeated := len(answers) - len(found):
-            dropped["repeated question"] = repeated
-        if not found:
+        if not answers:
             raise ConfigError(
                 f"data.source.types={list(types or ())}: no row is left; the types are {sorted(seen)}"
             )
-        super().__init__(
-            "metamath", list(found.values()), val_size=val_size, test_size=test_size, train_size=train_size,
-            split_seed=split_seed, by=_original, dropped=dropped,
-        )  # fmt: skip
+        problems = first_of_each(answers, dropped)
+        self.split(problems, by=lambda p: p.meta[_ORIGINAL], dropped=dropped)
 
 
 def _of_types(rows: Iterable[Row], types: Sequence[str] | None, seen: Counter[str]) -> Iterator[Row]:
@@ -96,7 +87,3 @@ def _problem(row: Row) -> Problem:
     known = isinstance(original, str) and is_utf8(original) and original.strip()
     meta = {"type": kind, _ORIGINAL: original if known else query}
     return Problem(f"metamath/{row.index}", query, trace, row.short_answer(answer), meta)
-
-
-def _original(problem: Problem) -> str:
-    return problem.meta[_ORIGINAL]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, TableSource, check_sizes
-from igpo_lightning.data.sources.rows import NO_ANSWER, UNCHECKABLE, OnBadRow, Row, gather, is_utf8, kind_of
+from igpo_lightning.data.sources.base import TableSource, first_of_each
+from igpo_lightning.data.sources.rows import NO_ANSWER, UNCHECKABLE, OnBadRow, Row, gather, is_utf8
 from igpo_lightning.data.sources.tables import iter_table
 from igpo_lightning.types import Problem
 
@@ -32,14 +32,14 @@ class OpenR1(TableSource):
         trace: "generation" or "solution".
         config: "default" (94k problems), "extended" (131k).
         revision: Commit, branch or tag of the hub's data set.
-        train_size: At most so many training problems; null takes all.
-        val_size, test_size: Number of problems held out.
-        split_seed: Names the choice of rows.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
+        **split: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
 
     Raises:
         ConfigError: The table can't be read, or a row is malformed.
     """
+
+    name = "openr1"
 
     def __init__(
         self,
@@ -47,26 +47,15 @@ class OpenR1(TableSource):
         trace: str = "generation",
         config: str | None = "default",
         revision: str | None = None,
-        train_size: int | None = None,
-        val_size: int = VAL_SIZE,
-        test_size: int = TEST_SIZE,
-        split_seed: int = 0,
         on_bad_row: OnBadRow = "drop",
+        **split: Any,
     ) -> None:
-        check_sizes(train_size, val_size, test_size)
+        super().__init__(**split)
         if trace not in TRACES:
             raise ConfigError(f"data.source.trace={trace}: expected {' or '.join(TRACES)}")
         rows = iter_table(path, key="data.path", config=config, revision=revision, columns=_COLUMNS)
         answers, dropped = gather(rows, lambda row: _problem(row, trace), on_bad_row)
-        found: dict[str, Problem] = {}
-        for made in answers:
-            found.setdefault(made.prompt, made)
-        if repeated := len(answers) - len(found):
-            dropped["repeated question"] = repeated
-        super().__init__(
-            "openr1", list(found.values()), val_size=val_size, test_size=test_size, train_size=train_size,
-            split_seed=split_seed, dropped=dropped,
-        )  # fmt: skip
+        self.split(first_of_each(answers, dropped), dropped=dropped)
 
 
 def _problem(row: Row, kind: str) -> Problem:
@@ -110,7 +99,7 @@ def _list(row: Row, name: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise row.bad(f"{name} of another type", f"field {name!r} must be a list, got {kind_of(value)}")
+        raise row.bad(f"{name} of another type", f"field {name!r} must be a list, got {type(value).__name__}")
     return value
 
 

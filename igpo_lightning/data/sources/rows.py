@@ -98,20 +98,15 @@ class Row:
         used = (columns.prompt, columns.trace, columns.answer)
         meta = {k: v for k, v in self.fields.items() if k not in used and isinstance(v, (str, int, float))}
         prompt, trace = self.text(columns.prompt).strip(), self.optional_text(columns.trace).strip()
-        answer = self.answer(trace, columns)
-        return Problem(id=f"{prefix}/{self.index}", prompt=prompt, trace=trace, answer=answer, meta=meta)
-
-    def answer(self, trace: str, columns: Columns) -> str:
-        """The gold answer: a field's, or what the trace says last."""
         if columns.answer is not None:
-            return self.short_answer(self.text(columns.answer, numbers=True))
-        if (stated := extract(trace)) is None:
+            answer = self.text(columns.answer, numbers=True)
+        elif (answer := extract(trace)) is None:
             raise self.bad(
                 NO_ANSWER,
                 f"field {columns.trace!r} states no final answer (such as \\boxed{{72}}), and no other field "
                 "is named as the answer",
             )
-        return self.short_answer(stated)
+        return Problem(f"{prefix}/{self.index}", prompt, trace, self.short_answer(answer), meta)
 
     def short_answer(self, text: str) -> str:
         """``text`` without surrounding white space, if it can be an answer.

@@ -6,7 +6,9 @@ import re
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,29 +22,9 @@ _BATCH_ROWS = 1024
 _PATIENCE = 3  # seconds
 
 
-def read_table(
-    path: str,
-    *,
-    key: str,
-    split: str = "train",
-    config: str | None = None,
-    revision: str | None = None,
-) -> list[Row]:
-    """All rows of a table; ``Row.index`` counts them over all its files.
-
-    Args:
-        path: A ``.jsonl``, ``.json`` (one list, or JSON Lines) or ``.parquet`` file; a folder of such
-            files; or, if neither exists, the id of a data set on the hub.
-        key: Config key that holds ``path``, for messages.
-        split: Of a folder, the files of this name, or else those with this word in their name, or else,
-            for "train" and if no name tells a split, all of them; of a hub data set, its split.
-        config: Configuration of a hub data set; of a folder, the subfolder with the files.
-        revision: Commit, branch or tag of a hub data set.
-
-    Raises:
-        ConfigError: Nothing can be read there, there are no rows, or a row is malformed.
-    """
-    return list(iter_table(path, key=key, split=split, config=config, revision=revision))
+def read_table(path: str, **where: Any) -> list[Row]:
+    """All rows of a table, see :func:`iter_table`."""
+    return list(iter_table(path, **where))
 
 
 def iter_table(
@@ -54,23 +36,31 @@ def iter_table(
     revision: str | None = None,
     columns: Collection[str] | None = None,
 ) -> Iterator[Row]:
-    """The rows of :func:`read_table` one by one, for tables too large to hold.
+    """The rows of a table one by one; ``Row.index`` counts them over all its files.
 
     Args:
+        path: A ``.jsonl``, ``.json`` (one list, or JSON Lines) or ``.parquet`` file; a folder of such
+            files; or, if neither exists, the id of a data set on the hub.
+        key: Config key that holds ``path``, for messages.
+        split: Of a folder, the files of this name, or else those with this word in their name, or else,
+            for "train" and if no name tells a split, all of them; of a hub data set, its split.
+        config: Configuration of a hub data set; of a folder, the subfolder with the files.
+        revision: Commit, branch or tag of a hub data set.
         columns: Read these only, where the format allows (parquet and the hub); null reads all.
+
+    Raises:
+        ConfigError: Nothing can be read there, there are no rows, or a row is malformed.
     """
     place = Path(path).expanduser()
-    found = False
     if place.exists():
         files = _files(place, path, key, split, config) if place.is_dir() else [place]
-        for row in _rows_of_files(files, key, columns):
-            found = True
-            yield row
+        rows = chain.from_iterable(_rows_of_file(file, key, columns) for file in files)
     else:
-        for row in _rows_of_hub(path, key, split, config, revision, columns):
-            found = True
-            yield row
-    if not found:
+        rows = _rows_of_hub(path, key, split, config, revision, columns)
+    index = -1
+    for index, row in enumerate(rows):
+        yield replace(row, index=index)
+    if index < 0:
         raise ConfigError(f"{path}: the table holds no rows ({key}, split {split})")
 
 
@@ -96,14 +86,6 @@ def _files(folder: Path, path: str, key: str, split: str, config: str | None) ->
 _NOT_TABLES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
 
-def _rows_of_files(files: list[Path], key: str, columns: Collection[str] | None) -> Iterator[Row]:
-    index = 0
-    for file in files:
-        for row in _rows_of_file(file, key, columns):
-            yield Row(row.where, index, row.fields)
-            index += 1
-
-
 def _rows_of_file(file: Path, key: str, columns: Collection[str] | None) -> Iterator[Row]:
     if file.suffix == ".parquet":
         return _rows_of_parquet(file, columns)
@@ -124,14 +106,12 @@ def _rows_of_parquet(file: Path, columns: Collection[str] | None) -> Iterator[Ro
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    index = 0
     try:
         with pq.ParquetFile(file) as table:
             wanted = None if columns is None else [c for c in table.schema_arrow.names if c in columns]
-            for batch in table.iter_batches(_BATCH_ROWS, columns=wanted):
-                for fields in batch.to_pylist():
-                    yield Row(f"{file}: row {index + 1}", index, fields)
-                    index += 1
+            batches = table.iter_batches(_BATCH_ROWS, columns=wanted)
+            for index, fields in enumerate(row for batch in batches for row in batch.to_pylist()):
+                yield Row(f"{file}: row {index + 1}", index, fields)
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{file}: can't be read as parquet: {_one_line(error)}") from None
 
@@ -148,19 +128,11 @@ def _rows_of_hub(
     columns: Collection[str] | None,
 ) -> Iterator[Row]:
     data_source(key, path)
-    table = _load_hub(path, key, split, config, revision)
-    if columns is not None:
-        table = table.select_columns([name for name in table.column_names if name in columns])
-    for index, fields in enumerate(table):
-        yield Row(f"{path} ({split}): row {index + 1}", index, fields)
-
-
-def _load_hub(path: str, key: str, split: str, config: str | None, revision: str | None) -> Any:
-    import datasets
+    import datasets  # takes seconds
 
     try:
         with nullcontext() if hub_answers() else _offline():
-            return datasets.load_dataset(path, config, split=split, revision=revision)
+            table = datasets.load_dataset(path, config, split=split, revision=revision)
     except ConnectionError as error:
         raise ConfigError(
             f"{key}={path}: no such file or folder here, and the hub can't be reached "
@@ -169,10 +141,14 @@ def _load_hub(path: str, key: str, split: str, config: str | None, revision: str
     except Exception as error:  # the library's errors have no common class; their text names the culprit
         asked = f"config {config or 'default'}, split {split}"
         asked += f", revision {revision}" if revision else ""
-        reason = _one_line(error)
         raise ConfigError(
-            f"{key}={path}: no such file or folder here, and the hub's can't be loaded ({asked}): {reason}"
+            f"{key}={path}: no such file or folder here, and the hub's can't be loaded ({asked}): "
+            f"{_one_line(error)}"
         ) from None
+    if columns is not None:
+        table = table.select_columns([name for name in table.column_names if name in columns])
+    for index, fields in enumerate(table):
+        yield Row(f"{path} ({split}): row {index + 1}", index, fields)
 
 
 @lru_cache(maxsize=1)

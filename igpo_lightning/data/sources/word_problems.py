@@ -25,7 +25,7 @@ from functools import lru_cache, partial
 from random import Random
 from typing import Literal
 
-from igpo_lightning.checks import ConfigError, fraction, positive_int
+from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
 from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
 from igpo_lightning.seeding import derive, python_rng
 from igpo_lightning.types import Problem
@@ -69,24 +69,6 @@ class Person:
 
     def says(self) -> str:
         return " ".join([self.name, "has", str(self.start), *(f"{verb} {n}" for verb, n in self.actions)])
-
-
-@dataclass(frozen=True)
-class Step:
-    """One line of a solution; ``person`` and ``verb`` are None where persons are added up."""
-
-    person: str | None
-    verb: str | None
-    left: int
-    op: Operator
-    right: int
-
-    @property
-    def value(self) -> int:
-        return self.op.apply(self.left, self.right)
-
-    def equation(self) -> str:
-        return f"{self.left} {self.op.symbol} {self.right} = {self.value}"
 
 
 class WordProblems(Source):
@@ -135,46 +117,30 @@ class WordProblems(Source):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.steps = _checked_steps(steps)
+        self.steps = low, high = interval("data.source.steps", steps, 1, integer=True)
         self.people, self.max_number, self.trace = people, max_number, trace
         self.agreement, self.explicit = agreement, explicit
         self.seed, self.split_seed = seed, split_seed
-        self._check(train_size, val_size, test_size)
-        low, high = self.steps
+        check_sizes(train_size, val_size, test_size, all_allowed=False)
+        if positive_int("data.source.people", people) > len(NAMES):
+            raise ConfigError(f"data.source.people={people}: at most {len(NAMES)} persons have a name")
+        positive_int("data.source.max_number", max_number)
+        if trace not in ("concise", "verbose"):
+            raise ConfigError(f"data.source.trace={trace}: expected concise or verbose")
+        fraction("data.source.agreement", agreement)
+        fraction("data.source.explicit", explicit)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
-        self._train = LazyProblems(train_size, self._make_train)
-        self._val = LazyProblems(val_size, partial(self._make_heldout, "val"))
-        self._test = LazyProblems(test_size, partial(self._make_heldout, "test"))
+        self.train = LazyProblems(train_size, self._make_train)
+        self.val = LazyProblems(val_size, partial(self._make_heldout, "val"))
+        self.test = LazyProblems(test_size, partial(self._make_heldout, "test"))
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
-
-    @property
-    def train(self) -> Sequence[Problem]:
-        return self._train
-
-    @property
-    def val(self) -> Sequence[Problem]:
-        return self._val
-
-    @property
-    def test(self) -> Sequence[Problem]:
-        return self._test
 
     def vocabulary(self) -> list[str]:
         """Every word any setting of this class can produce (for numbers: up to max_number)."""
         words = {*NAMES, *MEANING, *EXPLICIT, *_TRACE_WORDS.split(), *_PROMPT_WORDS.split()}
         words |= {word for op in OPERATORS for word in (op.symbol, op.says)}
         return sorted(words) + [str(n) for n in range(self.max_number + 1)]
-
-    def _check(self, train_size: int, val_size: int, test_size: int) -> None:
-        check_sizes(train_size, val_size, test_size, all_allowed=False)
-        if positive_int("data.source.people", self.people) > len(NAMES):
-            raise ConfigError(f"data.source.people={self.people}: at most {len(NAMES)} persons have a name")
-        positive_int("data.source.max_number", self.max_number)
-        if self.trace not in ("concise", "verbose"):
-            raise ConfigError(f"data.source.trace={self.trace}: expected concise or verbose")
-        for key in ("agreement", "explicit"):
-            fraction(f"data.source.{key}", getattr(self, key))
 
     def _make_train(self, index: int) -> Problem:
         rng = python_rng(self.seed, self.name, "train", self.level, index)
@@ -191,11 +157,11 @@ class WordProblems(Source):
             story = self._draw_story(rng, count, explicit)
         verbs = [verb for person in story for verb, _ in person.actions]
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
-        steps, total = _solve(story, meant)
+        trace, total = _solve(story, meant, self.trace == "verbose")
         return Problem(
             id=f"{self.name}/{self.level}/{part}/{index}",
             prompt=f"{' . '.join(person.says() for person in story)} . total ?",
-            trace=f"{_render(steps, self.trace)} #### {total}",
+            trace=f"{trace} #### {total}",
             answer=str(total),
             meta={"level": self.level, "steps": count, "explicit": explicit, "verbs": tuple(verbs)},
         )
@@ -216,13 +182,6 @@ class WordProblems(Source):
             f"data.source.max_number: no story with {actions} actions per person stays within "
             f"0..{self.max_number} for {self.people} people; raise max_number or lower steps"
         )
-
-
-def _checked_steps(steps: Sequence[int]) -> tuple[int, int]:
-    values = list(steps) if not isinstance(steps, int) else [steps, steps]
-    if len(values) != 2 or not all(isinstance(v, int) for v in values) or not 1 <= values[0] <= values[1]:
-        raise ConfigError(f"data.source.steps: expected [fewest, most] with 1 <= fewest <= most, got {steps}")
-    return values[0], values[1]
 
 
 @lru_cache(maxsize=100_000)
@@ -255,36 +214,26 @@ def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:
     return rng.choice([op for op in OPERATORS if op is not true])
 
 
-def _solve(story: Sequence[Person], meant: Sequence[Operator]) -> tuple[list[Step], int]:
-    """All steps of the solution in order, and the total."""
-    steps: list[Step] = []
-    owned: list[int] = []
-    remaining = iter(meant)
+def _solve(story: Sequence[Person], meant: Sequence[Operator], verbose: bool) -> tuple[str, int]:
+    """The equations of the solution in order, verbose ones in sentences; and the total."""
+    said: list[str] = []
+    operators = iter(meant)
+
+    def step(left: int, op: Operator, right: int, says: str) -> int:
+        value = op.apply(left, right)
+        equation = f"{left} {op.symbol} {right} = {value}"
+        said.append(f"{says} : {equation} ." if verbose else equation)
+        return value
+
+    owned = []
     for person in story:
         value = person.start
         for verb, n in person.actions:
-            steps.append(Step(person.name, verb, value, next(remaining), n))
-            value = steps[-1].value
+            op, does = next(operators), verb if verb in EXPLICIT else f"and {verb}"
+            opening = "Then" if said else "First"
+            value = step(value, op, n, f"{opening} , {person.name} has {value} {does} {n} , so we {op.says}")
         owned.append(value)
     total = owned[0]
     for value in owned[1:]:
-        steps.append(Step(None, None, total, OPERATORS[0], value))
-        total = steps[-1].value
-    return steps, total
-
-
-def _render(steps: Sequence[Step], style: str) -> str:
-    if style == "concise":
-        return " ; ".join(step.equation() for step in steps)
-    return " ".join(_sentence(step, first=i == 0) for i, step in enumerate(steps))
-
-
-def _sentence(step: Step, first: bool) -> str:
-    if step.verb is None:
-        return f"At the end we add what they have : {step.equation()} ."
-    does = step.verb if step.verb in EXPLICIT else f"and {step.verb}"
-    opening = "First" if first else "Then"
-    return (
-        f"{opening} , {step.person} has {step.left} {does} {step.right} , "
-        f"so we {step.op.says} : {step.equation()} ."
-    )
+        total = step(total, OPERATORS[0], value, "At the end we add what they have")
+    return (" " if verbose else " ; ").join(said), total

@@ -2,13 +2,12 @@
 
 import json
 
-from fakes import inpaint, rollout_fit, tiny_policy, trainer
+from fakes import Memory, inpaint, rollout_fit, tiny_policy, trainer
 
 from igpo_lightning.data.account import FILE, Account
 from igpo_lightning.data.cache import Fate
 from igpo_lightning.data.contamination import Decontaminated
 from igpo_lightning.data.encoding import CUT, LONG_TRACE, NO_TRACE
-from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.types import Problem
 
 
@@ -55,7 +54,7 @@ def test_questions_and_answers_alone_are_trained_on(tmp_path):
     """IGPO on problems without traces: GRPO for these, said once."""
     rows = [Problem(f"p/{i}", f"Ann has {i} . total ?", "", f"{i}") for i in range(20)]
     module, data = rollout_fit(tiny_policy(), rollouts=1, inpaint=inpaint())
-    data.source = TableSource("bare", rows, val_size=4, test_size=4)
+    data.source = Memory("bare", rows, val_size=4, test_size=4)
     fitted = trainer(tmp_path)
     fitted.fit(module, datamodule=data)
     assert fitted.global_step == 2 and data.rollout.metrics["triggered"] == 0

@@ -4,7 +4,7 @@ import json
 
 import hydra
 import pytest
-from fakes import compose, sft_fit, source, tiny_policy, trainer
+from fakes import Memory, compose, sft_fit, source, tiny_policy, trainer
 from hydra import initialize_config_dir
 from hydra.utils import instantiate
 
@@ -12,7 +12,6 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import find_conf
 from igpo_lightning.data.account import CONTAMINATED, FILE
 from igpo_lightning.data.contamination import Decontaminator, find, signs_of, words_of
-from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.evaluation.benchmarks import Benchmark
 from igpo_lightning.types import Problem
 
@@ -94,7 +93,7 @@ def test_words_and_signs():
 def mine(count=40, extra=()):
     texts = [f"question {i} about sheep number {i}" for i in range(count)]
     rows = [problem(text, f"mine/{i}") for i, text in enumerate([*texts, *extra])]
-    return TableSource("mine", rows, val_size=5, test_size=5)
+    return Memory("mine", rows, val_size=5, test_size=5)
 
 
 class Set:
@@ -123,7 +122,7 @@ def test_what_is_left_and_what_is_said():
 
 def test_the_own_test_set_counts():
     near = [f"{LONG} Then {word} happens, and how many are there?" for word in ("a", "b", "c", "d", "e", "f")]
-    data = TableSource("mine", [problem(t, f"mine/{i}") for i, t in enumerate(near)], val_size=1, test_size=1)
+    data = Memory("mine", [problem(t, f"mine/{i}") for i, t in enumerate(near)], val_size=1, test_size=1)
     assert len(Decontaminator({})(data).problems) == 0 and len(data.train) == 4
 
 

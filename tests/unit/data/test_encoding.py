@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 
 from igpo_lightning.checks import ConfigError
@@ -14,6 +16,10 @@ SEP_ID, MASK_ID = 2, 1
 
 def problem(prompt="1 + 2 ?", trace="1 + 2 = 3 #### 3", answer="3", id="t/train/0"):
     return Problem(id, prompt, trace, answer)
+
+
+def notes(encoded, kept):
+    return Counter(fate.note for fate in encoded.fates if fate.kept is kept and fate.note)
 
 
 @pytest.fixture
@@ -71,7 +77,7 @@ def test_bad_rows_are_dropped_and_counted_or_raise(tokenizer):
     limits = dict(max_prompt=5, max_response=8)
     report = Encoder(tokenizer, **limits, on_long="drop", on_missing_answer="drop").encode_all(rows)
     assert [p.problem.id for p in report.prompts] == ["a"]
-    assert report.dropped == {LONG_PROMPT: 1, LONG_TRACE: 2, NO_ANSWER: 1}
+    assert notes(report, kept=False) == {LONG_PROMPT: 1, LONG_TRACE: 2, NO_ANSWER: 1}
     with pytest.raises(ConfigError, match="problem b"):
         Encoder(tokenizer, **limits, on_missing_answer="drop").encode_all(rows)
     with pytest.raises(AnswerNotFound, match=r"problem d: .*data.on_missing_answer=drop"):
@@ -82,7 +88,7 @@ def test_bad_rows_are_dropped_and_counted_or_raise(tokenizer):
 def test_a_long_trace_is_cut_where_it_is_a_source_of_hints(tokenizer):
     rows = [problem(), problem(trace="1 + 1 + 1 = 3 #### 3")]
     report = Encoder(tokenizer, max_response=8, on_long="cut").encode_all(rows)
-    assert report.dropped == {} and report.changed == {CUT: 1}
+    assert not notes(report, kept=False) and notes(report, kept=True) == {CUT: 1}
     assert [len(p.response) for p in report.prompts] == [7, 8]
     assert report.prompts[1].hint == (ONE, PLUS, ONE, PLUS, ONE, EQUALS, MASK_ID), "the answer stays hidden"
     short = Encoder(tokenizer, max_response=4, on_long="cut").encode_all(rows)
@@ -92,17 +98,18 @@ def test_a_long_trace_is_cut_where_it_is_a_source_of_hints(tokenizer):
 def test_a_long_target_is_not_cut_but_left_out(tokenizer):
     rows = [problem(), problem(trace="1 + 1 + 1 = 3 #### 3")]
     report = Encoder(tokenizer, max_response=8, on_long="cut", hints=False, targets=True).encode_all(rows)
-    assert len(report.prompts) == 1 and report.dropped == {LONG_TRACE: 1}
-    assert Encoder(tokenizer, max_prompt=3, on_long="cut").encode_all(rows).dropped == {LONG_PROMPT: 2}
+    assert len(report.prompts) == 1 and notes(report, kept=False) == {LONG_TRACE: 1}
+    short = Encoder(tokenizer, max_prompt=3, on_long="cut").encode_all(rows)
+    assert notes(short, kept=False) == {LONG_PROMPT: 2}
 
 
 def test_a_problem_without_a_trace_has_no_hints_and_is_no_target(tokenizer):
     rows = [problem(), problem(trace="")]
     report = Encoder(tokenizer).encode_all(rows)
-    assert [p.hint for p in report.prompts][1] == () and report.changed == {NO_TRACE: 1}
+    assert [p.hint for p in report.prompts][1] == () and notes(report, kept=True) == {NO_TRACE: 1}
     options = dict(hints=False, targets=True)
     dropping = Encoder(tokenizer, on_missing_answer="drop", **options).encode_all(rows)
-    assert len(dropping.prompts) == 1 and dropping.dropped == {NO_TRACE: 1}
+    assert len(dropping.prompts) == 1 and notes(dropping, kept=False) == {NO_TRACE: 1}
     with pytest.raises(
         ConfigError, match="problem t/train/0: it has no trace, and fine-tuning learns nothing"
     ):

@@ -88,9 +88,9 @@ def test_the_mask_token_is_named_whoever_knows_it(plain):
         encoder.encode(problem(prompt=f"The token {SEP} is?"))
     rows = [problem(), problem(trace=f"{MASK} #### 2"), problem(prompt=f"a {MASK}")]
     report = Encoder(plain, on_mask_token="drop").encode_all(rows)
-    assert len(report.prompts) == 1 and report.dropped == {MASK_TOKEN: 2}
+    assert [fate.note for fate in report.fates] == ["", MASK_TOKEN, MASK_TOKEN]
     kept = Encoder(plain, on_mask_token="text").encode_all(rows)
-    assert len(kept.prompts) == 3 and not kept.dropped
+    assert len(kept.prompts) == 3
     assert all(plain.mask_token_id not in (*p.ids, *p.response) for p in kept.prompts)
 
 

@@ -7,13 +7,18 @@ from cpu_time import cpu_seconds_below
 from igpo_lightning.data.literal import literal_tokens
 from igpo_lightning.data.sources import Gsm8k, Math
 from igpo_lightning.data.tokenizers import train_bpe, word_level
-from igpo_lightning.data.traces import AnswerNotFound, answer_spans, hint_ids
+from igpo_lightning.data.traces import AnswerNotFound, answer_spans, mask_answer
 
 
 def told(trace, answer):
     """(hint part of the trace, mentions in it)."""
     final = answer_spans(trace, answer)
     return trace[: final.start], [trace[b:e] for b, e in final.spans if e <= final.start]
+
+
+def hint_ids(trace, answer, tokenizer, mask_id):
+    [(ids, offsets)] = literal_tokens([trace], tokenizer)
+    return mask_answer(ids, offsets, answer_spans(trace, answer), mask_id)
 
 
 @pytest.mark.parametrize(

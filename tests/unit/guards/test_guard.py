@@ -23,7 +23,7 @@ class AtUpdates(Guard):
         super().__init__(**options)
         self.at = set(at)
 
-    def inspect_update(self, trainer, pl_module, batch):
+    def inspect_update(self, trainer, pl_module):
         return f"number {trainer.global_step}" if trainer.global_step in self.at else None
 
 
@@ -33,7 +33,7 @@ class AtWindows(AtUpdates):
     def inspect_window(self, trainer, pl_module, batch):
         return f"window {batch.window} is bad" if batch.window in self.at else None
 
-    def inspect_update(self, trainer, pl_module, batch):
+    def inspect_update(self, trainer, pl_module):
         return None
 
 

@@ -26,7 +26,7 @@ class Play:
             self.guard.window = window
             self.guard.inspect_window(run, module, None)
         self.step += 1
-        return self.guard.inspect_update(run, module, None)
+        return self.guard.inspect_update(run, module)
 
 
 def exploding(updates=3, history=100, **metrics):
@@ -82,14 +82,14 @@ def test_the_worst_process_counts_and_nan_is_left_to_another_guard(monkeypatch):
     guard = ExplodingMetric({"kl": {"limit": 10.0}}, updates=1)
     guard.window = 1
     monkeypatch.setattr(
-        "igpo_lightning.guards.base.gather", lambda values, device: torch.stack([values, values * 100])
+        "igpo_lightning.guards.metrics.reduce", lambda values, how, device: [100 * value for value in values]
     )
     module = SimpleNamespace(device="cpu", update_metrics=lambda: {"kl": 1.0})
     run = SimpleNamespace(global_step=3)
     guard.streaks = {"kl": [1, 0]}
-    assert "train/kl is 100" in guard.inspect_update(run, module, None)
+    assert "train/kl is 100" in guard.inspect_update(run, module)
     module.update_metrics = lambda: {"kl": torch.nan}
-    assert guard.inspect_update(run, module, None) is None
+    assert guard.inspect_update(run, module) is None
     assert guard.past["kl"] == [100.0]
 
 

@@ -14,17 +14,17 @@ from lightning.pytorch.callbacks import Callback
 from igpo_lightning.checkpoints import Checkpoints
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import Watchdog
-from igpo_lightning.guards.heartbeat import Heartbeat, HeartbeatFile
-from igpo_lightning.guards.watchdog import EXIT_CODE, Watch
+from igpo_lightning.guards.watchdog import EXIT_CODE, Heartbeat
 
 TESTS = Path(__file__).resolve().parents[2]
 
 
-class Looks(Watch):
-    """A watch that is told the time, a look every ``interval`` seconds, and notes that it fired."""
+class Looks(Watchdog):
+    """A watchdog that is told the time, a look every ``interval`` seconds, and notes that it fired."""
 
-    def __init__(self, folder, timeout=8.0, world=1):
-        super().__init__(HeartbeatFile(folder, 0), timeout, world)
+    def __init__(self, folder, timeout=8.0, rank=0, world=1):
+        super().__init__(timeout, folder)
+        self.rank, self.world = rank, world
         self.fired, self.now = [], self._looked
 
     def fire(self, silent):
@@ -34,10 +34,14 @@ class Looks(Watch):
         """Look for so long; returns whether it fired."""
         for _ in range(round(seconds / self.interval)):
             if beat:
-                super().beat("update")
+                self.last = Heartbeat(self.rank, "update")
             self.now += self.interval
             self.look(self.now)
         return bool(self.fired)
+
+
+def write(folder, beat):
+    Looks(folder, rank=beat.rank)._write(beat)
 
 
 def test_silence_fires_and_signs_of_life_do_not(tmp_path):
@@ -63,7 +67,7 @@ def test_time_in_a_debugger_does_not_count(tmp_path):
 
 
 def test_a_debugger_of_another_process_is_waited_for(tmp_path):
-    HeartbeatFile(tmp_path, 1).write(Heartbeat(1, "debugger", 0, 0, at=0.0))
+    write(tmp_path, Heartbeat(1, "debugger", 0, 0, at=0.0))
     assert not Looks(tmp_path, world=2).live(80)
     assert Looks(tmp_path, world=1).live(10)  # left behind by a larger run
 
@@ -76,22 +80,17 @@ def test_what_a_process_was_doing():
 
 
 def test_files(tmp_path):
-    mine, other = (HeartbeatFile(tmp_path / "heartbeat", rank) for rank in (0, 1))
-    beat = Heartbeat(1, "update", 0, 3, 5.0)
-    other.write(beat)
-    assert mine.others(world=2) == [beat] and other.others(world=2) == []
-    assert [p.name for p in mine.folder.iterdir()] == ["rank-1.json"]
-    other.path.write_text('{"rank"')
-    assert mine.others(world=3) == []  # cut off, and not there
-    mine.write(beat)
-    mine.remove()
-    other.remove()
-    assert not mine.folder.exists()
+    folder, beat = tmp_path / "heartbeat", Heartbeat(1, "update", 0, 3, 5.0)
+    write(folder, beat)
+    assert Looks(folder, rank=0, world=2).others() == [beat] and Looks(folder, rank=1, world=2).others() == []
+    assert [p.name for p in folder.iterdir()] == ["rank-1.json"]
+    (folder / "rank-1.json").write_text('{"rank"')
+    assert Looks(folder, rank=0, world=3).others() == []  # cut off, and not there
 
 
 def test_a_disk_that_refuses_is_no_error(tmp_path):
     (tmp_path / "file").touch()
-    HeartbeatFile(tmp_path / "file" / "heartbeat", 0).write(Heartbeat(0, "update", 0, 0, 0.0))
+    write(tmp_path / "file" / "heartbeat", Heartbeat(0, "update"))
 
 
 class Notes(Callback):
@@ -101,7 +100,7 @@ class Notes(Callback):
         self.watchdog, self.phases = watchdog, []
 
     def note(self, *args, **kwargs):
-        self.phases.append(self.watchdog._watch.phase)
+        self.phases.append(self.watchdog.last.phase)
 
     setup = on_train_batch_start = on_train_batch_end = on_validation_batch_end = note
     on_save_checkpoint = note
@@ -117,14 +116,14 @@ def test_phases_of_a_run(tmp_path):
 
     def sample(*args):
         result = engine_run(*args)
-        sampled.append(watchdog._watch.phase)
+        sampled.append(watchdog.last.phase)
         return result
 
     data.engine.run = sample
     run.fit(module, datamodule=data)
     assert notes.phases[:6] == ["setup", "update", "rollout", "save", "update", "rollout"]
     assert "validation" in notes.phases and sampled == ["rollout"]
-    assert not (tmp_path / "heartbeat").exists() and watchdog._watch is None
+    assert not (tmp_path / "heartbeat").exists()
     assert not any(thread.name == "watchdog" for thread in threading.enumerate())
 
 

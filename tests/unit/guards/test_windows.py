@@ -9,6 +9,7 @@ from igpo_lightning.guards import ConstantReward, IdenticalCompletions
 from igpo_lightning.guards.windows import identical_groups
 
 MODULE = SimpleNamespace(device="cpu")
+WINDOWS = "igpo_lightning.guards.windows"
 
 
 def window(completions, loss_mask=None, hinted=None, rewards=None, correct=None):
@@ -75,10 +76,10 @@ def test_the_whole_window_counts_and_not_one_micro_batch():
 
 
 def test_all_processes_count(monkeypatch):
-    monkeypatch.setattr(
-        "igpo_lightning.guards.base.gather",
-        lambda values, device: torch.stack([values, torch.tensor([1.0, 4.0])]),
-    )
+    def reduce(mine, how, device):
+        return [float(mine[0]) + 1, float(mine[1]) + 4]
+
+    monkeypatch.setattr(f"{WINDOWS}.reduce", reduce)
     assert IdenticalCompletions(windows=1).inspect_window(run_of(), MODULE, SAME) is None
     assert "5 of 8" in IdenticalCompletions(windows=1, share=0.6).inspect_window(run_of(), MODULE, SAME)
 
@@ -104,9 +105,7 @@ def test_rewards_that_differ_between_completions_windows_or_processes(monkeypatc
         assert guard.inspect_window(run_of(), MODULE, batch) is None
     for _ in range(4):
         assert guard.inspect_window(run_of(), MODULE, rewarded([torch.nan, 0.0])) is None
-    monkeypatch.setattr(
-        "igpo_lightning.guards.base.gather", lambda values, device: torch.stack([values, torch.ones(2)])
-    )
+    monkeypatch.setattr(f"{WINDOWS}.reduce", lambda mine, how, device: list(map(max, mine, [-1.0, 1.0])))
     for _ in range(4):
         assert guard.inspect_window(run_of(), MODULE, zeros) is None
 
