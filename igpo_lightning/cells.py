@@ -18,11 +18,11 @@ def short(value: float | None, digits: int = 2) -> str | None:
 
 
 def rollout_cells(metrics: Mapping[str, float]) -> list[Cell]:
-    """The cells of one rollout window, leaving out what was not measured."""
+    """The cells of one rollout, leaving out what was not measured."""
     reward, before = short(metrics.get("rollout/reward")), short(metrics.get("rollout/reward_before"))
     wrong = short(metrics.get("rollout/all_wrong_before"))
     rescued = short(metrics.get("rollout/all_wrong_after"))
-    # A window without an all-wrong group tries no hints; what is left there is of an earlier one.
+    # A rollout without an all-wrong group tries no hints; what is left there is of an earlier one.
     hinted = short(metrics.get("rollout/hint_success")) if metrics.get("rollout/all_wrong_before") else None
     cells = []
     if reward:

@@ -1,4 +1,4 @@
-"""The configuration: its files, beside the package in a checkout or inside it in a wheel, and what it names."""
+"""The configuration: its files, beside the package or (in a wheel) inside it, and the objects it names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Random generators, seeded by what they are for and not by what was drawn before.
 
 Nothing in this package seeds or draws from the global generator. A draw is named by what it is for
-(seed, purpose, window, prompt, sample), so it does not depend on batch size, rank, or history.
+(seed, purpose, rollout, prompt, sample), so it does not depend on batch size, rank, or history.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 
 def derive(*identity: int | str) -> int:
-    """A 63-bit seed for an identity such as ``(seed, "sample", window, prompt_id, g)``."""
+    """A 63-bit seed for an identity such as ``(seed, "sample", rollout, prompt_id, g)``."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in identity)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 

@@ -239,5 +239,3 @@ class SampleRecord:
     correct: bool
     inpainted: bool
     trace: str = ""
-
-

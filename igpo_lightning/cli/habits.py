@@ -8,7 +8,37 @@ from __future__ import annotations
 
 import re
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "algo.group_size": "algo.num_generations",
+    "algo.inner_updates": "algo.num_iterations",
+    "algo.windows": "algo.rollouts",
+    "algo.prompts_per_window": "algo.prompts_per_rollout",
+    "algo.prompts_per_step": "algo.prompts_per_micro_batch",
+    "algo.rows_per_step": "algo.rows_per_micro_batch",
+    "algo.updates_per_pass": "algo.updates_per_iteration",
+    "algo.loss.ratio": "algo.loss.importance_sampling_level",
+    "algo.loss.clip_high": "algo.loss.epsilon_high",
+    "algo.loss.clip": "algo.loss.epsilon",
+    "algo.loss.kl": "algo.loss.beta",
+    "algo.token_filter.fraction": "algo.token_filter.top_entropy_quantile",
+    "algo.inpaint.placer.chunk": "algo.inpaint.chunk",
+    "algo.inpaint.placer.stretch": "algo.inpaint.stretch",
+    "algo.inpaint.placer": "algo.inpaint",
+    "algo.inpaint.trigger": "algo.inpaint.when",
+    "model.rl.group_size": "model.rl.num_generations",
+    "model.rl.inner_updates": "model.rl.num_iterations",
+    "model.rl.windows": "model.rl.rollouts",
+    "model.rl.prompts_per_window": "model.rl.prompts_per_rollout",
+    "model.rl.prompts_per_step": "model.rl.prompts_per_micro_batch",
+    "model.rl.ratio": "model.rl.importance_sampling_level",
+    "model.rl.clip_high": "model.rl.epsilon_high",
+    "model.rl.clip": "model.rl.epsilon",
+    "model.rl.kl": "model.rl.beta",
+    "model.sft.rows_per_step": "model.sft.rows_per_micro_batch",
+    "callbacks.samples.every_n_windows": "callbacks.samples.every_n_rollouts",
+    "callbacks.identical_completions.windows": "callbacks.identical_completions.rollouts",
+    "callbacks.constant_reward.windows": "callbacks.constant_reward.rollouts",
+}
 """Keys of earlier versions (with all that is below them) and their names now. An old one is refused."""
 
 # Prefixes that Lightning's CLI, verl, TRL's scripts and the like put before their own names.
@@ -19,21 +49,21 @@ _PREFIX = re.compile(
 # keys here, by preference: names elsewhere
 _TABLE = {
     # how long, how much at once
-    "algo.windows algo.steps": "max_epochs epochs num_epochs num_train_epochs n_epochs total_epochs "
+    "algo.rollouts algo.steps": "max_epochs epochs num_epochs num_train_epochs n_epochs total_epochs "
     "max_steps steps num_steps train_steps total_steps iterations num_updates updates",
-    "algo.prompts_per_window algo.batch_size": "batch_size train_batch_size global_batch_size "
+    "algo.prompts_per_rollout algo.batch_size": "batch_size train_batch_size global_batch_size "
     "rollout_batch_size",
-    "algo.prompts_per_step algo.rows_per_step algo.prompts_per_window algo.batch_size": "micro_batch_size "
+    "algo.prompts_per_micro_batch algo.rows_per_micro_batch algo.prompts_per_rollout algo.batch_size": "micro_batch_size "
     "per_device_train_batch_size mini_batch_size ppo_mini_batch_size gradient_accumulation_steps "
     "accumulate_grad_batches",
     "data.eval_batch batch_size": "eval_batch_size per_device_eval_batch_size",
     # policy optimisation
-    "algo.group_size": "num_generations num_return_sequences num_samples n_samples group num_rollouts",
-    "algo.inner_updates": "num_iterations mu ppo_epochs inner_epochs",
-    "algo.loss.kl": "beta kl_beta kl_coef kl_coeff kl_loss_coef",
-    "algo.loss.clip": "epsilon eps clip_eps clip_range cliprange clip_ratio",
-    "algo.loss.clip_high": "epsilon_high clip_ratio_high clip_eps_high",
-    "algo.loss.ratio": "importance_sampling_level",
+    "algo.num_generations": "group_size num_return_sequences num_samples n_samples group num_rollouts",
+    "algo.num_iterations": "mu inner_updates ppo_epochs inner_epochs",
+    "algo.loss.beta": "beta kl kl_beta kl_coef kl_coeff kl_loss_coef",
+    "algo.loss.epsilon": "epsilon eps clip clip_eps clip_range cliprange clip_ratio",
+    "algo.loss.epsilon_high": "epsilon_high clip_ratio_high clip_eps_high",
+    "algo.loss.importance_sampling_level": "importance_sampling_level",
     "algo.inpaint.ratio": "hint_ratio hints inpaint_ratio",
     "reward": "reward_funcs reward_fn reward_model rewards",
     "algo": "algorithm",

@@ -3,8 +3,8 @@
 from .base import Guard, GuardStop
 from .finite import FiniteGuard
 from .metrics import ExplodingMetric, LogProbDrift
+from .rollouts import ConstantReward, IdenticalCompletions
 from .watchdog import Watchdog
-from .windows import ConstantReward, IdenticalCompletions
 
 __all__ = [
     "ConstantReward",

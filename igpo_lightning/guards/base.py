@@ -15,7 +15,7 @@ from ..checkpoints import save_now
 from ..checks import ACTIONS, choice, positive_int
 
 WARN, SKIP, STOP = ACTIONS
-STEPS_PER_WINDOW = 10  # updates of supervised training that count as one window between two messages
+UPDATES_PER_ROLLOUT = 10  # updates of supervised training that count as one rollout between two messages
 
 
 class GuardStop(CompactHydraException):
@@ -23,9 +23,9 @@ class GuardStop(CompactHydraException):
 
 
 class Guard(Callback):
-    """Looks at every rollout window and every update, and raises an alarm.
+    """Looks at every rollout and every update, and raises an alarm.
 
-    A subclass says what is wrong in :meth:`inspect_window` or :meth:`inspect_update`. Both are called
+    A subclass says what is wrong in :meth:`inspect_rollout` or :meth:`inspect_update`. Both are called
     equally often on every process, and must return the same verdict on all of them. What a guard
     remembers is part of the checkpoint, so a resumed run raises the alarms of the uninterrupted one.
 
@@ -33,8 +33,8 @@ class Guard(Callback):
         action: ``warn`` prints; ``skip`` also drops the update: without gradients the optimiser
             touches neither weights nor momentum, and no weight decay acts (the schedule of the
             learning rate counts the update); ``stop`` also saves a checkpoint and ends the run with
-            :class:`GuardStop`. An alarm about a window holds for all updates of that window.
-        repeat_every: Least distance between two messages, in windows (in supervised training, in
+            :class:`GuardStop`. An alarm about a rollout holds for all updates of that rollout.
+        repeat_every: Least distance between two messages, in rollouts (in supervised training, in
             tens of updates). The number of alarms is logged as ``guard/<name>`` all the same.
     """
 
@@ -45,16 +45,16 @@ class Guard(Callback):
         self.action = choice(f"callbacks.{self.name}.action", action, *ACTIONS)
         self.repeat_every = positive_int(f"callbacks.{self.name}.repeat_every", repeat_every)
         self.alarms = 0
-        self.in_a_row = 0  # bad windows or updates, for a subclass to count
-        self.window: int | None = None  # the window being trained on
-        self.bad_window = False
+        self.in_a_row = 0  # bad rollouts or updates, for a subclass to count
+        self.rollout: int | None = None  # the rollout being trained on
+        self.bad_rollout = False
         self.told: int | None = None  # when the last message was printed
         self.dropped: int | None = None  # the last update that this guard dropped, from 0
         self._ends_update = True
         self._stopping: str | None = None
 
-    def inspect_window(self, trainer: Trainer, pl_module: Any, batch: Any) -> str | None:
-        """What is wrong with the window that ``batch`` begins."""
+    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Any) -> str | None:
+        """What is wrong with the rollout that ``batch`` begins."""
         return None
 
     def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
@@ -71,11 +71,11 @@ class Guard(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self._ends_update = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        window = getattr(batch, "window", None)
-        if window is not None and window != self.window:
-            self.window = window
-            finding = self.inspect_window(trainer, pl_module, batch)
-            self.bad_window = finding is not None
+        rollout = getattr(batch, "index", None)
+        if rollout is not None and rollout != self.rollout:
+            self.rollout = rollout
+            finding = self.inspect_rollout(trainer, pl_module, batch)
+            self.bad_rollout = finding is not None
             if finding:
                 self.alarm(trainer, pl_module, finding)
 
@@ -86,7 +86,7 @@ class Guard(Callback):
         finding = self.inspect_update(trainer, pl_module)
         if finding:
             self.alarm(trainer, pl_module, finding)
-        if (finding or self.bad_window) and self.action != WARN:
+        if (finding or self.bad_rollout) and self.action != WARN:
             self.dropped = trainer.global_step
             drop_update(trainer, pl_module)
 
@@ -97,9 +97,9 @@ class Guard(Callback):
         """
         self.alarms += 1
         action, update = self.severity(), trainer.global_step - late
-        where, now = f"update {update + 1}", update // STEPS_PER_WINDOW
-        if self.window is not None:
-            where, now = f"rollout {self.window + 1}, {where}", self.window
+        where, now = f"update {update + 1}", update // UPDATES_PER_ROLLOUT
+        if self.rollout is not None:
+            where, now = f"rollout {self.rollout + 1}, {where}", self.rollout
         if self.told is None or now - self.told >= self.repeat_every:
             self.told = now
             done = {WARN: "", SKIP: "; the update is dropped", STOP: "; stopping"}[action]
@@ -131,7 +131,7 @@ class Guard(Callback):
         self.between_updates(trainer)  # there is no further update to come before
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("alarms", "in_a_row", "window", "bad_window", "told", *self.remembers)
+        names = ("alarms", "in_a_row", "rollout", "bad_rollout", "told", *self.remembers)
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

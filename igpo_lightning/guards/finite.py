@@ -59,8 +59,8 @@ class FiniteGuard(Guard):
             return
         self._see("reward", rewards)
         for quantity, field in (("old log-probs", "old_logps"), ("reference log-probs", "ref_logps")):
-            if (logps := batch.view(field)) is not None:
-                self._see(quantity, logps.masked_fill(~batch.view("keep"), 0.0))
+            if (logps := batch.of_iteration(field)) is not None:
+                self._see(quantity, logps.masked_fill(~batch.of_iteration("loss_mask"), 0.0))
 
     def on_before_backward(self, trainer: Trainer, pl_module: Any, loss: Tensor) -> None:
         self._see("loss", loss.detach())

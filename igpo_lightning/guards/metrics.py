@@ -14,7 +14,7 @@ from ..checks import ConfigError, positive_int
 from ..distributed import reduce
 from .base import WARN, Guard
 
-# The ratio of a window's first update is 1 by construction: it says nothing.
+# The ratio of a rollout's first update is 1 by construction: it says nothing.
 _OF_RATIO = ("clip_fraction", "ratio_max")
 
 
@@ -42,11 +42,11 @@ class ExplodingMetric(Guard):
     """Alarm when a metric of the update was too high for several updates in a row.
 
     A single rare token can make the k3 estimate of the KL, and the largest ratio, huge, and does so
-    in every update of its window: one window alone raises no alarm.
+    in every update of its rollout: one rollout alone raises no alarm.
 
     Args:
         metrics: Name as in ``train/<name>`` → arguments of :class:`Bounds`; null leaves one out.
-        updates: So many in a row, and in at least two windows.
+        updates: So many in a row, and in at least two rollouts.
         history: Updates that the running median is taken over; it takes a fifth of them to begin.
     """
 
@@ -71,10 +71,10 @@ class ExplodingMetric(Guard):
         self.updates = positive_int(f"callbacks.{self.name}.updates", updates)
         self.history = positive_int(f"callbacks.{self.name}.history", history)
         self.past: dict[str, list[float]] = {}
-        self.streaks: dict[str, list[Any]] = {}  # name -> [updates in a row, window of the first]
+        self.streaks: dict[str, list[Any]] = {}  # name -> [updates in a row, rollout of the first]
         self._first_update_of: int | None = None
 
-    def inspect_window(self, trainer: Trainer, pl_module: Any, batch: Any) -> None:
+    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Any) -> None:
         self._first_update_of = trainer.global_step
 
     def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
@@ -94,14 +94,14 @@ class ExplodingMetric(Guard):
         if not broken:
             self.streaks.pop(name, None)
             return None
-        count, first = self.streaks.get(name, [0, self.window])
+        count, first = self.streaks.get(name, [0, self.rollout])
         self.streaks[name] = [count + 1, first]
-        in_one_window = self.window is not None and first == self.window
-        if count + 1 < self.updates or in_one_window:
+        in_one_rollout = self.rollout is not None and first == self.rollout
+        if count + 1 < self.updates or in_one_rollout:
             return None
         return (
             f"train/{name} is {value:.3g}, {broken}, for {count + 1} updates in a row: the policy is running "
-            "away; a lower algo.optimizer.lr, fewer algo.inner_updates or a larger algo.loss.kl hold it back"
+            "away; a lower algo.optimizer.lr, fewer algo.num_iterations or a larger algo.loss.beta hold it back"
         )
 
     def reset(self) -> None:
@@ -111,7 +111,7 @@ class ExplodingMetric(Guard):
 class LogProbDrift(Guard):
     """Alarm when training does not see the log-probs that sampling saw.
 
-    Before a window's first update the policy is the one that sampled, so every importance ratio is 1
+    Before a rollout's first update the policy is the one that sampled, so every importance ratio is 1
     and ``rollout/drift_max``, the largest |log p - log p_old| of a kept token, is 0 up to rounding.
     If it is not, the two passes differ in something else: dropout, precision, the shape of the
     batch, adapters on in one and off in the other, weights that were not gathered.
@@ -136,14 +136,14 @@ class LogProbDrift(Guard):
 
     def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
         drift = pl_module.update_metrics().get("drift_max")
-        if drift is None:  # not a window's first update
+        if drift is None:  # not a rollout's first update
             return None
         [worst] = reduce([drift], "max", pl_module.device)
         allowed = self.tolerance_16bit if "16" in str(trainer.precision) else self.tolerance
         if not worst > allowed:
             return None
         return (
-            f"before the window's first update, log-probs differ by up to {worst:.3g} nats from those of the "
+            f"before the rollout's first update, log-probs differ by up to {worst:.3g} nats from those of the "
             f"policy that sampled (allowed: {allowed:g}): dropout, precision, batch shape or adapters are "
             "not the same in sampling and training"
         )

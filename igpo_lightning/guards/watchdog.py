@@ -30,18 +30,18 @@ class Heartbeat:
     """The last sign of life of a process: what it was doing, at which time (seconds since the epoch).
 
     ``phase`` is setup, rollout, loading, update, validation, save, debugger, or the error that ended it;
-    ``window`` the one last trained on, from 0; ``update`` counts those that are done.
+    ``rollout`` the one last trained on, from 0; ``update`` counts those that are done.
     """
 
     rank: int
     phase: str = "setup"
-    window: int | None = None
+    rollout: int | None = None
     update: int | None = None
     at: float = field(default_factory=time.time)
 
     def describe(self, now: float) -> str:
-        """``rank 1: rollout (window 3, 12 updates done), 40 s ago``; windows count from 1, as for people."""
-        where = [] if self.window is None else [f"window {self.window + 1}"]
+        """``rank 1: rollout (rollout 3, 12 updates done), 40 s ago``; rollouts count from 1, as for people."""
+        where = [] if self.rollout is None else [f"rollout {self.rollout + 1}"]
         where += [] if self.update is None else [f"{self.update} updates done"]
         at = f" ({', '.join(where)})" if where else ""
         return f"rank {self.rank}: {self.phase}{at}, {now - self.at:.0f} s ago"
@@ -100,7 +100,7 @@ class Watchdog(Callback):
     on_save_checkpoint = _sign("save")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.last = replace(self.last, window=getattr(batch, "window", self.last.window))
+        self.last = replace(self.last, rollout=getattr(batch, "index", self.last.rollout))
         self.beat(trainer, "update")
 
     def _policy_is_called(self, trainer: Trainer) -> None:
@@ -110,7 +110,7 @@ class Watchdog(Callback):
     def beat(self, trainer: Trainer, phase: str | None) -> None:
         """A sign of life; ``phase`` is None between two batches."""
         between = "rollout" if hasattr(trainer.datamodule, "engine") else "loading"
-        self.last = Heartbeat(self.rank, phase or between, self.last.window, trainer.global_step)
+        self.last = Heartbeat(self.rank, phase or between, self.last.rollout, trainer.global_step)
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         if self._stop():

@@ -108,8 +108,7 @@ class Skeleton:
                     module.is_causal = False
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            if self.source is not None:
-                model.eval()  # as from_pretrained leaves it; transformers then computes no block again
+            model.train()  # as a stage has it
             model = self._adapted(model)
         return trained_in_float32(model) if self.cast is None else model.to(self.cast)
 

@@ -34,7 +34,9 @@ class DiffusionModule(L.LightningModule):
 
     def __init__(self, policy: Policy, algorithm: Stage):
         super().__init__()
-        self.policy, self.algorithm = policy, algorithm
+        # A network is loaded in eval mode, in which transformers keeps all activations for the backward
+        # pass, whatever gradient checkpointing was asked for.
+        self.policy, self.algorithm = policy.train(), algorithm
         self.decoder = algorithm.sampler.greedy()
         self._sums: dict[str, list[float]] = {}
         self._logged_step = 0

@@ -73,9 +73,7 @@ def _memory(plan: Plan, memory: Memory) -> Iterable[str]:
 def _recomputed(plan: Plan) -> str:
     if not plan.skeleton.gradient_checkpointing:
         return "of all blocks; gradient checkpointing is off"
-    if plan.policy.network.training:
-        return "blocks' inputs, and one block computed again"
-    return "of all blocks: a network that is loaded is in eval mode, and checkpointed in train mode only"
+    return "blocks' inputs, and one block computed again"
 
 
 def _work(plan: Plan, loads: Sequence[Load], flops: Mapping[bool, float]) -> Iterable[str]:

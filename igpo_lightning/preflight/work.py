@@ -142,7 +142,7 @@ def _rollout(plan: Plan) -> list[Load]:
         calls = (iterations - 1) * data.slots
         sums = (calls * one.forwards, calls * one.rows)
         loads.insert(-1, Load("present log-probs", data.rollouts, *sums, columns))
-    return [*loads[:-1], replace(loads[-1], **sizes, key="algo.prompts_per_step", grad=True)]
+    return [*loads[:-1], replace(loads[-1], **sizes, key="algo.prompts_per_micro_batch", grad=True)]
 
 
 def can_sample_again(algorithm: Algorithm) -> bool:
@@ -155,7 +155,7 @@ def _supervised(plan: Plan) -> list[Load]:
     data, rows = plan.datamodule, plan.datamodule.step_size
     columns, held = plan.widths.padded(rows) + data.length, len(data.source.val) // plan.placement.world
     # Masking ratios are spread evenly: they are (1 + 1/rows) / 2 on average, at most.
-    sizes = {"at_once": rows, "positions": (rows + 1) * data.length // 2, "key": "algo.rows_per_step"}
+    sizes = {"at_once": rows, "positions": (rows + 1) * data.length // 2, "key": "algo.rows_per_micro_batch"}
     return [
         Load("updates", data.steps * data.slots, 1, rows, columns, **sizes, grad=True),
         Load("loss on held-out rows", validations(plan), -(-held // data.eval_batch), held, columns),

@@ -60,7 +60,7 @@ class Metrics:
 
     @cached_property
     def _rollouts(self) -> pd.DataFrame:
-        """One row per rollout: Lightning repeats what a window logged with each of its updates."""
+        """One row per rollout: Lightning repeats what it logged with each of its updates."""
         rows = self.frame.filter(regex="^rollout/")
         rows = _by_step(rows[rows.reindex(columns=["rollout/reward"]).notna().all(axis=1)])
         known = rows.fillna(math.inf)  # NaN differs from itself

@@ -24,7 +24,7 @@ _MARKS = {"plain": ("[[", "]]"), "ansi": ("\x1b[30;43m", "\x1b[0m")}
 class Sample:
     """One line of the file; the fields of ``types.SampleRecord``, readable without torch."""
 
-    window: int
+    rollout: int
     prompt: str
     answer: str
     pieces: tuple[tuple[str, bool], ...]
@@ -98,7 +98,7 @@ def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
     verdict = "right" if sample.correct else "wrong"
     origin = ", inpainted" if sample.inpainted else ""
     text = (
-        f"[rollout {sample.window + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}\n"
+        f"[rollout {sample.rollout + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}\n"
         f"  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
     )
     return f"{text}\n  gold: {_printable(sample.trace).strip()}" if sample.trace else text

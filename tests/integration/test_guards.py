@@ -120,4 +120,4 @@ def test_a_process_that_hangs_is_named_by_the_one_that_waits_for_it(tmp_path, mo
                    "callbacks.watchdog.timeout=8")  # fmt: skip
     assert done.returncode in (EXIT_CODE, -9)  # -9: Lightning's launcher was faster
     assert "callbacks.watchdog: no sign of life from rank" in done.stderr
-    assert "silent for longest: rank 1" in done.stderr and "rank 1: rollout (window 1" in done.stderr
+    assert "silent for longest: rank 1" in done.stderr and "rank 1: rollout (rollout 1" in done.stderr

@@ -62,7 +62,7 @@ def test_the_work_of_a_window(page):
 
 def test_a_saved_model_without_second_tries(page, tmp_path):
     tiny_policy().save(tmp_path / "base")
-    text = page("algo=grpo", f"model.path={tmp_path / 'base'}", *TINY_RL, "algo.windows=3")
+    text = page("algo=grpo", f"model.path={tmp_path / 'base'}", *TINY_RL, "algo.rollouts=3")
     assert "stage" not in text and "second tries" not in text and "!" not in text
     assert row(text, "trained")[-3:] == ["100.00%", "of", "all"]
 
@@ -86,8 +86,8 @@ def published(tmp_path):
         "prompt=plain",
         f"model.path={folder}",
         *rl,
-        "algo.prompts_per_step=1",
-        "algo.prompts_per_window=8",
+        "algo.prompts_per_micro_batch=1",
+        "algo.prompts_per_rollout=8",
     ]
 
 
@@ -105,8 +105,8 @@ def test_a_config_alone_is_enough_for_eight_gpus_that_are_not_here(page, publish
 
 
 @pytest.mark.parametrize("overrides, message", [
-    (["hardware=zero2", "hardware.devices=3"], "algo.prompts_per_window=4"),
-    (["algo.inner_updates=0"], "algo.inner_updates=0"),
+    (["hardware=zero2", "hardware.devices=3"], "algo.prompts_per_rollout=4"),
+    (["algo.num_iterations=0"], "algo.num_iterations=0"),
     (["model.lora={rank: 2, alpha: 4, targets: [nothing]}"], "model.lora.targets"),
     (["data.max_prompt=2"], "more than data.max_prompt=2"),
     (["resume=nowhere.ckpt"], "resume=nowhere.ckpt"),

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import FixedPolicy
+from fakes import FixedPolicy, loss_inputs
 
-from igpo_lightning.types import LossInputs
+from igpo_lightning.sampling import BlockwiseSampler
+from igpo_lightning.types import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -46,7 +47,7 @@ def test_the_walk_names_files_that_there_are():
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def parts(page):
@@ -62,7 +63,8 @@ def parts(page):
 @pytest.mark.parametrize("page", ["README.md", "docs/extending.md"])
 def test_a_reward_of_ones_own(page):
     reward = parts(ROOT / page)["Short"]()
-    assert reward(["", "x" * 10, "x" * 80], ["1", "2", "3"]).tolist() == [1.0, 0.75, 0.0]
+    problems = [Problem(f"t/{i}", "", "", "1") for i in range(3)]
+    assert reward(problems, ["", "x" * 10, "x" * 80]).tolist() == [1.0, 0.75, 0.0]
     assert reward.weight == 0.1
 
 
@@ -71,19 +73,22 @@ def test_a_loss_of_ones_own():
     logps = torch.tensor([[[-1.0, -3.0], [-2.0, -9.0]]])
     mask = torch.tensor([[[True, True], [True, False]]])
     advantages = torch.tensor([[0.0, 0.0]])
-    value, metrics = loss(LossInputs(logps, logps, None, advantages, mask))
+    value, metrics = loss(loss_inputs(logps, logps, None, advantages, mask))
     assert value.item() == pytest.approx(2.0)  # the mean of 2 and 2
     assert metrics["weight_max"].item() == 1
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_sampler_of_ones_own(temperature):
+@pytest.mark.parametrize("least, calls", [(0.1, 2), (0.99, 8)])
+def test_an_acceptance_of_ones_own(least, calls):
+    """Tokens have p = 0.96 and a little more from column to column: a block of 4 takes one step, or four."""
     mask, vocabulary = 1, 8
-    policy = FixedPolicy(lambda tokens: torch.eye(vocabulary)[(tokens.cumsum(-1) % 5) + 2] * 50, mask_id=mask)
-    sampler = parts(ROOT / "docs/extending.md")["LeftToRight"](3, temperature)
-    canvas = torch.tensor([[5, 1, 1, 1], [5, 1, 4, 1]])
+    table = torch.eye(vocabulary)[(torch.arange(9) % 5) + 2] * (5 + torch.arange(9) / 100)[:, None]
+    policy = FixedPolicy(lambda tokens: table.expand(len(tokens), 9, vocabulary), mask_id=mask)
+    accepts = parts(ROOT / "docs/extending.md")["Threshold"](least)
+    sampler = BlockwiseSampler(8, 4, 8, acceptance=accepts)
+    canvas = torch.full((2, 9), mask)
+    canvas[:, 0] = 5
     samples = sampler(policy, canvas, None, [1, 2])
-    assert not (samples.tokens == mask).any()
-    assert samples.tokens[1, 2] == 4 and (samples.tokens[:, 0] == 5).all()  # what is written stays
-    assert samples.forwards == 3
-    assert sampler.greedy().temperature == 0
+    assert not (samples.tokens == mask).any() and samples.tokens[0].tolist() == samples.tokens[1].tolist()
+    assert samples.forwards == calls
+    assert sampler.greedy().acceptance is accepts

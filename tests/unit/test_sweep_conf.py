@@ -125,9 +125,9 @@ def test_the_folder_and_the_fixed_keys_go_to_every_job():
 
 
 def test_swept_keys_and_their_numbers():
-    overrides = ["seed=0,1,2", "algo=grpo,igpo", "algo.loss.kl=interval(0,1)", "algo.windows=3"]
+    overrides = ["seed=0,1,2", "algo=grpo,igpo", "algo.loss.beta=interval(0,1)", "algo.rollouts=3"]
     line = check_command_line(find_conf(), "train", overrides, multirun=True)
-    assert line.swept == {"seed": 3, "algo": 2, "algo.loss.kl": None}
+    assert line.swept == {"seed": 3, "algo": 2, "algo.loss.beta": None}
 
 
 @pytest.mark.parametrize(

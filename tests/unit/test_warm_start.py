@@ -22,7 +22,7 @@ def first_key():
 
 
 @pytest.mark.parametrize("override", [
-    "algo=igpo", "algo.windows=9", "algo.optimizer.lr=1", "algo.loss.kl=0", "algo/logprobs=mean_field",
+    "algo=igpo", "algo.rollouts=9", "algo.optimizer.lr=1", "algo.loss.beta=0", "algo/logprobs=mean_field",
     "model.rl.lr=1", "model.lora={rank: 2, alpha: 4, targets: [q_proj]}", "report=false", "resume=auto",
     "logger=csv", "sweep_dir=elsewhere", "output_dir=/sweep/another",
     "+callbacks.samples={_target_: igpo_lightning.callbacks.SampleTable, path: x}",

@@ -11,7 +11,7 @@ from igpo_lightning.guards import FiniteGuard, GuardStop
 
 
 def fit(folder, module, data, **options):
-    """The guard, and what it said, after a fit of two windows of two updates."""
+    """The guard, and what it said, after a fit of two rollouts of two updates."""
     guard = FiniteGuard(**options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -47,7 +47,7 @@ def test_a_warning_lets_the_update_happen(tmp_path):
     guard, said = fit(tmp_path, module, data, action="warn")
     assert not weights(module.policy).isfinite().all()
     assert "NaN or infinity in the loss" in said[0] and "dropped" not in said[0]
-    assert "NaN or infinity in the logits of sampling" in said[1]  # the next window is the first to suffer
+    assert "NaN or infinity in the logits of sampling" in said[1]  # the next rollout is the first to suffer
     assert guard.alarms == 3
 
 
@@ -60,7 +60,7 @@ def test_patience_ends(tmp_path):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_the_gradient_of_one_parameter(tmp_path, value):
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     bad = module.policy.model.model.layers[0].mlp.up_proj.weight
     bad.register_hook(lambda grad: torch.full_like(grad, value))
     _, said = fit(tmp_path, module, data)
@@ -68,7 +68,7 @@ def test_the_gradient_of_one_parameter(tmp_path, value):
 
 
 def test_a_large_gradient_is_not_an_infinite_one(tmp_path):
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     module.policy.model.lm_head.weight.register_hook(
         lambda grad: grad.sign() * 1e30
     )  # its square is not finite
@@ -84,24 +84,24 @@ def test_a_reward(tmp_path):
             return SimpleNamespace(total=total, correct=total == 1, parts={})
 
     module, data = rollout_fit(
-        tiny_policy(), windows=1, sampling=engine(reward=Broken(), prompts_per_forward=4)
+        tiny_policy(), rollouts=1, sampling=engine(reward=Broken(), prompts_per_forward=4)
     )
     _, said = fit(tmp_path, module, data)
     assert "in the reward;" in said[0]
 
 
 def test_old_log_probs_only_where_they_count(tmp_path):
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     run = data.engine.run
 
     def broken(*args):
-        window = run(*args)
-        window.old_logps[~window.keep] = -torch.inf
-        return window
+        rollout = run(*args)
+        rollout.old_logps[~rollout.keep] = -torch.inf
+        return rollout
 
     data.engine.run = broken
     assert fit(tmp_path, module, data)[0].alarms == 0
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     data.engine.run = lambda *args: (w := run(*args), w.old_logps.fill_(-torch.inf))[0]
     assert "in the old log-probs;" in fit(tmp_path, module, data)[1][0]
 

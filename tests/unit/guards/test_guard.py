@@ -28,18 +28,18 @@ class AtUpdates(Guard):
 
 
 class AtWindows(AtUpdates):
-    name = "at_windows"
+    name = "at_rollouts"
 
-    def inspect_window(self, trainer, pl_module, batch):
-        return f"window {batch.window} is bad" if batch.window in self.at else None
+    def inspect_rollout(self, trainer, pl_module, batch):
+        return f"rollout {batch.index} is bad" if batch.index in self.at else None
 
     def inspect_update(self, trainer, pl_module):
         return None
 
 
 def fit(folder, *guards, make=None, without=None, logger=False, resume=None, checkpoints=False):
-    """(weights, trainer) of six updates: three windows of two passes of two micro-batches."""
-    module, data = (make or partial(rollout_fit, windows=3, per_step=2))(tiny_policy())
+    """(weights, trainer) of six updates: three rollouts of two passes of two micro-batches."""
+    module, data = (make or partial(rollout_fit, rollouts=3, per_step=2))(tiny_policy())
     if without is not None:
         module.make_optimizer = partial(AdamWWithout, lr=1e-2, without=without)
     keep = [Checkpoints(folder / "checkpoints", every=100)] if checkpoints else []
@@ -56,7 +56,7 @@ def test_skip_is_the_run_without_that_update(tmp_path):
     assert torch.equal(dropped, expected) and not torch.equal(dropped, plain)
 
 
-def test_an_alarm_about_a_window_drops_all_its_updates_and_counts_once(tmp_path):
+def test_an_alarm_about_a_rollout_drops_all_its_updates_and_counts_once(tmp_path):
     guard = AtWindows([1], action="skip")
     dropped, _ = fit(tmp_path, guard)
     assert torch.equal(dropped, fit(tmp_path, without=[2, 3])[0])
@@ -74,7 +74,7 @@ def test_warnings_change_nothing(tmp_path):
 def test_messages_are_rare_and_the_metric_counts_all(tmp_path):
     out, logger = io.StringIO(), MemoryLogger()
     guard = AtUpdates(range(6), repeat_every=2)
-    module, data = rollout_fit(tiny_policy(), windows=3)
+    module, data = rollout_fit(tiny_policy(), rollouts=3)
     run = trainer(tmp_path, callbacks=[guard, RolloutProgress(stream=out)], logger=logger)
     run.fit(module, datamodule=data)
     lines = [line for line in out.getvalue().splitlines() if "warning" in line]
@@ -107,8 +107,8 @@ def test_stop_saves_what_a_resumed_run_goes_on_from(tmp_path, checkpoints):
     assert sorted(p.name for p in saved.parent.iterdir()) == ["update-00000003.ckpt", *at_the_end]
 
 
-def test_the_rest_of_a_window_that_stopped_the_run_is_dropped_as_well(tmp_path):
-    with pytest.warns(UserWarning, match="stopping"), pytest.raises(GuardStop, match="window 1 is bad"):
+def test_the_rest_of_a_rollout_that_stopped_the_run_is_dropped_as_well(tmp_path):
+    with pytest.warns(UserWarning, match="stopping"), pytest.raises(GuardStop, match="rollout 1 is bad"):
         fit(tmp_path, AtWindows([1], action="stop"))
     last = str(tmp_path / "checkpoints" / "update-00000003.ckpt")
     resumed, _ = fit(tmp_path, AtWindows([1], action="stop"), resume=last)
@@ -122,7 +122,7 @@ def test_what_a_guard_remembers_is_in_the_checkpoint(tmp_path):
     run.save_checkpoint(tmp_path / "some.ckpt")
     again = AtUpdates()
     again.load_state_dict(torch.load(tmp_path / "some.ckpt", weights_only=True)["callbacks"][guard.state_key])
-    assert (again.alarms, again.window, again.told) == (2, 2, 0)
+    assert (again.alarms, again.rollout, again.told) == (2, 2, 0)
 
 
 def test_an_action_that_does_not_exist():

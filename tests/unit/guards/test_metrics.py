@@ -18,13 +18,13 @@ class Play:
     def __init__(self, guard):
         self.guard, self.step = guard, 0
 
-    def update(self, window, **metrics):
-        """The verdict on an update of ``window``."""
+    def update(self, rollout, **metrics):
+        """The verdict on an update of ``rollout``."""
         run = SimpleNamespace(global_step=self.step, precision="32-true")
         module = SimpleNamespace(device="cpu", update_metrics=lambda: metrics)
-        if window != self.guard.window:
-            self.guard.window = window
-            self.guard.inspect_window(run, module, None)
+        if rollout != self.guard.rollout:
+            self.guard.rollout = rollout
+            self.guard.inspect_rollout(run, module, None)
         self.step += 1
         return self.guard.inspect_update(run, module)
 
@@ -44,7 +44,7 @@ def test_bounds():
     assert relative.broken_by(3.0, 0.0) == "inf times its median 0"
 
 
-def test_one_window_alone_raises_no_alarm_however_many_updates_it_has():
+def test_one_rollout_alone_raises_no_alarm_however_many_updates_it_has():
     play = exploding()
     assert not any(play.update(0, kl=3000.0) for _ in range(12))
     assert play.update(1, kl=0.1) is None
@@ -53,7 +53,7 @@ def test_one_window_alone_raises_no_alarm_however_many_updates_it_has():
 
 def test_several_updates_in_a_row():
     play = exploding()
-    heard = [play.update(window, kl=20.0) for window in (0, 0, 1, 1)]
+    heard = [play.update(rollout, kl=20.0) for rollout in (0, 0, 1, 1)]
     assert [bool(text) for text in heard] == [False, False, True, True]
     assert heard[2].startswith("train/kl is 20, above 10, for 3 updates in a row: the policy is running away")
 
@@ -67,12 +67,12 @@ def test_far_above_the_running_median():
     assert "train/kl is 0.9, 22 times its median 0.04, for 3 updates" in heard[2]
 
 
-def test_ratios_of_a_windows_first_update_do_not_count():
+def test_ratios_of_a_rollouts_first_update_do_not_count():
     play = exploding(clip_fraction={"limit": 0.5}, ratio_max={"limit": 100.0})
     heard = []
-    for window in range(4):
-        heard.append(play.update(window, clip_fraction=0.0, ratio_max=1.0, loss=1.0))
-        heard.append(play.update(window, clip_fraction=0.9, ratio_max=500.0, loss=1.0))
+    for rollout in range(4):
+        heard.append(play.update(rollout, clip_fraction=0.0, ratio_max=1.0, loss=1.0))
+        heard.append(play.update(rollout, clip_fraction=0.9, ratio_max=500.0, loss=1.0))
     assert [bool(text) for text in heard] == [False] * 5 + [True, False, True]
     assert "train/clip_fraction is 0.9" in heard[5] and "train/ratio_max is 500" in heard[5]
     assert play.guard.past["clip_fraction"] == pytest.approx([0.9] * 4)
@@ -80,7 +80,7 @@ def test_ratios_of_a_windows_first_update_do_not_count():
 
 def test_the_worst_process_counts_and_nan_is_left_to_another_guard(monkeypatch):
     guard = ExplodingMetric({"kl": {"limit": 10.0}}, updates=1)
-    guard.window = 1
+    guard.rollout = 1
     monkeypatch.setattr(
         "igpo_lightning.guards.metrics.reduce", lambda values, how, device: [100 * value for value in values]
     )
@@ -103,7 +103,7 @@ def test_metrics_that_are_not_there_or_not_wanted():
 
 
 def test_a_learning_rate_that_is_too_high(tmp_path):
-    module, data = rollout_fit(tiny_policy(), windows=5, lr=0.5)
+    module, data = rollout_fit(tiny_policy(), rollouts=5, lr=0.5)
     guard = ExplodingMetric({"kl": {"limit": 1.0}}, action="skip", updates=3)
     with pytest.warns(UserWarning, match="train/kl is .*; the update is dropped"):
         trainer(tmp_path, callbacks=[guard], gradient_clip_val=None).fit(module, datamodule=data)
@@ -133,17 +133,17 @@ def test_drift_between_sampling_and_training(tmp_path, precision, by, heard, rec
     run.fit(module, datamodule=data)
     assert run.callback_metrics["rollout/drift_max"] == pytest.approx(by, abs=1e-5)
     said = [str(w.message) for w in recwarn if "logprob_drift" in str(w.message)]
-    assert guard.alarms == len(said) == (2 if heard else 0)  # once a window, at its first update
+    assert guard.alarms == len(said) == (2 if heard else 0)  # once a rollout, at its first update
     assert (
         not heard
-        or f"rollout 1, update 1: before the window's first update, log-probs differ by up to {by:.3g}"
+        or f"rollout 1, update 1: before the rollout's first update, log-probs differ by up to {by:.3g}"
         in said[0]
     )
 
 
 def drifts(folder, policy, *callbacks, **fit):
-    """(drift of each window, alarms) under bfloat16."""
-    module, data = rollout_fit(policy, windows=3, per_step=2, **fit)
+    """(drift of each rollout, alarms) under bfloat16."""
+    module, data = rollout_fit(policy, rollouts=3, per_step=2, **fit)
     guard, seen = LogProbDrift(repeat_every=1), Drifts()
     run = trainer(folder, callbacks=[guard, seen, *callbacks], precision="bf16-mixed")
     with warnings.catch_warnings():

@@ -74,7 +74,7 @@ def test_a_debugger_of_another_process_is_waited_for(tmp_path):
 
 def test_what_a_process_was_doing():
     assert Heartbeat(1, "rollout", 2, 12, at=100.0).describe(140.4) == (
-        "rank 1: rollout (window 3, 12 updates done), 40 s ago"
+        "rank 1: rollout (rollout 3, 12 updates done), 40 s ago"
     )
     assert Heartbeat(0, "setup", None, None, at=100.0).describe(101.0) == "rank 0: setup, 1 s ago"
 
@@ -109,7 +109,7 @@ class Notes(Callback):
 def test_phases_of_a_run(tmp_path):
     watchdog = Watchdog(folder=tmp_path / "heartbeat")
     notes = Notes(watchdog)
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     keep = Checkpoints(tmp_path, every=1)
     run = trainer(tmp_path, callbacks=[watchdog, notes, keep], enable_checkpointing=True)
     sampled, engine_run = [], data.engine.run
@@ -132,17 +132,17 @@ def test_an_error_leaves_a_note_for_the_other_processes(tmp_path):
         def on_train_batch_start(self, *args):
             raise MemoryError
 
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     watchdog = Watchdog(folder=tmp_path / "heartbeat")
     with pytest.raises(MemoryError):
         trainer(tmp_path, callbacks=[watchdog, Fails()]).fit(module, datamodule=data)
     left = json.loads((tmp_path / "heartbeat" / "rank-0.json").read_text())
-    assert left["phase"] == "ended by MemoryError in update" and left["window"] == 0
+    assert left["phase"] == "ended by MemoryError in update" and left["rollout"] == 0
     assert not any(thread.name == "watchdog" for thread in threading.enumerate())
 
 
 def test_no_watch(tmp_path):
-    module, data = rollout_fit(tiny_policy(), windows=1)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
     watchdog = Watchdog(timeout=None, folder=tmp_path / "heartbeat")
     trainer(tmp_path, callbacks=[watchdog]).fit(module, datamodule=data)
     assert not (tmp_path / "heartbeat").exists()
@@ -167,7 +167,7 @@ trainer(folder, callbacks=[Watchdog(timeout=3, folder=folder + "/heartbeat")]).f
 
 
 def test_a_hang_becomes_an_error_that_says_where(tmp_path):
-    """A process that waits for ever for a lock, in the rollout of the second window."""
+    """A process that waits for ever for a lock, in the rollout of the second rollout."""
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
@@ -184,6 +184,6 @@ def test_a_hang_becomes_an_error_that_says_where(tmp_path):
         program.kill()
     assert program.returncode == EXIT_CODE == 75
     assert "error: callbacks.watchdog: no sign of life from rank 0 of 1 for " in err
-    assert re.search(r"rank 0: rollout \(window 1, 2 updates done\), \d+ s ago", err)
+    assert re.search(r"rank 0: rollout \(rollout 1, 2 updates done\), \d+ s ago", err)
     assert 'sabotage.py", line' in err and "in __call__" in err  # the stack of who hangs
     assert json.loads(beat.read_text())["phase"] == "rollout"

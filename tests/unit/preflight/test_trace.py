@@ -12,7 +12,7 @@ from igpo_lightning.models.head import chunked_scores
 from igpo_lightning.models.skeleton import Skeleton, skeleton_of_saved
 from igpo_lightning.preflight import trace
 from igpo_lightning.preflight.memory import bytes_per_logit
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 
 LORA = {"rank": 8, "alpha": 8, "targets": ["q_proj", "v_proj", "down_proj"]}
 ROWS, COLUMNS = 4, 96
@@ -127,7 +127,7 @@ def test_scores_of_tokens(trained, vocabulary):
     (1.0, 4 + 8 + 8),  # float32 logits, their softmax in float64 and its running sum
 ])  # fmt: skip
 def test_a_sampler_holds_so_many_bytes_for_a_logit(temperature, expected):
-    sampler = LowConfidenceSampler(32, 16, 8, temperature)
+    sampler = BlockwiseSampler(32, 16, 8, temperature)
     assert bytes_per_logit(sampler, torch.float32) == pytest.approx(expected, rel=0.1)
 
 

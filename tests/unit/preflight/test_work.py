@@ -9,18 +9,18 @@ from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.preflight.work import _filling, can_sample_again, of_estimate, of_sampling
 from igpo_lightning.rollout import Keep, inpaint, resample
 from igpo_lightning.rollout.resampler import Resampler
-from igpo_lightning.sampling import LowConfidenceSampler
+from igpo_lightning.sampling import BlockwiseSampler
 
 
 def test_a_completion_takes_a_call_for_every_step():
     # Two blocks of 8 in 2 steps of 4: 8 and 4 positions, twice.
-    calls = of_sampling(LowConfidenceSampler(16, 8, 4, temperature=1.0))
+    calls = of_sampling(BlockwiseSampler(16, 8, 4, temperature=1.0))
     assert (calls.forwards, calls.rows, calls.positions, calls.largest) == (4, 4, 24, 8)
 
 
 def test_rows_are_sampled_together_up_to_a_limit():
     few, all_of_them = (
-        _filling("five", 1, LowConfidenceSampler(16, 8, 4), 5, most, columns=20) for most in (2, 64)
+        _filling("five", 1, BlockwiseSampler(16, 8, 4), 5, most, columns=20) for most in (2, 64)
     )
     assert (few.forwards, few.rows, few.at_once, few.positions) == (12, 20, 2, 16)
     assert (all_of_them.forwards, all_of_them.rows, all_of_them.positions) == (4, 20, 40)

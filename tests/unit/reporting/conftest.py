@@ -36,7 +36,7 @@ def run_folder(tmp_path):
     (folder / "config.yaml").write_text("seed: 7\nname: <b>\n")
     (folder / "provenance.json").write_text('{"commit": "abc123"}')
     sample = {
-        "window": 0,
+        "rollout": 0,
         "prompt": "1 < 2 & 3?",
         "answer": "7",
         "reward": 1.0,

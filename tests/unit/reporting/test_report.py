@@ -79,7 +79,7 @@ def test_text_of_the_model_stays_text_on_the_page(run_folder):
 def test_many_samples_are_thinned_from_first_to_last(run_folder):
     path = run_folder / "samples.jsonl"
     row = json.loads(path.read_text())
-    path.write_text("".join(json.dumps(row | {"window": w}) + "\n" for w in range(200)))
+    path.write_text("".join(json.dumps(row | {"rollout": w}) + "\n" for w in range(200)))
     shown = re.findall(r"rollout (\d+) ·", page_of(run_folder))
     assert len(shown) == 6 and (shown[0], shown[-1]) == ("1", "200")
 
@@ -87,7 +87,7 @@ def test_many_samples_are_thinned_from_first_to_last(run_folder):
 def test_samples_stand_by_kind_with_the_gold_trace_beside_and_no_kind_is_passed_over(run_folder):
     path = run_folder / "samples.jsonl"
     right = json.loads(path.read_text())
-    wrong = right | {"correct": False, "inpainted": False, "trace": "1 < 2 #### 7", "window": 4}
+    wrong = right | {"correct": False, "inpainted": False, "trace": "1 < 2 #### 7", "rollout": 4}
     path.write_text(f"{json.dumps(right)}\n{json.dumps(wrong)}\n")
     text = page_of(run_folder)
     _, *kinds = re.split("<h3>", text.partition("<h2>How it was made")[0])

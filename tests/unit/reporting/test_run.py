@@ -75,7 +75,7 @@ def test_errors_name_the_file_and_the_line(run_folder, tmp_path):
     with pytest.raises(ConfigError, match=r"metrics\.csv:3: .*one"):
         read_metrics(bad)
     with (run_folder / "samples.jsonl").open("a") as file:
-        file.write('{"window": 1}\n')
+        file.write('{"rollout": 1}\n')
     with pytest.raises(ConfigError, match=r"samples\.jsonl:2"):
         read_run(run_folder)
     (run_folder / "provenance.json").write_text("{")

@@ -4,8 +4,8 @@ from igpo_lightning.types import SampleRecord
 PIECES = (("a <b>", False), ("c & d", True), ("\x1b[2J", False))
 
 
-def record(window=3, text="x"):
-    return SampleRecord(window, "Q?", "7", [(text, False), ("hint", True)], 1.1, True, False)
+def record(rollout=3, text="x"):
+    return SampleRecord(rollout, "Q?", "7", [(text, False), ("hint", True)], 1.1, True, False)
 
 
 def test_hints_are_marked_and_text_cannot_break_out():
@@ -16,10 +16,10 @@ def test_hints_are_marked_and_text_cannot_break_out():
 def test_records_come_back_from_the_file(tmp_path):
     path = tmp_path / "deep" / "samples.jsonl"
     samples.append(path, [record()])
-    samples.append(path, [record(window=4, text="ü\n\u2028\ud800")])
+    samples.append(path, [record(rollout=4, text="ü\n\u2028\ud800")])
     first, second = samples.read(path)
     assert first == samples.Sample(3, "Q?", "7", (("x", False), ("hint", True)), 1.1, True, False)
-    assert second.window == 4 and second.pieces[0][0].startswith("ü\n\u2028")
+    assert second.rollout == 4 and second.pieces[0][0].startswith("ü\n\u2028")
     assert samples.read(tmp_path / "none.jsonl") == ()
 
 

@@ -36,7 +36,7 @@ def test_every_job_runs_once_and_is_kept_after(program, tmp_path, capsys):
 
 def test_other_settings_are_other_jobs(program):
     program("-m", "seed=1", "sweep_dir=s")
-    assert program("-m", "seed=1", "sweep_dir=s", "algo.group_size=4") == 0
+    assert program("-m", "seed=1", "sweep_dir=s", "algo.num_generations=4") == 0
     assert len(program.ran) == 1
 
 

@@ -6,13 +6,13 @@ from fakes import engine, rollout_fit, tiny_policy, trainer
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import ConstantReward, IdenticalCompletions
-from igpo_lightning.guards.windows import identical_groups
+from igpo_lightning.guards.rollouts import identical_groups
 
 MODULE = SimpleNamespace(device="cpu")
-WINDOWS = "igpo_lightning.guards.windows"
+WINDOWS = "igpo_lightning.guards.rollouts"
 
 
-def window(completions, loss_mask=None, hinted=None, rewards=None, correct=None):
+def rollout(completions, loss_mask=None, hinted=None, rewards=None, correct=None):
     tokens = torch.tensor(completions)
     shape = tokens.shape
     hints = torch.zeros(shape, dtype=torch.bool)
@@ -29,14 +29,16 @@ def window(completions, loss_mask=None, hinted=None, rewards=None, correct=None)
     )
 
 
-def run_of(window=None, temperature=1.0):
+def run_of(rollout=None, temperature=1.0):
     sampler = SimpleNamespace(temperature=temperature)
-    return SimpleNamespace(datamodule=SimpleNamespace(engine=SimpleNamespace(sampler=sampler), window=window))
+    return SimpleNamespace(
+        datamodule=SimpleNamespace(engine=SimpleNamespace(sampler=sampler), rollout=rollout)
+    )
 
 
 def test_groups_are_compared_up_to_the_first_stop():
     same, comparable = identical_groups(
-        window(
+        rollout(
             [[[5, 0, 7], [5, 0, 8]], [[5, 0, 7], [5, 6, 0]], [[5, 0, 7], [5, 0, 7]]],
             loss_mask=[[[1, 1, 0], [1, 1, 0]], [[1, 1, 0], [1, 1, 1]], [[1, 1, 0], [1, 1, 1]]],
         )
@@ -48,31 +50,31 @@ def test_groups_are_compared_up_to_the_first_stop():
 def test_completions_with_hints_are_left_out():
     tokens = [[[9, 1], [5, 6], [5, 6]], [[5, 6], [9, 1], [5, 7]], [[5, 6], [5, 6], [5, 6]]]
     same, comparable = identical_groups(
-        window(tokens, hinted=[[True, False, False], [False, True, False], [True, True, False]])
+        rollout(tokens, hinted=[[True, False, False], [False, True, False], [True, True, False]])
     )
     assert same.tolist() == [True, False, False]
     assert comparable.tolist() == [True, True, False]  # one alone is no group
 
 
-SAME, MIXED = window([[[5], [5]]] * 4), window([[[5], [5]]] * 3 + [[[5], [6]]])
+SAME, MIXED = rollout([[[5], [5]]] * 4), rollout([[[5], [5]]] * 3 + [[[5], [6]]])
 
 
-def test_identical_completions_for_several_windows():
-    guard = IdenticalCompletions(share=0.8, windows=2)
-    heard = [guard.inspect_window(run_of(), MODULE, w) for w in (SAME, MIXED, SAME, SAME, SAME)]
+def test_identical_completions_for_several_rollouts():
+    guard = IdenticalCompletions(share=0.8, rollouts=2)
+    heard = [guard.inspect_rollout(run_of(), MODULE, w) for w in (SAME, MIXED, SAME, SAME, SAME)]
     assert [bool(text) for text in heard] == [False, False, False, True, True]
-    assert "the same in 4 of 4 groups at temperature 1, for 2 windows" in heard[3]
-    assert IdenticalCompletions(share=0.75, windows=1).inspect_window(run_of(), MODULE, MIXED)
+    assert "the same in 4 of 4 groups at temperature 1, for 2 rollouts" in heard[3]
+    assert IdenticalCompletions(share=0.75, rollouts=1).inspect_rollout(run_of(), MODULE, MIXED)
 
 
 def test_greedy_completions_are_meant_to_be_identical():
-    guard = IdenticalCompletions(windows=1)
-    assert guard.inspect_window(run_of(temperature=0.0), MODULE, SAME) is None
+    guard = IdenticalCompletions(rollouts=1)
+    assert guard.inspect_rollout(run_of(temperature=0.0), MODULE, SAME) is None
 
 
-def test_the_whole_window_counts_and_not_one_micro_batch():
-    guard = IdenticalCompletions(windows=1)
-    assert guard.inspect_window(run_of(window=MIXED), MODULE, SAME) is None
+def test_the_whole_rollout_counts_and_not_one_micro_batch():
+    guard = IdenticalCompletions(rollouts=1)
+    assert guard.inspect_rollout(run_of(rollout=MIXED), MODULE, SAME) is None
 
 
 def test_all_processes_count(monkeypatch):
@@ -80,34 +82,34 @@ def test_all_processes_count(monkeypatch):
         return [float(mine[0]) + 1, float(mine[1]) + 4]
 
     monkeypatch.setattr(f"{WINDOWS}.reduce", reduce)
-    assert IdenticalCompletions(windows=1).inspect_window(run_of(), MODULE, SAME) is None
-    assert "5 of 8" in IdenticalCompletions(windows=1, share=0.6).inspect_window(run_of(), MODULE, SAME)
+    assert IdenticalCompletions(rollouts=1).inspect_rollout(run_of(), MODULE, SAME) is None
+    assert "5 of 8" in IdenticalCompletions(rollouts=1, share=0.6).inspect_rollout(run_of(), MODULE, SAME)
 
 
 def rewarded(rewards, correct=None):
-    return window([[[5], [6]]], rewards=[rewards], correct=None if correct is None else [correct])
+    return rollout([[[5], [6]]], rewards=[rewards], correct=None if correct is None else [correct])
 
 
 @pytest.mark.parametrize("rewards, correct, advice", [
-    ([0.0, 0.0], [0, 0], "reward is 0 for every completion of the last 2 windows: nothing to learn. None"),
+    ([0.0, 0.0], [0, 0], "reward is 0 for every completion of the last 2 rollouts: nothing to learn. None"),
     ([1.0, 1.0], [1, 1], "All are correct"),
     ([0.5, 0.5], [0, 1], "Some are correct and some are not"),
 ])  # fmt: skip
 def test_a_constant_reward(rewards, correct, advice):
-    guard, batch = ConstantReward(windows=2), rewarded(rewards, correct)
-    assert guard.inspect_window(run_of(), MODULE, batch) is None
-    assert advice in guard.inspect_window(run_of(), MODULE, batch)
+    guard, batch = ConstantReward(rollouts=2), rewarded(rewards, correct)
+    assert guard.inspect_rollout(run_of(), MODULE, batch) is None
+    assert advice in guard.inspect_rollout(run_of(), MODULE, batch)
 
 
-def test_rewards_that_differ_between_completions_windows_or_processes(monkeypatch):
-    guard, zeros, ones = ConstantReward(windows=2), rewarded([0.0, 0.0]), rewarded([1.0, 1.0])
+def test_rewards_that_differ_between_completions_rollouts_or_processes(monkeypatch):
+    guard, zeros, ones = ConstantReward(rollouts=2), rewarded([0.0, 0.0]), rewarded([1.0, 1.0])
     for batch in (zeros, rewarded([0.0, 1.0]), zeros, ones, zeros):
-        assert guard.inspect_window(run_of(), MODULE, batch) is None
+        assert guard.inspect_rollout(run_of(), MODULE, batch) is None
     for _ in range(4):
-        assert guard.inspect_window(run_of(), MODULE, rewarded([torch.nan, 0.0])) is None
+        assert guard.inspect_rollout(run_of(), MODULE, rewarded([torch.nan, 0.0])) is None
     monkeypatch.setattr(f"{WINDOWS}.reduce", lambda mine, how, device: list(map(max, mine, [-1.0, 1.0])))
     for _ in range(4):
-        assert guard.inspect_window(run_of(), MODULE, zeros) is None
+        assert guard.inspect_rollout(run_of(), MODULE, zeros) is None
 
 
 class DeadSampler:
@@ -126,18 +128,18 @@ class DeadSampler:
 def test_a_sampler_that_ignores_its_seeds(tmp_path):
     sampling = engine(prompts_per_forward=4)
     sampling.sampler = DeadSampler(sampling.sampler)
-    module, data = rollout_fit(tiny_policy(), windows=3, sampling=sampling)
-    guards = [IdenticalCompletions(windows=2), ConstantReward(windows=2)]
+    module, data = rollout_fit(tiny_policy(), rollouts=3, sampling=sampling)
+    guards = [IdenticalCompletions(rollouts=2), ConstantReward(rollouts=2)]
     with pytest.warns(
         UserWarning, match="rollout 2, update 3: all completions of a group are the same in 4 of 4"
     ):
         trainer(tmp_path, callbacks=guards).fit(module, datamodule=data)
-    assert guards[0].alarms == 2  # windows 2 and 3
+    assert guards[0].alarms == 2  # rollouts 2 and 3
 
 
 @pytest.mark.parametrize("make, message", [
     (lambda: IdenticalCompletions(share=2), "callbacks.identical_completions.share=2: expected a number"),
-    (lambda: ConstantReward(windows=0), "callbacks.constant_reward.windows=0: expected a whole number"),
+    (lambda: ConstantReward(rollouts=0), "callbacks.constant_reward.rollouts=0: expected a whole number"),
 ])  # fmt: skip
 def test_settings_that_cannot_work(make, message):
     with pytest.raises(ConfigError, match=message):
