@@ -183,7 +183,7 @@ def settings_by_key(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_under(key: str, prefixes: Iterable[str]) -> bool:
-    """Whether ``key`` is one of ``prefixes`` or lies within one."""
+    """True if ``key`` is one of ``prefixes`` or lies within one."""
     return any(key == prefix or key.startswith(prefix + ".") for prefix in prefixes)
 
 

@@ -63,7 +63,7 @@ class Prompt:
 
 @dataclass
 class Scores:
-    """What a reward says about B completions.
+    """A reward's judgement of B completions.
 
     ``correct`` is separate from ``total`` so that a format reward cannot hide that every
     completion of a group is wrong.

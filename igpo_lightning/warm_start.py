@@ -42,7 +42,7 @@ _ATTEMPT = ".attempt"  # file that tells a run's other processes that their firs
 
 
 def is_due(cfg: DictConfig) -> bool:
-    """Whether the run ``cfg`` has to train a model first."""
+    """True if the run ``cfg`` has to train a model first."""
     return bool(cfg.algo.warm_start) and cfg.model.path is None
 
 
@@ -68,7 +68,7 @@ def config_of(cfg: DictConfig) -> DictConfig:
 
 
 def own_folder(cfg: DictConfig) -> Path:
-    """Where the run's own folder has its warm start, or the link to it."""
+    """Path in the run's own folder of its warm start, or of the link to it."""
     return Path(cfg.output_dir) / cfg.algo.warm_start
 
 

@@ -24,7 +24,7 @@ class Reward(Protocol):
 
 @dataclass
 class Stage:
-    """What each stage of a run has.
+    """Pieces and settings that every stage of a run has.
 
     Attributes:
         sampler: Fills canvases; its ``length`` is the completion width C.

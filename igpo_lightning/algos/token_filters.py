@@ -1,4 +1,4 @@
-"""Which tokens of a completion carry gradient: (loss_mask, hint_mask, entropy) → mask, all [..., C]."""
+"""Choice of the tokens that carry gradient: (loss_mask, hint_mask, entropy) → mask, all [..., C]."""
 
 from __future__ import annotations
 

@@ -53,9 +53,10 @@ _TABLE = {
     "max_steps steps num_steps train_steps total_steps iterations num_updates updates",
     "algo.prompts_per_rollout algo.batch_size": "batch_size train_batch_size global_batch_size "
     "rollout_batch_size",
-    "algo.prompts_per_micro_batch algo.rows_per_micro_batch algo.prompts_per_rollout algo.batch_size": "micro_batch_size "
-    "per_device_train_batch_size mini_batch_size ppo_mini_batch_size gradient_accumulation_steps "
-    "accumulate_grad_batches",
+    "algo.prompts_per_micro_batch algo.rows_per_micro_batch algo.prompts_per_rollout algo.batch_size": (
+        "micro_batch_size per_device_train_batch_size mini_batch_size ppo_mini_batch_size "
+        "gradient_accumulation_steps accumulate_grad_batches"
+    ),
     "data.eval_batch batch_size": "eval_batch_size per_device_eval_batch_size",
     # policy optimisation
     "algo.num_generations": "group_size num_return_sequences num_samples n_samples group num_rollouts",

@@ -19,8 +19,9 @@ USUAL_KEYS = (
     "model.path", "model.lora", "data.path", "data.train_path", "benchmarks_dir", "rescore", "rewriter.model",
     "rewriter.base_url", "tokenizer", "length", "limit", "attempts", "keep_fitting", "batch_size",
     "algo.rollouts", "algo.steps", "algo.prompts_per_rollout", "algo.batch_size", "algo.rows_per_micro_batch",
-    "algo.prompts_per_micro_batch", "algo.num_generations", "algo.num_iterations", "algo.optimizer.lr", "algo.loss.beta",
-    "algo.loss.epsilon", "algo.inpaint.ratio", "algo.inpaint.replace", "algo.token_filter.top_entropy_quantile",
+    "algo.prompts_per_micro_batch", "algo.num_generations", "algo.num_iterations", "algo.optimizer.lr",
+    "algo.loss.beta", "algo.loss.epsilon", "algo.inpaint.ratio", "algo.inpaint.replace",
+    "algo.token_filter.top_entropy_quantile",
     "sampler.length", "sampler.block_length", "sampler.steps", "sampler.temperature", "hardware.devices",
     "hardware.precision", "callbacks.checkpoint.every", "sweep_dir",
 )  # fmt: skip

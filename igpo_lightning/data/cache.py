@@ -70,7 +70,7 @@ def encoded(outcomes: Iterable[Outcome]) -> Encoded:
 def cached(
     folder: str | Path, key: str, problems: Sequence[Problem], make: Callable[[], Iterable[Outcome]]
 ) -> Encoded:
-    """What :func:`encoded` gives of ``make()``, from ``folder`` if it is there.
+    """Result of :func:`encoded` for ``make()``, from ``folder`` if it is there.
 
     The folder may be deleted at any time; whatever is wrong with it costs only time. Entries appear whole
     or not at all. Of several processes that want one that isn't there, the first makes it and the others

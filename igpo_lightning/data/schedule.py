@@ -1,4 +1,4 @@
-"""Which problems each step sees: pure functions of the step's index, so that resuming is seeking."""
+"""Schedules of what each step sees: pure functions of the step's index, so that resuming is seeking."""
 
 from __future__ import annotations
 

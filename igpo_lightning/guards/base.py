@@ -1,4 +1,4 @@
-"""What all guards share: an alarm, and what is done about it."""
+"""Base of all guards: an alarm, and what is done about it."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Guard(Callback):
         self._stopping: str | None = None
 
     def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Any) -> str | None:
-        """What is wrong with the rollout that ``batch`` begins."""
+        """Name what is wrong with the rollout that ``batch`` begins; None: nothing."""
         return None
 
     def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
-        """What is wrong with the update that is about to happen."""
+        """Name what is wrong with the update that is about to happen; None: nothing."""
         return None
 
     def severity(self) -> str:

@@ -1,4 +1,4 @@
-"""What the metrics of an update give away: a policy that runs off, or that trains on other numbers."""
+"""Guards over the metrics of an update: a policy that runs off, or that trains on other numbers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ class ExplodingMetric(Guard):
             return None
         return (
             f"train/{name} is {value:.3g}, {broken}, for {count + 1} updates in a row: the policy is running "
-            "away; a lower algo.optimizer.lr, fewer algo.num_iterations or a larger algo.loss.beta hold it back"
+            "away; a lower algo.optimizer.lr, fewer algo.num_iterations or a larger algo.loss.beta "
+            "hold it back"
         )
 
     def reset(self) -> None:
@@ -143,7 +144,7 @@ class LogProbDrift(Guard):
         if not worst > allowed:
             return None
         return (
-            f"before the rollout's first update, log-probs differ by up to {worst:.3g} nats from those of the "
-            f"policy that sampled (allowed: {allowed:g}): dropout, precision, batch shape or adapters are "
-            "not the same in sampling and training"
+            f"before the rollout's first update, log-probs differ by up to {worst:.3g} nats from those of "
+            f"the policy that sampled (allowed: {allowed:g}): dropout, precision, batch shape or adapters "
+            "are not the same in sampling and training"
         )

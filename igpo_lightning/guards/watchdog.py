@@ -40,7 +40,7 @@ class Heartbeat:
     at: float = field(default_factory=time.time)
 
     def describe(self, now: float) -> str:
-        """``rank 1: rollout (rollout 3, 12 updates done), 40 s ago``; rollouts count from 1, as for people."""
+        """``rank 1: rollout (rollout 3, 12 updates done), 40 s ago``; rollouts count from 1 here."""
         where = [] if self.rollout is None else [f"rollout {self.rollout + 1}"]
         where += [] if self.update is None else [f"{self.update} updates done"]
         at = f" ({', '.join(where)})" if where else ""

@@ -1,4 +1,4 @@
-"""What the stages share: a policy, its optimiser, running means, and validation by decoding."""
+"""Base of the stages' modules: a policy, its optimiser, running means, and validation by decoding."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor
 
 
 def loss_scale(trainer: Trainer) -> int:
-    """What a micro-batch's loss must be multiplied by, so that an update's gradient is the mean over its
+    """Factor of a micro-batch's loss that makes an update's gradient the mean over its
     micro-batches.
 
     Lightning divides every loss by their number, and so does the DeepSpeed engine once more: at N
@@ -22,7 +22,7 @@ def loss_scale(trainer: Trainer) -> int:
 
 
 def keeps_masters(trainer: Trainer) -> bool:
-    """Whether the strategy trains float32 copies of its 16-bit weights, as DeepSpeed does."""
+    """True if the strategy trains float32 copies of its 16-bit weights, as DeepSpeed does."""
     return isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.precision != "32-true"
 
 
@@ -38,7 +38,7 @@ def norm_before_step(trainer: Trainer, parameters: Iterable[nn.Parameter]) -> fl
 
 
 def norm_after_step(trainer: Trainer) -> float | None:
-    """What the DeepSpeed engine found the norm to be in its last step; None for other strategies."""
+    """Gradient norm that the DeepSpeed engine found in its last step; None for other strategies."""
     if not isinstance(trainer.strategy, DeepSpeedStrategy):
         return None
     norm = trainer.strategy.deepspeed_engine.get_global_grad_norm()

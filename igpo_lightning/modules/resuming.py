@@ -1,4 +1,4 @@
-"""What a checkpoint must say to be resumed from by this run, with this many processes."""
+"""Checks and changes of a checkpoint that this run, with this many processes, goes on from."""
 
 from __future__ import annotations
 

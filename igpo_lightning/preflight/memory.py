@@ -57,7 +57,7 @@ class Memory:
 def states(
     model: nn.Module, skeleton: Skeleton, make: MakeOptimizer, place: Placement, copied: bool
 ) -> tuple[Memory, dict[str, int]]:
-    """What stays from the first update on, with the optimiser's step; and what a backward pass adds.
+    """Bytes that stay from the first update on, with the optimiser's step; and those that a backward adds.
 
     Args:
         model: On the meta device, in the dtypes of the run.
@@ -176,7 +176,7 @@ def _rollouts(plan: Plan) -> int:
 
 
 def verdict(plan: Plan, memory: Memory) -> str:
-    """Whether the stage fits, and what to change if it does not."""
+    """Say if the stage fits, and what to change if it does not."""
     place = plan.placement
     if place.device is None:
         needed = memory.peak / _USABLE / 2**30

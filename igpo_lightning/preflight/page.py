@@ -102,7 +102,7 @@ def _totals(plan: Plan, loads: Sequence[Load]) -> str:
 
 
 def times(loads: Sequence[Load], seconds: Sequence[float], notes: Sequence[str]) -> str:
-    """How long each kind of work takes, or why that is not known."""
+    """Say how long each kind of work takes, or why that is not known."""
     each = zip(loads, seconds, strict=bool(seconds))
     rows = [_row(load.name, "≤ " * load.optional + _long(value)) for load, value in each]
     total = [_row("in all", span(loads, seconds))] if seconds else []

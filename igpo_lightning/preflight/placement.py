@@ -26,7 +26,7 @@ _ASSUMED_DEVICES = 8  # where "all" is asked for and none is here: as in arXiv 2
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the parts of a training state live."""
+    """Placement of the parts of a training state."""
 
     strategy: str  # for people
     accelerator: str  # "gpu" or "cpu"
@@ -55,7 +55,7 @@ class Placement:
         return torch.device("cuda") if torch.cuda.is_available() else None
 
     def shard(self, stage: int) -> int:
-        """How many processes share what ZeRO splits from ``stage`` on."""
+        """Number of processes that share what ZeRO splits from ``stage`` on."""
         return self.world if self.stage >= stage else 1
 
 

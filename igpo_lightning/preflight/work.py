@@ -146,7 +146,7 @@ def _rollout(plan: Plan) -> list[Load]:
 
 
 def can_sample_again(algorithm: Algorithm) -> bool:
-    """Whether all-wrong groups may get second tries."""
+    """True if all-wrong groups may get second tries."""
     merge = getattr(algorithm.inpaint, "merge", None)
     return merge is not None and merge.most(algorithm.num_generations) > 0
 
@@ -163,7 +163,7 @@ def _supervised(plan: Plan) -> list[Load]:
 
 
 def validations(plan: Plan) -> int:
-    """How often held-out problems are decoded during training."""
+    """Number of times that held-out problems are decoded during training."""
     data = plan.datamodule
     passes = data.rollouts if isinstance(data, RolloutDataModule) else getattr(data, "steps", 0)
     return passes // data.algorithm.validate_every if data.source.val else 0

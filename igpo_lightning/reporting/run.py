@@ -25,7 +25,7 @@ Points = tuple[list[float], list[float]]  # x, y
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a stage logged: a row for each moment, indexed by its step; NaN: not logged at that moment."""
+    """Metrics that a stage logged: a row for each moment, indexed by its step; NaN: not logged then."""
 
     frame: pd.DataFrame
 

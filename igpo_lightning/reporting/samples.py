@@ -77,6 +77,8 @@ def read(path: str | Path) -> tuple[Sample, ...]:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
+                if "window" in row:  # its name in files of earlier versions
+                    row["rollout"] = row.pop("window")
                 pieces = tuple((str(text), bool(hint)) for text, hint in row.pop("pieces"))
                 samples[Sample(pieces=pieces, **row)] = None
             except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -98,7 +100,8 @@ def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
     verdict = "right" if sample.correct else "wrong"
     origin = ", inpainted" if sample.inpainted else ""
     text = (
-        f"[rollout {sample.rollout + 1}] {verdict}{origin}, reward {sample.reward:.2f}, gold {sample.answer}\n"
+        f"[rollout {sample.rollout + 1}] {verdict}{origin}, reward {sample.reward:.2f}, "
+        f"gold {sample.answer}\n"
         f"  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
     )
     return f"{text}\n  gold: {_printable(sample.trace).strip()}" if sample.trace else text

@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one attempt; the original trace is attempt 0."""
+    """The judge's word on one attempt; the original trace is attempt 0."""
 
     id: str
     attempt: int
@@ -98,7 +98,7 @@ class Trace:
         return self.kept is None and (len(self.answers) < attempts or self.unjudged is not None)
 
     def reason(self) -> str | None:
-        """Why there is no concise trace (yet); None if there is one."""
+        """The reason that there is no concise trace (yet); None if there is one."""
         if self.kept is not None:
             return None
         if self.unjudged is not None:

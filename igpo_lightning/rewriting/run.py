@@ -74,7 +74,7 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def settings_of(cfg: DictConfig, rules: Rules, writer: Writer) -> dict[str, Any]:
-    """What rewrites depend on, as flat keys and values; not how many, how fast, and from which address."""
+    """Settings that rewrites depend on, as flat keys and values; not how many, how fast, and from where."""
     settings = {
         "data.source": OmegaConf.to_container(cfg.data.source, resolve=True),
         "length": cfg.length,

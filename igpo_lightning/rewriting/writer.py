@@ -1,4 +1,4 @@
-"""What is asked of a writer, the protocol of every writer, and what comes out."""
+"""Requests to a writer, the protocol of every writer, and its replies."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a writer wrote; token counts are None where it does not tell them."""
+    """Text of a writer; token counts are None where it does not tell them."""
 
     text: str
     finish: str

@@ -1,4 +1,4 @@
-"""Which tokens of a gold trace are written into a canvas (IGPO, arXiv 2509.10396, section 3.1)."""
+"""Choice of the gold trace's tokens that a canvas is given (IGPO, arXiv 2509.10396, section 3.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Hints(Protocol):
     """Canvases for new completions."""
 
     def can_help(self, p: int, resampler: Resampler) -> bool:
-        """Whether there is anything to write for prompt ``p``."""
+        """True if there is anything to write for prompt ``p``."""
 
     def __call__(
         self, which: Sequence[int], count: int, resampler: Resampler, purpose: str

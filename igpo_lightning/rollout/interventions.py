@@ -1,4 +1,4 @@
-"""What happens to groups after they are scored (IGPO, arXiv 2509.10396, Algorithm 1).
+"""Changes to groups after they are scored (IGPO, arXiv 2509.10396, Algorithm 1).
 
 An intervention is ``(rollout, resampler) -> (rollout, report)``; nothing after it knows that it ran,
 except through ``rollout.hint_mask``. All of them are one :class:`Retry` with other parts.

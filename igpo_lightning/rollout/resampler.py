@@ -56,7 +56,7 @@ class Resampler:
         return derive(self.algorithm.seed, purpose, self.index, self.prompts[p].problem.id, g)
 
     def anyone(self, flag: bool) -> bool:
-        """Whether ``flag`` holds on any process; all of them must ask."""
+        """True if ``flag`` holds on any process; all of them must ask."""
         return agree_any(flag, self.device)
 
     def blank(self, count: int, completions: int | None = None) -> tuple[Tensor, Tensor]:
