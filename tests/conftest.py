@@ -49,13 +49,13 @@ output_dir: ${hydra:runtime.output_dir}
     "algo/igpo.yaml": """
 defaults: [grpo]
 inpaint: {ratio: [0.2, 0.6], replace: 0.5}
-token_filter: {fraction: 0.2}
+token_filter: {top_entropy_quantile: 0.2}
 """,
-    "algo/grpo.yaml": "group_size: 8\ninner_updates: 2\nlr: 1e-3\nkl: null\n",
+    "algo/grpo.yaml": "num_generations: 8\nnum_iterations: 2\nlr: 1e-3\nkl: null\n",
     "data/toy.yaml": "levels: [1, 2]\nsize: ${algo.num_generations}\n",
     "data/jsonl.yaml": "path: ???\n",
     "data/dangling.yaml": "size: ${algo.nothing}\n",
-    "experiment/broken.yaml": "# @package _global_\nalgo: {group_size: 1}\n",
+    "experiment/broken.yaml": "# @package _global_\nalgo: {num_generations: 1}\n",
     "experiment/seeds.yaml": (
         "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {algo.num_iterations: '1,0'}}}\n"
     ),

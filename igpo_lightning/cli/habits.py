@@ -59,8 +59,9 @@ _TABLE = {
     ),
     "data.eval_batch batch_size": "eval_batch_size per_device_eval_batch_size",
     # policy optimisation
-    "algo.num_generations": "group_size num_return_sequences num_samples n_samples group num_rollouts",
-    "algo.num_iterations": "mu inner_updates ppo_epochs inner_epochs",
+    "algo.num_generations": "num_generations group_size num_return_sequences num_samples n_samples group "
+    "num_rollouts",
+    "algo.num_iterations": "num_iterations mu inner_updates ppo_epochs inner_epochs",
     "algo.loss.beta": "beta kl kl_beta kl_coef kl_coeff kl_loss_coef",
     "algo.loss.epsilon": "epsilon eps clip clip_eps clip_range cliprange clip_ratio",
     "algo.loss.epsilon_high": "epsilon_high clip_ratio_high clip_eps_high",

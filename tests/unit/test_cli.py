@@ -74,9 +74,10 @@ def test_a_sweep_runs_every_job(program, tmp_path):
 
 
 def test_a_bad_override_runs_nothing(program, tmp_path, capsys):
-    assert program("algo.gruop_size=4") == 2
+    assert program("algo.num_genrations=4") == 2
     assert capsys.readouterr().err == (
-        "error: unknown key 'algo.gruop_size'; did you mean algo.group_size?\n"
+        "error: unknown key 'algo.num_genrations'; "
+        "did you mean algo.num_generations or algo.num_iterations?\n"
     )
     assert "jobs_of_test_cli" not in sys.modules
     assert sorted(p.name for p in tmp_path.iterdir()) == ["conf", "jobs_of_test_cli.py"]
@@ -136,7 +137,7 @@ def test_help_lists_groups_options_and_usual_settings(program, capsys):
     assert len(out.splitlines()) < 40
 
 
-@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.gruop_size=4", 2), ("--version", 0)])
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.num_genration=4", 2), ("--version", 0)])
 def test_answers_come_without_anything_heavy(conf_tree, argument, code):
     script = (
         "import sys; from pathlib import Path; import igpo_lightning.cli.program as program\n"

@@ -15,34 +15,34 @@ def refusal(conf_tree, *overrides, **options) -> str:
 
 def test_good_overrides_compose(conf_tree):
     cfg = check_command_line(
-        conf_tree, "train", ["algo=grpo", "algo.group_size=4", "algo.kl=0.01", "+new=1"]
+        conf_tree, "train", ["algo=grpo", "algo.num_generations=4", "algo.kl=0.01", "+new=1"]
     ).cfg
-    assert (cfg.algo.group_size, cfg.algo.kl, cfg.new, cfg.data.size) == (4, 0.01, 1, 4)
+    assert (cfg.algo.num_generations, cfg.algo.kl, cfg.new, cfg.data.size) == (4, 0.01, 1, 4)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("algo.gruop_size=4", "unknown key 'algo.gruop_size'; did you mean algo.group_size?"),
-        ("group_size=4", "unknown key 'group_size'; did you mean algo.group_size?"),
+        ("algo.num_genrations=4", "unknown key 'algo.num_genrations'; did you mean algo.num_generations or"),
+        ("num_generations=4", "algo.num_generations"),
         ("algoo=igpo", "unknown key 'algoo'; did you mean algo?"),
         ("sede=1", "unknown key 'sede'; did you mean seed?"),
-        ("algo.zzz=4", "unknown key 'algo.zzz'; algo has: group_size, inner_updates, lr, kl, inpaint"),
-        ("~algo.gruop_size", "unknown key 'algo.gruop_size'; did you mean algo.group_size?"),
+        ("algo.zzz=4", "unknown key 'algo.zzz'; algo has: num_generations, num_iterations, lr, kl, inpaint"),
+        ("~algo.num_genrations", "unknown key 'algo.num_genrations'; did you mean algo.num_generations or"),
         ("hydra.run.dirr=x", "did you mean hydra.run.dir?"),
         ("algo=igpoo", "algo=igpoo: no such option; did you mean igpo or grpo?; algo is one of: grpo, igpo"),
         ("experiment=zzz", "experiment=zzz: no such option; experiment is one of: broken, seeds"),
-        ("algo.group_size=abc", "algo.group_size=abc: expected a number (the default is 8)"),
-        ("algo.group_size=true", "expected a number"),
+        ("algo.num_generations=abc", "algo.num_generations=abc: expected a number (the default is 8)"),
+        ("algo.num_generations=true", "expected a number"),
         ("algo.lr=[1]", "algo.lr=[1]: expected a number (the default is 0.001)"),
         ("verbose=7", "verbose=7: expected true or false"),
         ("data.levels=x", "data.levels=x: expected a list"),
         ("algo.inpaint=x", "algo.inpaint=x: expected settings of its own"),
         ("seed=[1", "seed=[1: "),
         ("seed", "seed: "),
-        ("algo.group_size=1", "algo.group_size=1: advantages are relative"),
+        ("algo.num_generations=1", "algo.num_generations=1: advantages are relative"),
         ("algo.inpaint.ratio=[0.9,0.1]", "did you mean [0.1,0.9]?"),
-        ("experiment=broken", "algo.group_size=1: advantages"),
+        ("experiment=broken", "algo.num_generations=1: advantages"),
         ("data=jsonl", "data.path has no default: give data.path=…"),
         ("data=dangling", "data.size=${algo.nothing}: Interpolation key 'algo.nothing' not found"),
         ("seed=1,2", "seed=1,2: several values are a sweep: add -m"),
@@ -70,7 +70,7 @@ def test_a_key_of_another_option_says_which(conf_tree):
 
 @pytest.mark.parametrize(
     "override",
-    ["algo.group_size=null", "algo.kl=word", "algo.lr=1", "algo.group_size=${algo.inner_updates}",
+    ["algo.num_generations=null", "algo.kl=word", "algo.lr=1", "algo.num_generations=${algo.num_iterations}",
      "name=5", "algo.inpaint.ratio=0.5", "data.size=3", "~verbose"],
 )  # fmt: skip
 def test_values_of_a_fitting_type_pass(conf_tree, override):
@@ -80,15 +80,17 @@ def test_values_of_a_fitting_type_pass(conf_tree, override):
 def test_every_choice_of_a_sweep_is_checked(conf_tree):
     check_command_line(conf_tree, "train", ["algo=igpo,grpo", "seed=range(0,5)"], multirun=True)
     assert "algo=igop: no such option" in refusal(conf_tree, "seed=1,2", "algo=igpo,igop", multirun=True)
-    assert "algo.group_size=1:" in refusal(conf_tree, "algo.group_size=4,2,1", multirun=True)
-    assert "algo.group_size=x: expected a number" in refusal(conf_tree, "algo.group_size=4,x", multirun=True)
-    assert "algo.group_size=1:" in refusal(conf_tree, "algo.group_size=interval(1,8)", multirun=True)
+    assert "algo.num_generations=1:" in refusal(conf_tree, "algo.num_generations=4,2,1", multirun=True)
+    refused = refusal(conf_tree, "algo.num_generations=4,x", multirun=True)
+    assert "algo.num_generations=x: expected a number" in refused
+    refused = refusal(conf_tree, "algo.num_generations=interval(1,8)", multirun=True)
+    assert "algo.num_generations=1:" in refused
     assert "algo=glob(x*): matches no option" in refusal(conf_tree, "algo=glob(x*)", multirun=True)
 
 
 def test_a_sweep_that_the_config_asks_for_is_checked(conf_tree):
-    assert "algo.inner_updates=0" in refusal(conf_tree, "experiment=seeds")
-    check_command_line(conf_tree, "train", ["experiment=seeds", "algo.inner_updates=1,2"])
+    assert "algo.num_iterations=0" in refusal(conf_tree, "experiment=seeds")
+    check_command_line(conf_tree, "train", ["experiment=seeds", "algo.num_iterations=1,2"])
 
 
 def test_a_large_sweep_is_checked_in_bounded_time(conf_tree, monkeypatch):

@@ -36,7 +36,7 @@ def test_what_is_not_there_is_named_with_its_key(conf_tree, override, message):
     "override",
     ["name=${oc.env:IGPO_UNSET,3}", "name=${now:%Y}", "name=${hydra:job.name}",
      "output_dir=${hydra:run.dir}/x",
-     "seed=${algo.group_size}", "name=${hydra:runtime.output_dir}"],
+     "seed=${algo.num_generations}", "name=${hydra:runtime.output_dir}"],
 )  # fmt: skip
 def test_what_a_run_will_know_passes(conf_tree, override):
     check_command_line(conf_tree, "train", [override])

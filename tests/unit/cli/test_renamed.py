@@ -11,7 +11,7 @@ from igpo_lightning.cli.line import check_command_line
 
 @pytest.fixture
 def renamed_tree(conf_tree, monkeypatch):
-    monkeypatch.setitem(RENAMED, "algo.size", "algo.group_size")
+    monkeypatch.setitem(RENAMED, "algo.size", "algo.num_generations")
     monkeypatch.setitem(RENAMED, "algo.fill", "algo.inpaint")
     monkeypatch.setitem(RENAMED, "algo/logps", "algo/logprobs")
     for name, text in {"old": "algo: {size: 4}", "refers": "seed: ${algo.size}"}.items():
@@ -22,14 +22,14 @@ def renamed_tree(conf_tree, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["algo.size=4"], "algo.size: is now algo.group_size"),
-        (["+algo.size=4"], "algo.size: is now algo.group_size"),
-        (["~algo.size"], "algo.size: is now algo.group_size"),
+        (["algo.size=4"], "algo.size: is now algo.num_generations"),
+        (["+algo.size=4"], "algo.size: is now algo.num_generations"),
+        (["~algo.size"], "algo.size: is now algo.num_generations"),
         (["algo.fill.ratio=[0.1,0.2]"], "algo.fill.ratio: is now algo.inpaint.ratio"),
         (["algo/logps=mean_field"], "algo/logps: is now algo/logprobs"),
-        (["experiment=old"], "algo.size: is now algo.group_size"),
-        (["experiment=refers"], "algo.size: is now algo.group_size"),
-        (["seed=${algo.size}"], "algo.size: is now algo.group_size"),
+        (["experiment=old"], "algo.size: is now algo.num_generations"),
+        (["experiment=refers"], "algo.size: is now algo.num_generations"),
+        (["seed=${algo.size}"], "algo.size: is now algo.num_generations"),
     ],
 )
 def test_an_old_key_is_refused_with_the_new_one(renamed_tree, overrides, message):

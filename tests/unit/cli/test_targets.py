@@ -61,11 +61,11 @@ def pieces(tmp_path_factory):
 
 
 EXPERIMENTS = {
-    "typo": b"algo: {gruop_size: 4}",
-    "habit": b"algo: {num_generations: 4}",
+    "typo": b"algo: {num_genrations: 4}",
+    "habit": b"algo: {num_return_sequences: 4}",
     "hollow": b"piece: {weight: null}",
-    "own": b"seeds: 4\nalgo:\n  group_size: ${seeds}",
-    "cut": b"algo:\n  group_size: [4\n",
+    "own": b"seeds: 4\nalgo:\n  num_generations: ${seeds}",
+    "cut": b"algo:\n  num_generations: [4\n",
     "latin": b"name: gr\xf6\xdfer",
 }
 
@@ -97,8 +97,8 @@ def pieces_tree(conf_tree, pieces):
         ("piece.name=null", "piece.name=null: expected a text"),
         ("data.levels=null", "data.levels=null: expected a value (list[int])"),
         ("+piece.kind=max", "piece.kind=max: expected one of sum, mean"),
-        ("experiment=typo", "experiment/typo.yaml: unknown key 'algo.gruop_size'; did you mean algo.group_s"),
-        ("experiment=habit", "experiment/habit.yaml: unknown key 'algo.num_generations'; here it is algo.g"),
+        ("experiment=typo", "experiment/typo.yaml: unknown key 'algo.num_genrations'; did you mean"),
+        ("experiment=habit", "experiment/habit.yaml: 'algo.num_return_sequences'; here it is algo.num_g"),
         ("experiment=null", "experiment=null: leave it out"),
         ("experiment=hollow", "piece.weight=null: expected a number"),
         ("experiment=cut", "not YAML: expected ',' or ']'"),
