@@ -18,7 +18,7 @@ from igpo_lightning.locks import locked
 
 BEGUN = "provenance.json"  # of a stage's folder: it has been trained in
 _HYDRAS = (".hydra", "*.log")  # what it writes before a run is looked at
-_HYDRAS_BYTES = 1 << 16  # more than these files have
+_HYDRAS_BYTES = 1 << 13  # about what these files have
 _HYDRAS_OWN = "${hydra:runtime.output_dir}"
 _new: list[Path] = []  # folders that were not there before Hydra was started, innermost first
 
@@ -64,16 +64,15 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     Returns:
         Overrides that fix this folder, whose name may hold the time of day, or take ``output_dir`` for it.
     """
-    overrides, place = [], str(OmegaConf.select(cfg, "hydra.run.dir"))
-    is_training = "sweep_dir" in cfg and not cfg.get("dry_run")
-    if is_training and not any(text.startswith("hydra.run.dir=") for text in typed):
+    place, name = str(OmegaConf.select(cfg, "hydra.run.dir")), "hydra.run.dir"
+    chosen = any(text.startswith("hydra.run.dir=") for text in typed)
+    if not chosen and "sweep_dir" in cfg and not cfg.get("dry_run"):
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
-        chosen = raw["output_dir"]
-        place = place if chosen == _HYDRAS_OWN else str(cfg.output_dir)
-        overrides = [f"hydra.run.dir={quoted(place)}"]
-    if place != ".":
-        try_writing("output_dir" if overrides else "hydra.run.dir", Path(place).absolute())
-    return overrides
+        place, name = place if raw["output_dir"] == _HYDRAS_OWN else str(cfg.output_dir), "output_dir"
+    if place == ".":
+        return []
+    try_writing(name, Path(place).absolute())
+    return [] if chosen else [f"hydra.run.dir={quoted(place)}"]
 
 
 def try_writing(name: str, folder: Path) -> None:

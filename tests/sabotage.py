@@ -47,13 +47,13 @@ class HangingReward(HashReward):
         super().__init__()
         self.at, self.rank, self.calls = at, rank, 0
 
-    def __call__(self, completions: list[str], answers: list[str]) -> Any:
+    def __call__(self, problems: Any, completions: Any) -> Any:
         if self.calls == self.at and self.rank == _rank():
             lock = threading.Lock()
             lock.acquire()
             lock.acquire()
         self.calls += 1
-        return super().__call__(completions, answers)
+        return super().__call__(problems, completions)
 
 
 class DropoutOn(Callback):

@@ -67,6 +67,8 @@ def _check_argument(
     annotation, value = signature.parameters[argument], composed.value(key)
     if annotation is None or value is UNKNOWN or OmegaConf.is_config(value):
         return
+    if value is None and "${hydra:" in str(composed.flat.get(origin(composed.flat, key))):
+        return  # of a job, whose number is not known yet
     wanted = _wanted(annotation, value, signature.module)
     if wanted and value != before.value(key):
         shown = "null" if value is None else value

@@ -34,7 +34,7 @@ class IdenticalCompletions(Guard):
         self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
 
     def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
-        sampler = getattr(getattr(trainer.datamodule, "engine", None), "sampler", None)
+        sampler = getattr(getattr(trainer.datamodule, "algorithm", None), "sampler", None)
         temperature = getattr(sampler, "temperature", None)
         if temperature == 0:  # greedy: they are meant to be the same
             return None

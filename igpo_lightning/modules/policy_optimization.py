@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ..algos import Algorithm
-from ..algos.logprobs import Draw, score
-from ..algos.logprobs.base import weights
+from ..algos.logprobs import Draw, score, weights
 from ..algos.losses import LossInputs
 from ..models import Policy
 from ..types import Rollout

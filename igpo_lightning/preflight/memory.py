@@ -126,7 +126,7 @@ def _bytes(tensor: torch.Tensor) -> int:
 def forecast(plan: Plan, loads: Sequence[Load]) -> tuple[Memory, dict[bool, float]]:
     """Trace what the stage needs, and FLOPs of a token in all blocks without and with a backward pass."""
     copied = plan.policy.keeps_reference and not plan.policy.has_adapters
-    make, place = plan.module.make_optimizer, plan.placement
+    make, place = plan.module.algorithm.optimizer, plan.placement
     memory, adding = states(plan.policy.model, plan.skeleton, make, place, copied)
     columns, flops = plan.widths.longest + plan.datamodule.length, {}
     if isinstance(plan.datamodule, RolloutDataModule):

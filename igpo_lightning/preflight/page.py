@@ -97,7 +97,7 @@ def _totals(plan: Plan, loads: Sequence[Load]) -> str:
         return f"in all: {data.rollouts:,} rollouts, {first:,} completions{second}, {data.updates:,} updates"
     if not isinstance(data, SFTDataModule):
         return "of its training steps nothing is known: another kind of DataModule"
-    rows = data.steps * data.batch_size
+    rows = data.steps * data.algorithm.batch_size
     return f"in all: {data.steps:,} updates, {rows:,} rows ({rows / len(plan.widths.lengths):.1f} epochs)"
 
 

@@ -122,8 +122,9 @@ def scores(
         head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, dtype=skeleton.hidden_dtype)
         head.requires_grad_(trained)
         head.weight.grad = torch.zeros_like(head.weight) if trained else None
-        hidden = torch.zeros(positions, config.hidden_size, dtype=skeleton.hidden_dtype, requires_grad=True)
-        ids = torch.zeros(positions, targets, dtype=torch.long)
+        shape, cpu = (positions, config.hidden_size), torch.device("cpu")
+        hidden = torch.zeros(shape, dtype=skeleton.hidden_dtype, device=cpu, requires_grad=True)
+        ids = torch.zeros(positions, targets, dtype=torch.long, device=cpu)
         with Tracer() as tracer:
             with lower(autocast):
                 logps = chunked_scores(head, hidden, ids).logps

@@ -50,13 +50,13 @@ def test_the_program_prints_both_stages_and_writes_nothing(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.name != "tmp"] == []
 
 
-def test_the_work_of_a_window(page):
+def test_the_work_of_a_rollout(page):
     text = page(*TINY_RL, SFT)
     # 4 prompts x 4 completions x 4 steps; μ = 2; micro-batches of 2 prompts; 2 canvases a completion
     assert row(text, "sampling, first tries")[:4] == ["2", "4", "64", "128"]
     assert row(text, "sampling, second tries")[:7] == ["2", "≤", "4", "≤", "64", "≤", "128"]
     assert row(text, "log-probs of the reference")[:4] == ["2", "8", "64", "128"]
-    assert "2 windows, 32 completions and up to as many second tries, 4 updates" in text
+    assert "2 rollouts, 32 completions and up to as many second tries, 4 updates" in text
     assert "4 updates, 32 rows (1.3 epochs)" in text
 
 

@@ -62,7 +62,7 @@ def test_one_command_from_nothing_to_a_report(tmp_path):
         assert (stage / "model" / "model.safetensors").is_file() and (stage / "config.yaml").is_file()
     stages = json.loads((folder / "summary.json").read_text())["stages"]
     assert [s["name"] for s in stages] == ["sft", "igpo"]
-    assert [s["updates"] for s in stages] == [4, 4]  # four batches; two windows of two passes
+    assert [s["updates"] for s in stages] == [4, 4]  # four batches; two rollouts of two passes
     assert stages[1]["completions"] >= 2 * 4 * 4
     assert stages[0]["accuracy_after"] == stages[1]["accuracy_before"]  # the weights were handed on
     columns = (folder / "metrics" / "metrics.csv").read_text().splitlines()[0].split(",")
@@ -75,7 +75,7 @@ def test_one_command_from_nothing_to_a_report(tmp_path):
     ):
         assert name in columns
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
-    assert {s["window"] for s in samples} == {0, 1}
+    assert {s["rollout"] for s in samples} == {0, 1}
     assert "rollout 2/2" in done.stdout
     assert "Traceback" not in done.stderr
 

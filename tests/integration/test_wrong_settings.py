@@ -20,7 +20,7 @@ TRAIN = {
     "experiment=quickstrt": "did you mean quickstart?",
     "sweep=jobli": "did you mean joblib?",
     "algo/logprobs=meanfield": "did you mean mean_field?",
-    "algo.group_sze=8": "did you mean algo.num_generations?",
+    "algo.num_generatons=8": "did you mean algo.num_generations",
     "modell.path=x": "did you mean model.path",
     "seeed=3": "did you mean seed",
     "model.lora.rank=8": "with model=tiny; it exists with model=dream",
@@ -95,7 +95,7 @@ TRAIN = {
     # a class, or its arguments
     "algo.loss._target_=igpo_lightning.algos.losses.ClipSurrogate": "losses.ClippedSurrogate?",
     "algo.optimizer._target_=torch.optim.AdmW": "did you mean torch.optim.AdamW",
-    "+algo.loss.clipp=0.3": "did you mean algo.loss.epsilon",
+    "+algo.loss.epsilonn=0.3": "did you mean algo.loss.epsilon",
     "+hardware.max_epochs=3": "hardware.max_epochs: here it is algo.",
     # the stage before
     "'warm_start=[\"algo.stepz=5\"]'": "warm_start: unknown key 'algo.stepz'; did you mean algo.steps?",

@@ -159,8 +159,11 @@ def test_devices():
         ({"algo": {"num_iterations": 0}}, "algo.num_iterations=0"),
         ({"algo": {"inpaint": {"ratio": [0.2, 2]}}}, r"algo.inpaint.ratio=\[0.2,2\]"),
         ({"algo": {"inpaint": {"replace": 1.5}}}, "algo.inpaint.replace=1.5"),
-        ({"algo": {"inpaint": {"placer": {"chunk": [0, 10]}}}}, r"algo.inpaint.chunk=\[0,10\]"),
-        ({"algo": {"token_filter": {"fraction": 20}}}, "algo.token_filter.top_entropy_quantile=20"),
+        ({"algo": {"inpaint": {"chunk": [0, 10]}}}, r"algo.inpaint.chunk=\[0,10\]"),
+        (
+            {"algo": {"token_filter": {"top_entropy_quantile": 20}}},
+            "algo.token_filter.top_entropy_quantile=20",
+        ),
         ({"data": {"path": "/nowhere/at/all"}}, "data.path=/nowhere/at/all"),
         ({"model": {"path": "/nowhere"}}, "model.path=/nowhere"),
         ({"hardware": {"devices": 0}}, "hardware.devices=0"),

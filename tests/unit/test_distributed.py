@@ -112,7 +112,7 @@ def test_rollouts_go_to_the_host_before_a_checkpoint_gathers_them(nccl):
     values = {
         f.name: torch.zeros(shape.get(f.name, (2,)), device=OWN)
         for f in dataclasses.fields(Rollout)
-        if f.type.startswith("Tensor")
+        if f.type.startswith("Per")
     }
     values["parts"] = {"accuracy": torch.zeros(2, 4, device=OWN)}
     _, data = rollout_fit(tiny_policy())

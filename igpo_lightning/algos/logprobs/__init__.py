@@ -5,8 +5,8 @@ policy (:class:`Draw`), and :func:`score` reads the log-probability of each comp
 masked. To add one, write its ``draws``.
 """
 
-from .base import Draw, LogProbs, Scored, score
+from .base import Draw, LogProbs, Scored, score, weights
 from .mean_field import MeanField
 from .random_masking import BlockMasking, RandomMasking
 
-__all__ = ["BlockMasking", "Draw", "LogProbs", "MeanField", "RandomMasking", "Scored", "score"]
+__all__ = ["BlockMasking", "Draw", "LogProbs", "MeanField", "RandomMasking", "Scored", "score", "weights"]

@@ -4,8 +4,7 @@ import pytest
 import torch
 from fakes import WIDTH, FixedPolicy, gradient, rollout_batch, tiny_policy
 
-from igpo_lightning.algos.logprobs import BlockMasking, Draw, MeanField, RandomMasking, score
-from igpo_lightning.algos.logprobs.base import weights
+from igpo_lightning.algos.logprobs import BlockMasking, Draw, MeanField, RandomMasking, score, weights
 from igpo_lightning.models import head
 from igpo_lightning.models import policy as policy_module
 

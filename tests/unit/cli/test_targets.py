@@ -98,7 +98,7 @@ def pieces_tree(conf_tree, pieces):
         ("data.levels=null", "data.levels=null: expected a value (list[int])"),
         ("+piece.kind=max", "piece.kind=max: expected one of sum, mean"),
         ("experiment=typo", "experiment/typo.yaml: unknown key 'algo.num_genrations'; did you mean"),
-        ("experiment=habit", "experiment/habit.yaml: 'algo.num_return_sequences'; here it is algo.num_g"),
+        ("experiment=habit", "experiment/habit.yaml: unknown key 'algo.num_return_sequences'; here"),
         ("experiment=null", "experiment=null: leave it out"),
         ("experiment=hollow", "piece.weight=null: expected a number"),
         ("experiment=cut", "not YAML: expected ',' or ']'"),

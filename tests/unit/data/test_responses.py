@@ -72,7 +72,7 @@ def test_a_model_that_writes_the_target_gets_the_full_reward(trace, answer, reas
     cfg = compose(tmp_path, "prompt=igpo", "reward=paper")
     form = instantiate(cfg.prompt)
     response = form.lay_out(trace, answer, layout(trace, answer)[1])
-    assert instantiate(cfg.reward)([response.text], [answer]).total.tolist() == [3.75]
+    assert instantiate(cfg.reward)([Problem("", "", "", answer)], [response.text]).total.tolist() == [3.75]
 
 
 @pytest.mark.parametrize("trace", ["no answer here ", "it says 7.\n#### 7"])

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import engine, rollout_fit, sft_fit, tiny_policy, trainer, weights
+from fakes import rollout_fit, sft_fit, tiny_policy, trainer, weights
 from lightning.pytorch.callbacks import Callback
 from sabotage import BadLoss
 
@@ -23,8 +23,8 @@ def fit(folder, module, data, **options):
     return guard, said
 
 
-def bad_loss(*calls, per_step=4):
-    return rollout_fit(tiny_policy(), per_step=per_step, loss=BadLoss(calls))
+def bad_loss(*calls, prompts=4):
+    return rollout_fit(tiny_policy(), prompts_per_micro_batch=prompts, loss=BadLoss(calls))
 
 
 def test_nothing_is_found_in_a_sound_run(tmp_path):
@@ -33,7 +33,7 @@ def test_nothing_is_found_in_a_sound_run(tmp_path):
 
 
 def test_the_loss_of_one_micro_batch(tmp_path):
-    module, data = bad_loss(2, per_step=2)  # the first half of update 2
+    module, data = bad_loss(2, prompts=2)  # the first half of update 2
     guard, said = fit(tmp_path, module, data)
     assert said == [
         "warning (callbacks.finite): rollout 1, update 2: NaN or infinity in the loss; the update is dropped"
@@ -78,14 +78,12 @@ def test_a_large_gradient_is_not_an_infinite_one(tmp_path):
 
 def test_a_reward(tmp_path):
     class Broken:
-        def __call__(self, completions, answers):
+        def __call__(self, problems, completions):
             total = torch.zeros(len(completions))
             total[0] = torch.nan
             return SimpleNamespace(total=total, correct=total == 1, parts={})
 
-    module, data = rollout_fit(
-        tiny_policy(), rollouts=1, sampling=engine(reward=Broken(), prompts_per_forward=4)
-    )
+    module, data = rollout_fit(tiny_policy(), rollouts=1, reward=Broken())
     _, said = fit(tmp_path, module, data)
     assert "in the reward;" in said[0]
 
@@ -96,7 +94,7 @@ def test_old_log_probs_only_where_they_count(tmp_path):
 
     def broken(*args):
         rollout = run(*args)
-        rollout.old_logps[~rollout.keep] = -torch.inf
+        rollout.old_logps[~rollout.loss_mask] = -torch.inf
         return rollout
 
     data.engine.run = broken

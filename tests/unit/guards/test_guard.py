@@ -39,9 +39,9 @@ class AtWindows(AtUpdates):
 
 def fit(folder, *guards, make=None, without=None, logger=False, resume=None, checkpoints=False):
     """(weights, trainer) of six updates: three rollouts of two passes of two micro-batches."""
-    module, data = (make or partial(rollout_fit, rollouts=3, per_step=2))(tiny_policy())
+    module, data = (make or partial(rollout_fit, rollouts=3, prompts_per_micro_batch=2))(tiny_policy())
     if without is not None:
-        module.make_optimizer = partial(AdamWWithout, lr=1e-2, without=without)
+        module.algorithm.optimizer = partial(AdamWWithout, lr=1e-2, without=without)
     keep = [Checkpoints(folder / "checkpoints", every=100)] if checkpoints else []
     run = trainer(folder, callbacks=[*guards, *keep], logger=logger, enable_checkpointing=checkpoints)
     run.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import LORA, engine, rollout_fit, tiny_policy, trainer
+from fakes import LORA, rollout_fit, tiny_policy, trainer
 from sabotage import Drifts, DropoutOn, SamplingWithoutAutocast
 
 from igpo_lightning.algos.logprobs import MeanField, RandomMasking
@@ -109,25 +109,20 @@ def test_a_learning_rate_that_is_too_high(tmp_path):
         trainer(tmp_path, callbacks=[guard], gradient_clip_val=None).fit(module, datamodule=data)
 
 
-class Shifted(MeanField):
-    """Sees other log-probs than the policy has."""
-
-    def __init__(self, by):
-        self.by = by
-
-    def __call__(self, *args, **options):
-        estimate = super().__call__(*args, **options)
-        estimate.logps.add_(self.by)
-        return estimate
-
-
 @pytest.mark.parametrize("precision, by, heard", [
     ("32-true", 0.1, True), ("32-true", 0.002, True), ("32-true", 5e-4, False),
     ("bf16-mixed", 0.1, True), ("bf16-mixed", 0.006, True), ("bf16-mixed", 0.002, False),
 ])  # fmt: skip
 def test_drift_between_sampling_and_training(tmp_path, precision, by, heard, recwarn):
-    module, data = rollout_fit(tiny_policy(), per_step=2)
-    data.engine.logprobs = Shifted(by)
+    module, data = rollout_fit(tiny_policy(), prompts_per_micro_batch=2)
+    sample = data.engine.run
+
+    def shifted(*args):
+        rollout = sample(*args)
+        rollout.old_logps += by
+        return rollout
+
+    data.engine.run = shifted
     guard = LogProbDrift(repeat_every=1)
     run = trainer(tmp_path, callbacks=[guard], precision=precision)
     run.fit(module, datamodule=data)
@@ -143,7 +138,7 @@ def test_drift_between_sampling_and_training(tmp_path, precision, by, heard, rec
 
 def drifts(folder, policy, *callbacks, **fit):
     """(drift of each rollout, alarms) under bfloat16."""
-    module, data = rollout_fit(policy, rollouts=3, per_step=2, **fit)
+    module, data = rollout_fit(policy, rollouts=3, prompts_per_micro_batch=2, **fit)
     guard, seen = LogProbDrift(repeat_every=1), Drifts()
     run = trainer(folder, callbacks=[guard, seen, *callbacks], precision="bf16-mixed")
     with warnings.catch_warnings():
@@ -155,8 +150,8 @@ def drifts(folder, policy, *callbacks, **fit):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 def test_healthy_runs_in_bfloat16_have_no_drift_at_all(tmp_path, lora, seed):
-    sampling = engine(seed=seed, logprobs=RandomMasking() if seed else MeanField())
-    assert drifts(tmp_path, tiny_policy(seed=seed, lora=lora), sampling=sampling) == ([0.0] * 3, 0)
+    chosen = {"seed": seed, "logprobs": RandomMasking() if seed else MeanField()}
+    assert drifts(tmp_path, tiny_policy(seed=seed, lora=lora), **chosen) == ([0.0] * 3, 0)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -167,17 +162,16 @@ def test_what_is_not_the_same_in_sampling_and_training_is_heard_in_bfloat16(tmp_
     assert alarms == 3 and min(found) > LogProbDrift().tolerance_16bit
 
 
-@pytest.mark.parametrize("updates_per_pass", [1, 2])
-def test_without_drift_the_ratio_is_exactly_one(tmp_path, updates_per_pass):
+@pytest.mark.parametrize("updates", [1, 2])
+def test_without_drift_the_ratio_is_exactly_one(tmp_path, updates):
     module, data = rollout_fit(
         tiny_policy(),
-        per_step=1,
-        updates_per_pass=updates_per_pass,
-        sampling=engine(prompts_per_forward=1),
+        prompts_per_micro_batch=1,
+        updates_per_iteration=updates,
         lr=0.1,
     )
     seen, guard = [], LogProbDrift(tolerance=0.0)
     guard.inspect_update = lambda *args: seen.append(module.update_metrics().get("drift_max"))
     trainer(tmp_path, callbacks=[guard]).fit(module, datamodule=data)
-    later = [None] * (2 * updates_per_pass - 1)  # the policy has moved: nothing to compare
+    later = [None] * (2 * updates - 1)  # the policy has moved: nothing to compare
     assert seen == [0.0, *later, 0.0, *later]

@@ -2,27 +2,27 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import engine, rollout_fit, tiny_policy, trainer
+from fakes import algorithm, rollout_fit, tiny_policy, trainer
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.guards import ConstantReward, IdenticalCompletions
 from igpo_lightning.guards.rollouts import identical_groups
 
 MODULE = SimpleNamespace(device="cpu")
-WINDOWS = "igpo_lightning.guards.rollouts"
+GUARDS = "igpo_lightning.guards.rollouts"
 
 
-def rollout(completions, loss_mask=None, hinted=None, rewards=None, correct=None):
-    tokens = torch.tensor(completions)
+def rollout(tokens, completion_mask=None, hinted=None, rewards=None, correct=None):
+    tokens = torch.tensor(tokens)
     shape = tokens.shape
     hints = torch.zeros(shape, dtype=torch.bool)
     if hinted is not None:
         hints[..., 0] = torch.tensor(hinted)
     return SimpleNamespace(
-        completions=tokens,
-        loss_mask=torch.ones(shape, dtype=torch.bool)
-        if loss_mask is None
-        else torch.tensor(loss_mask).bool(),
+        tokens=tokens,
+        completion_mask=torch.ones(shape, dtype=torch.bool)
+        if completion_mask is None
+        else torch.tensor(completion_mask).bool(),
         hint_mask=hints,
         rewards=torch.zeros(shape[:2]) if rewards is None else torch.tensor(rewards),
         correct=torch.zeros(shape[:2]).bool() if correct is None else torch.tensor(correct).bool(),
@@ -32,7 +32,7 @@ def rollout(completions, loss_mask=None, hinted=None, rewards=None, correct=None
 def run_of(rollout=None, temperature=1.0):
     sampler = SimpleNamespace(temperature=temperature)
     return SimpleNamespace(
-        datamodule=SimpleNamespace(engine=SimpleNamespace(sampler=sampler), rollout=rollout)
+        datamodule=SimpleNamespace(algorithm=SimpleNamespace(sampler=sampler), rollout=rollout)
     )
 
 
@@ -40,7 +40,7 @@ def test_groups_are_compared_up_to_the_first_stop():
     same, comparable = identical_groups(
         rollout(
             [[[5, 0, 7], [5, 0, 8]], [[5, 0, 7], [5, 6, 0]], [[5, 0, 7], [5, 0, 7]]],
-            loss_mask=[[[1, 1, 0], [1, 1, 0]], [[1, 1, 0], [1, 1, 1]], [[1, 1, 0], [1, 1, 1]]],
+            completion_mask=[[[1, 1, 0], [1, 1, 0]], [[1, 1, 0], [1, 1, 1]], [[1, 1, 0], [1, 1, 1]]],
         )
     )
     assert same.tolist() == [True, False, False]  # the last two differ in length
@@ -81,7 +81,7 @@ def test_all_processes_count(monkeypatch):
     def reduce(mine, how, device):
         return [float(mine[0]) + 1, float(mine[1]) + 4]
 
-    monkeypatch.setattr(f"{WINDOWS}.reduce", reduce)
+    monkeypatch.setattr(f"{GUARDS}.reduce", reduce)
     assert IdenticalCompletions(rollouts=1).inspect_rollout(run_of(), MODULE, SAME) is None
     assert "5 of 8" in IdenticalCompletions(rollouts=1, share=0.6).inspect_rollout(run_of(), MODULE, SAME)
 
@@ -107,7 +107,7 @@ def test_rewards_that_differ_between_completions_rollouts_or_processes(monkeypat
         assert guard.inspect_rollout(run_of(), MODULE, batch) is None
     for _ in range(4):
         assert guard.inspect_rollout(run_of(), MODULE, rewarded([torch.nan, 0.0])) is None
-    monkeypatch.setattr(f"{WINDOWS}.reduce", lambda mine, how, device: list(map(max, mine, [-1.0, 1.0])))
+    monkeypatch.setattr(f"{GUARDS}.reduce", lambda mine, how, device: list(map(max, mine, [-1.0, 1.0])))
     for _ in range(4):
         assert guard.inspect_rollout(run_of(), MODULE, zeros) is None
 
@@ -126,9 +126,8 @@ class DeadSampler:
 
 
 def test_a_sampler_that_ignores_its_seeds(tmp_path):
-    sampling = engine(prompts_per_forward=4)
-    sampling.sampler = DeadSampler(sampling.sampler)
-    module, data = rollout_fit(tiny_policy(), rollouts=3, sampling=sampling)
+    sampler = DeadSampler(algorithm().sampler)
+    module, data = rollout_fit(tiny_policy(), rollouts=3, sampler=sampler)
     guards = [IdenticalCompletions(rollouts=2), ConstantReward(rollouts=2)]
     with pytest.warns(
         UserWarning, match="rollout 2, update 3: all completions of a group are the same in 4 of 4"

@@ -155,12 +155,11 @@ def test_no_watch(tmp_path):
 HANGS = """
 import sys, warnings
 warnings.simplefilter("ignore")
-from fakes import engine, rollout_fit, tiny_policy, trainer
+from fakes import rollout_fit, tiny_policy, trainer
 from sabotage import HangingReward
 from igpo_lightning.guards import Watchdog
 folder = sys.argv[1]
-sampling = engine(reward=HangingReward(at=1), prompts_per_forward=4)
-module, data = rollout_fit(tiny_policy(), sampling=sampling, validate_every=2)
+module, data = rollout_fit(tiny_policy(), reward=HangingReward(at=1), validate_every=2)
 print("started", flush=True)
 trainer(folder, callbacks=[Watchdog(timeout=3, folder=folder + "/heartbeat")]).fit(module, datamodule=data)
 """

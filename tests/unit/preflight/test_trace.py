@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fakes import tiny_policy
+from fakes import algorithm, tiny_policy
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig
@@ -10,6 +10,7 @@ from transformers import LlamaConfig
 from igpo_lightning.models import load_policy
 from igpo_lightning.models.head import chunked_scores
 from igpo_lightning.models.skeleton import Skeleton, skeleton_of_saved
+from igpo_lightning.modules import PolicyOptimization
 from igpo_lightning.preflight import trace
 from igpo_lightning.preflight.memory import bytes_per_logit
 from igpo_lightning.sampling import BlockwiseSampler
@@ -141,10 +142,12 @@ def test_work_of_a_block():
     assert both == pytest.approx(3 * products, rel=0.05)
 
 
-def test_what_is_loaded_is_traced_in_the_mode_that_it_is_loaded_in(tmp_path):
+def test_what_is_loaded_is_traced_in_the_mode_that_it_is_trained_in(tmp_path):
     tiny_policy().save(tmp_path / "base")
     options = {"gradient_checkpointing": True, "lora": {"rank": 2, "alpha": 2, "targets": ["q_proj"]}}
-    loaded = load_policy(str(tmp_path / "base"), **options).network.model.layers[0]
+    policy = load_policy(str(tmp_path / "base"), **options)
+    PolicyOptimization(policy, algorithm())  # as a stage has it
+    loaded = policy.network.model.layers[0]
     traced = skeleton_of_saved(str(tmp_path / "base"), **options)[0].network().model.layers[0]
     assert (traced.training, traced.gradient_checkpointing) == (
         loaded.training,

@@ -34,7 +34,7 @@ def test_a_dead_worker_is_replaced(checker):
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced():
-    checker = Checker(timeout=0.2, memory_gb=2.0)
+    checker = Checker(timeout=2.0, memory_gb=2.0)
     assert checker.equal("k+k", "2k")
     process = checker._worker._process
     os.kill(process.pid, signal.SIGSTOP)  # no alarm of its own can help it now

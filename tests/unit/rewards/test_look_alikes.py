@@ -8,6 +8,7 @@ count, not their form: 6 \\cdot 12 is 72. A comma groups thousands and is no dec
 import pytest
 
 from igpo_lightning.rewards import Correctness, Verifier
+from igpo_lightning.types import Problem
 
 DIFFERENT = [
     ("172", "72"), ("72", "172"), ("7.2", "72"), ("720", "72"), ("27", "72"), ("72.5", "72"),
@@ -138,7 +139,7 @@ def correctness():
 
 def judged(correctness, pairs):
     completions = [rf"So the answer is $\boxed{{{stated}}}$." for stated, _ in pairs]
-    return zip(pairs, correctness(completions, [gold for _, gold in pairs]), strict=True)
+    return zip(pairs, correctness([Problem("", "", "", gold) for _, gold in pairs], completions), strict=True)
 
 
 def test_look_alikes_are_wrong_either_way_round(correctness):

@@ -8,6 +8,7 @@ from mutations import mutations
 from igpo_lightning.data.sources.gsm8k import problem
 from igpo_lightning.data.sources.tables import read_table
 from igpo_lightning.rewards import Correctness, Verifier, extract
+from igpo_lightning.types import Problem
 
 STYLES = {
     "box": r"Thus $\boxed{%s}$.",
@@ -34,7 +35,8 @@ COUNTS = {"gsm8k": 1319, "math500": 500, "amc": 83, "minerva": 272}
 @pytest.fixture(scope="module")
 def correctness():
     verifier = Verifier()
-    yield Correctness(verifier)
+    judge = Correctness(verifier)
+    yield lambda texts, answers: judge([Problem("", "", "", answer) for answer in answers], texts)
     verifier.close()
 
 

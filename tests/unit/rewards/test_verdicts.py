@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from igpo_lightning.rewards import Correctness, Verifier
+from igpo_lightning.types import Problem
 
 HERE = Path(__file__).parent / "verdicts"
 
@@ -36,5 +37,7 @@ def test_one_answer_or_two(verifier, pairs):
 def test_verdicts_are_those_of_a_careful_person(verifier, name):
     rows = [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) >= 200
-    right = Correctness(verifier)([row["completion"] for row in rows], [row["gold"] for row in rows])
+    right = Correctness(verifier)(
+        [Problem("", "", "", row["gold"]) for row in rows], [row["completion"] for row in rows]
+    )
     assert [row for row, verdict in zip(rows, right, strict=True) if bool(verdict) != row["right"]] == []
