@@ -66,13 +66,14 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     """
     place, name = str(OmegaConf.select(cfg, "hydra.run.dir")), "hydra.run.dir"
     chosen = any(text.startswith("hydra.run.dir=") for text in typed)
+    key = "hydra.env.folder.True" if cfg.get("dry_run") else "hydra.run.dir"  # a dry run deletes its folder
     if not chosen and "sweep_dir" in cfg and not cfg.get("dry_run"):
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         place, name = place if raw["output_dir"] == _HYDRAS_OWN else str(cfg.output_dir), "output_dir"
     if place == ".":
         return []
     try_writing(name, Path(place).absolute())
-    return [] if chosen else [f"hydra.run.dir={quoted(place)}"]
+    return [] if chosen else [f"{key}={quoted(place)}"]
 
 
 def try_writing(name: str, folder: Path) -> None:
