@@ -107,7 +107,13 @@ def test_all_of_them_are_tried():
     assert public - {"world_size", "rank", "ended", "disconnect"} == tried
 
 
-def test_rollouts_go_to_the_host_before_a_checkpoint_gathers_them(nccl):
+@pytest.fixture
+def data():
+    """Made before tensors are fake: a copy of real weights made among fake ones has no memory of its own."""
+    return rollout_fit(tiny_policy())[1]
+
+
+def test_rollouts_go_to_the_host_before_a_checkpoint_gathers_them(data, nccl):
     shape = {"prompt_ids": (2, 5), "tokens": (2, 4, 8)}
     values = {
         f.name: torch.zeros(shape.get(f.name, (2,)), device=OWN)
@@ -115,7 +121,6 @@ def test_rollouts_go_to_the_host_before_a_checkpoint_gathers_them(nccl):
         if f.type.startswith("Per")
     }
     values["parts"] = {"accuracy": torch.zeros(2, 4, device=OWN)}
-    _, data = rollout_fit(tiny_policy())
     data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(device=OWN))
     data.rollout = Rollout(**values)
     assert data.rollout.tokens.device == OWN
