@@ -15,7 +15,7 @@ from .data.prompts import PromptFormat
 from .models import Policy, load_policy
 from .rollout import RolloutEngine
 from .sampling import BlockwiseSampler
-from .sampling.canvas import collate
+from .sampling.canvas import collate, completion_texts
 from .sampling.generate import generate as fill_canvases
 from .seeding import derive
 from .types import Problem, Prompt, Rollout
@@ -112,13 +112,9 @@ def roll_out(
 
 def texts(policy: Policy, result: Rollout) -> list[list[str]]:
     """The completions of a rollout as text, [P][G], each up to its end."""
-    return [
-        [
-            policy.tokenizer.decode(tokens[mask], skip_special_tokens=True)
-            for tokens, mask in zip(group, masks, strict=True)
-        ]
-        for group, masks in zip(result.tokens, result.completion_mask, strict=True)
-    ]
+    group = result.tokens.shape[1]
+    flat = completion_texts(policy, result.tokens.flatten(0, 1))
+    return [flat[start : start + group] for start in range(0, len(flat), group)]
 
 
 def _encode(

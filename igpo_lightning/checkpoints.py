@@ -167,7 +167,7 @@ def check_strategy(path: Path, strategy: Any) -> None:
 
 
 def _kind(strategy: Strategy) -> str:
-    """What the checkpoints of a strategy are: a "file", or a folder of "deepspeed" or "distributed" parts."""
+    """Kind of a strategy's checkpoints: a "file", or a folder of "deepspeed" or "distributed" parts."""
     if isinstance(strategy, DeepSpeedStrategy):
         return "deepspeed"
     return "distributed" if isinstance(strategy, ModelParallelStrategy) else "file"

@@ -132,7 +132,7 @@ def _is_over(first: DictConfig) -> bool:
 
 
 def _attempt() -> str:
-    """What the processes of one start of a run have in common, and its next start has not."""
+    """A text that the processes of one start of a run have in common, and its next start has not."""
     return " ".join(os.environ.get(f"SLURM_{name}", "") for name in ("JOB_ID", "STEP_ID", "RESTART_COUNT"))
 
 

@@ -1,4 +1,4 @@
-"""How far the fine-tuned starts compute, and follow, their own traces.
+"""Measure how far the fine-tuned starts compute, and follow, their own traces.
 
 python experiments/igpo_vs_grpo/start.py    # after run.py
 """

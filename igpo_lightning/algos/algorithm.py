@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..amounts import positive_int
 from ..checks import num_generations
-from ..types import Problem, Scores
+from ..types import Problem, Rollout, Scores
 from .logprobs import LogProbs
 from .losses import PolicyLoss
 
@@ -124,6 +124,16 @@ class Algorithm(Stage):
             positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
         # Held-out completions are judged by ``reward`` as ever.
         self.training_reward = self.reward.first_box() if self.first_box else self.reward
+
+    @property
+    def distinct_iterations(self) -> int:
+        """Iterations whose draws, and so whose old log-probs, differ: μ, or 1 where all share them."""
+        return self.num_iterations if self.logprobs.renewed else 1
+
+    def learnt(self, rollout: Rollout) -> Tensor:
+        """[P, G, C] bool: tokens of the completions that may be trained on, before any filter."""
+        mask = rollout.completion_mask
+        return torch.ones_like(mask) if self.tokens_after_eos else mask
 
     def parts_of(self, draws: int) -> list[tuple[int, int] | None]:
         """[start, stop) of the draws of each micro-batch; [None] where one holds all ``draws``."""

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..algos import Supervised
 from ..sampling.canvas import collate
 from ..types import Prompt
 from .base import ProblemDataModule
@@ -48,9 +47,6 @@ class SFTDataModule(ProblemDataModule):
     """
 
     hints = False
-
-    def __init__(self, *, algorithm: Supervised, **common: Any):
-        super().__init__(algorithm=algorithm, **common)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

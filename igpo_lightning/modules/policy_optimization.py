@@ -37,7 +37,6 @@ class PolicyOptimization(DiffusionModule):
         super().__init__(policy, algorithm)
         self.logprobs, self.loss = algorithm.logprobs, algorithm.loss
         self._rollout: dict[str, float] = {}
-        self._sampled_at: int | None = None  # updates before the present rollout
         self._slope: Tensor | None = None
         self.policy.disable_dropout()
         if self.loss.needs_reference:
@@ -46,7 +45,6 @@ class PolicyOptimization(DiffusionModule):
     def compute_loss(self, rollout: Rollout) -> Tensor:
         if rollout.first:
             self._rollout = self._over_ranks(rollout.metrics)
-            self._sampled_at = self.trainer.global_step
         draws = self.logprobs.draws(rollout, rollout.iteration)
         if rollout.part is not None:
             return self._part_of_loss(rollout, draws, *rollout.part)
@@ -65,7 +63,7 @@ class PolicyOptimization(DiffusionModule):
         are the old ones.
         """
         if start == 0:
-            fresh = self.trainer.global_step == self._sampled_at
+            fresh = self.trainer.global_step == rollout.version
             logps = rollout.of_iteration("old_logps") if fresh else self._present(rollout, draws)
             logps = logps.detach().clone().requires_grad_()
             loss, metrics = self.loss(self._inputs(rollout, draws, logps))
@@ -81,9 +79,7 @@ class PolicyOptimization(DiffusionModule):
         return torch.cat([score(self.policy, rollout, [draw]).logps for draw in draws], dim=2)
 
     def _inputs(self, rollout: Rollout, draws: list[Draw], logps: Tensor) -> LossInputs:
-        learnt = rollout.completion_mask
-        if self.algorithm.tokens_after_eos:
-            learnt = torch.ones_like(learnt)
+        learnt = self.algorithm.learnt(rollout)
         totals, trainer = rollout.update_tokens[0], self.trainer
         micro_batches = trainer.accumulate_grad_batches // len(self.algorithm.parts_of(len(draws)))
         return LossInputs(
@@ -101,7 +97,7 @@ class PolicyOptimization(DiffusionModule):
 
     def _watch_drift(self, rollout: Rollout, logps: Tensor, start: int) -> None:
         """Before a rollout's first update the policy is still the one that sampled: drift must be 0."""
-        if self.trainer.global_step == self._sampled_at:
+        if self.trainer.global_step == rollout.version:
             part = slice(start, start + logps.shape[2])
             mask = rollout.of_iteration("loss_mask")[:, :, part]
             drift = logps.detach() - rollout.of_iteration("old_logps")[:, :, part]

@@ -170,8 +170,7 @@ def _rollouts(plan: Plan) -> int:
     data, algorithm = plan.datamodule, plan.datamodule.algorithm
     mine = algorithm.prompts_per_rollout // plan.placement.world
     tokens = mine * algorithm.num_generations * data.length
-    draws = algorithm.logprobs.count(data.length)
-    draws *= algorithm.num_iterations if algorithm.logprobs.renewed else 1
+    draws = algorithm.logprobs.count(data.length) * algorithm.distinct_iterations
     return tokens * (8 + 4 + 2 + draws * (_FLOAT * (1 + plan.policy.keeps_reference) + 1))
 
 

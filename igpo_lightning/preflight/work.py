@@ -128,7 +128,7 @@ def _rollout(plan: Plan) -> list[Load]:
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))
     group, iterations = algorithm.num_generations, algorithm.num_iterations
     one = of_estimate(algorithm.logprobs, data.step_size, group, data.length)
-    passes = {"log-probs of the sampling policy": iterations if algorithm.logprobs.renewed else 1}
+    passes = {"log-probs of the sampling policy": algorithm.distinct_iterations}
     if plan.policy.keeps_reference:
         passes["log-probs of the reference"] = passes["log-probs of the sampling policy"]
     for name, count in (passes | {"updates": iterations}).items():

@@ -187,12 +187,12 @@ def _is_seed(key: str, jobs: Sequence[Job]) -> bool:
 
 
 def _classes(jobs: Sequence[Job], keys: Sequence[str]) -> list[tuple[Hashable, ...]]:
-    """What each job has at ``keys``."""
+    """Values of each job at ``keys``."""
     return [tuple(value_of(job, key) for key in keys) for job in jobs]
 
 
 def _differ(jobs: Sequence[Job], keys: Sequence[str]) -> int:
-    """How many different jobs there are, judged by ``keys``."""
+    """Number of different jobs, judged by ``keys``."""
     return len(set(_classes(jobs, keys)))
 
 

@@ -55,7 +55,7 @@ class RolloutEngine:
         """Old and reference log-probs, and the tokens to learn from, in the draws of every iteration."""
         estimator, width = self.algorithm.logprobs, rollout.tokens.shape[-1]
         rollout.draws = estimator.count(width)
-        iterations = range(self.algorithm.num_iterations if estimator.renewed else 1)
+        iterations = range(self.algorithm.distinct_iterations)
         rows = rollout.rewards.numel() * len(iterations) * (1 + policy.keeps_reference)
         with progress.work("log-probs", rows, rollout=rollout.index):
             old = [self._score(policy, rollout, i, entropy=True) for i in iterations]
@@ -68,12 +68,10 @@ class RolloutEngine:
 
     def _loss_mask(self, rollout: Rollout, scored: Scored) -> torch.Tensor:
         """[P, G, D, C]: the scored tokens that the filter lets through."""
-        learnt = rollout.completion_mask
-        if self.algorithm.tokens_after_eos:
-            learnt = torch.ones_like(learnt)
         seen = scored.scored.sum(2)  # draws that score each token
         nats = scored.entropy.sum(2) / seen.clamp(min=1)
-        kept = self.algorithm.token_filter(learnt & (seen > 0), rollout.hint_mask, nats)
+        learnt = self.algorithm.learnt(rollout) & (seen > 0)
+        kept = self.algorithm.token_filter(learnt, rollout.hint_mask, nats)
         return kept.unsqueeze(2) & scored.scored
 
     def _score(self, policy: Policy, rollout: Rollout, iteration: int, entropy: bool = False) -> Scored:

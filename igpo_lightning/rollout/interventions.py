@@ -93,10 +93,10 @@ class Retry:
         self.tries = positive_int("algo.inpaint.tries", tries)
 
     def __call__(self, rollout: Rollout, resampler: Resampler) -> tuple[Rollout, Report]:
-        which = [p for p in self.when(rollout, resampler) if self.hints.can_help(p, resampler)]
-        report = Report(tuple(which))
         if self.merge.most(resampler.group_size) == 0:
             return rollout, Report()
+        which = [p for p in self.when(rollout, resampler) if self.hints.can_help(p, resampler)]
+        report = Report(tuple(which))
         for attempt in range(self.tries):
             if not resampler.anyone(bool(which)):
                 break
