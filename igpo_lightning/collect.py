@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from igpo_lightning.folders import program, values
+from igpo_lightning.cli.folders import program, values
 
 _ABOUT = """\
 Collect the runs in FOLDER into tables, a picture and a page: jobs that differ in nothing but the seed are

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from igpo_lightning.folders import RUN, check_kind, composed, program
+from igpo_lightning.cli.folders import RUN, check_kind, composed, program
 
 _ABOUT = """\
 Make a model folder of a run: of what it ended with, or of a checkpoint, whatever strategy wrote it.
@@ -21,7 +21,7 @@ _SETTINGS = {
 def _run(folder: Path, texts: list[str]) -> None:
     cfg = composed("export", "run", folder, texts)
     check_kind(folder, RUN)
-    from igpo_lightning.exporting import run
+    from igpo_lightning.training.exporting import run
 
     run(cfg)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from igpo_lightning.folders import RUN, check_kind, program, values
+from igpo_lightning.cli.folders import RUN, check_kind, program, values
 
 
 def _run(folder: Path, texts: list[str]) -> None:

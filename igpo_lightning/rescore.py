@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.folders import EVALUATION, check_kind, composed, program
+from igpo_lightning.cli.folders import EVALUATION, check_kind, composed, program
 
 _ABOUT = """\
 Judge the saved completions of an evaluation again, without the model, and write its figures anew.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from igpo_lightning.cli import entry
 
-main = entry("train", "igpo_lightning.training:run")
+main = entry("train", "igpo_lightning.training.run:run")
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleD
 from torch.distributed.tensor import DTensor
 
 from igpo_lightning.distributed import disconnect
-from igpo_lightning.strategies import FullySharded
+from igpo_lightning.training.strategies import FullySharded
 
 # Compiling it takes longer than the tests; gloo does its work.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -25,12 +25,12 @@ from igpo_lightning.data.sources import TableSource, WordProblems
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.models import Policy, TokenScores, create_policy
 from igpo_lightning.models.head import token_scores
-from igpo_lightning.modules import MaskedDiffusionSFT, PolicyOptimization
 from igpo_lightning.rollout import Keep, RolloutEngine
 from igpo_lightning.rollout import inpaint as inpainting
 from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.sampling.canvas import up_to_stop
 from igpo_lightning.seeding import derive, torch_rng
+from igpo_lightning.training import MaskedDiffusionSFT, PolicyOptimization
 from igpo_lightning.types import Problem, Prompt, Rollout, Scores
 
 WIDTH, BLOCK = 16, 8

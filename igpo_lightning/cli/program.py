@@ -1,4 +1,4 @@
-"""Entry points: ``main = entry("train", "igpo_lightning.training:run")`` is a program.
+"""Entry points: ``main = entry("train", "igpo_lightning.training.run:run")`` is a program.
 
 Its ``--help`` and its answer to a wrong override take well under two seconds, because the function that
 does the work is imported only after both.

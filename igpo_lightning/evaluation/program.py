@@ -18,7 +18,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
-from ..callbacks import WorkProgress
 from ..checks import ConfigError, existing_path, positive_int
 from ..console import quieten
 from ..data.encoding import Encoder
@@ -27,6 +26,7 @@ from ..files import write_atomic
 from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..precision import check_precision
+from ..reporting.callbacks import WorkProgress
 from ..rewards import extract
 from ..stopping import interruptible
 from ..types import Problem

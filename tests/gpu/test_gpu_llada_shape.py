@@ -8,8 +8,8 @@ from llada_shape import overrides, write_checkpoint
 from running import Run, report
 from safetensors import safe_open
 
-from igpo_lightning.guards import LogProbDrift
 from igpo_lightning.reporting.run import read_metrics
+from igpo_lightning.training.guards import LogProbDrift
 
 pytestmark = [
     pytest.mark.gpu,

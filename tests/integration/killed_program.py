@@ -14,12 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-import igpo_lightning.checkpoints as checkpoints
 import igpo_lightning.reporting.csv_logger as csv_logger
+import igpo_lightning.training.checkpoints as checkpoints
 from igpo_lightning.models import Policy
-from igpo_lightning.modules.base import DiffusionModule
 from igpo_lightning.rollout import RolloutEngine
 from igpo_lightning.train import main
+from igpo_lightning.training.module import DiffusionModule
 
 # Name → (owner, attribute, whether to strike before or after it). Together they cover the rollout, the
 # update, logging, validation, and every stage of saving.

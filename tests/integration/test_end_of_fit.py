@@ -14,12 +14,12 @@ from fakes import TINY, TINY_RL, compose, datamodule, tiny_policy
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 
-from igpo_lightning.checkpoints import numbered, save_now
 from igpo_lightning.evaluation.decoding import decode
-from igpo_lightning.guards.base import GuardStop
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_metrics
-from igpo_lightning.training import run
+from igpo_lightning.training.checkpoints import numbered, save_now
+from igpo_lightning.training.guards.base import GuardStop
+from igpo_lightning.training.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("sharded_program.py")

@@ -5,11 +5,11 @@ import torch
 from fakes import TINY_RL, compose, tiny_policy
 from omegaconf import OmegaConf
 
-from igpo_lightning.checkpoints import numbered
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.exporting import read_weights, run
 from igpo_lightning.models import load_policy
-from igpo_lightning.training import run as train
+from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.exporting import read_weights, run
+from igpo_lightning.training.run import run as train
 
 LORA = "model.lora={rank: 2, alpha: 4, targets: [q_proj, down_proj]}"
 TOKENS = torch.arange(4, 16)[None]
@@ -21,7 +21,7 @@ def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     tiny_policy().save(folder / "base")
     keep = [
-        "+callbacks.checkpoint._target_=igpo_lightning.checkpoints.Checkpoints",
+        "+callbacks.checkpoint._target_=igpo_lightning.training.checkpoints.Checkpoints",
         f"+callbacks.checkpoint.folder={folder}/run/checkpoints",
         "+callbacks.checkpoint.every=1",
     ]

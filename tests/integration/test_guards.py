@@ -11,10 +11,10 @@ from fakes import TINY, TINY_RL, compose, tiny_policy, weights
 from hydra.utils import instantiate
 from sabotage import AdamWWithout
 
-from igpo_lightning.checkpoints import newest
-from igpo_lightning.guards.watchdog import EXIT_CODE
 from igpo_lightning.models import load_policy
-from igpo_lightning.training import run
+from igpo_lightning.training.checkpoints import newest
+from igpo_lightning.training.guards.watchdog import EXIT_CODE
+from igpo_lightning.training.run import run
 
 TESTS = Path(__file__).resolve().parents[1]
 GUARDS = [

@@ -11,8 +11,8 @@ import pytest
 from fakes import TINY, TINY_RL
 from killed_program import MOMENTS
 
-from igpo_lightning.checkpoints import numbered
 from igpo_lightning.reporting.run import read_metrics
+from igpo_lightning.training.checkpoints import numbered
 
 PROGRAM = Path(__file__).with_name("killed_program.py")
 RUN = [

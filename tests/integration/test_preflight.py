@@ -12,7 +12,7 @@ from fakes import TINY, TINY_RL, tiny_policy
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import find_conf
-from igpo_lightning.training import run
+from igpo_lightning.training.run import run
 
 SFT = 'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]'
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from fakes import TINY, TINY_RL, compose, tiny_policy
 
-from igpo_lightning.checkpoints import newest
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.locks import locked
 from igpo_lightning.reporting.run import read_metrics
-from igpo_lightning.training import run
+from igpo_lightning.training.checkpoints import newest
+from igpo_lightning.training.run import run
 
 QUIET = ("callbacks=default", "report=false", "callbacks.checkpoint.every=1")
 SFT = ("algo=sft", "algo.steps=6", "algo.batch_size=8", "algo.validate_every=3", "logger=csv", *QUIET)
-COSINE = "igpo_lightning.modules.schedulers.warmup_cosine"
+COSINE = "igpo_lightning.training.schedulers.warmup_cosine"
 WARMUP = f"{{_target_: {COSINE}, _partial_: true, warmup: 2, final: 0.05}}"
 
 

@@ -10,9 +10,9 @@ import torch
 from fakes import TINY, TINY_RL
 from safetensors.torch import load_file
 
-from igpo_lightning.checkpoints import numbered
-from igpo_lightning.exporting import read_weights
 from igpo_lightning.reporting.run import read_metrics
+from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.exporting import read_weights
 
 pytestmark = pytest.mark.slow
 PROGRAM = Path(__file__).with_name("sharded_program.py")

@@ -8,18 +8,17 @@ import pytest
 from fakes import TINY, TINY_RL, compose
 from omegaconf import OmegaConf
 
-from igpo_lightning import warm_start
-from igpo_lightning.modules import MaskedDiffusionSFT
 from igpo_lightning.reporting.run import read_run
 from igpo_lightning.reporting.sweep import read_sweep
-from igpo_lightning.resumption import settings_by_key
 from igpo_lightning.sweeping.record import Record
 from igpo_lightning.train import main
-from igpo_lightning.training import run
+from igpo_lightning.training import MaskedDiffusionSFT, warm_start
+from igpo_lightning.training.resumption import settings_by_key
+from igpo_lightning.training.run import run
 
 SETTINGS = [
     *TINY_RL,
-    *("logger=csv", "+callbacks.checkpoint._target_=igpo_lightning.checkpoints.Checkpoints"),
+    *("logger=csv", "+callbacks.checkpoint._target_=igpo_lightning.training.checkpoints.Checkpoints"),
     *("+callbacks.checkpoint.folder=${output_dir}/checkpoints", "+callbacks.checkpoint.every=1"),
     'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
     *("report=false", "~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward"),

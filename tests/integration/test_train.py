@@ -9,12 +9,12 @@ import pytest
 import torch
 from fakes import TINY, TINY_RL, compose, tiny_policy
 
-from igpo_lightning.checkpoints import numbered
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
-from igpo_lightning.training import run
-from igpo_lightning.warm_start import config_of
+from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.run import run
+from igpo_lightning.training.warm_start import config_of
 
 SIZES = [o for o in TINY if not o.startswith(("logger", "callbacks"))]
 WARM_START = 'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]'

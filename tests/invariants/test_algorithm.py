@@ -19,7 +19,7 @@ from omegaconf import OmegaConf, open_dict
 
 from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
 from igpo_lightning.algos.losses import ClippedSurrogate
-from igpo_lightning.training import build
+from igpo_lightning.training.run import build
 
 ESTIMATORS = [MeanField(), RandomMasking(coupled=True), RandomMasking(coupled=False), BlockMasking(8)]
 

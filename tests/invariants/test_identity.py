@@ -9,7 +9,7 @@ from fakes import LORA, encoded, engine, inpaint, rollout_fit, sft_fit, tiny_pol
 
 from igpo_lightning.algos.logprobs import RandomMasking
 from igpo_lightning.evaluation.heldout import HeldOutAccuracy
-from igpo_lightning.finishing import Finish
+from igpo_lightning.training.finishing import Finish
 
 
 def test_a_completion_depends_on_its_problem_only():

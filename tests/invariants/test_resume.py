@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 from igpo_lightning.algos import TopEntropyHints
 from igpo_lightning.algos.logprobs import RandomMasking
-from igpo_lightning.checkpoints import Checkpoints, newest
+from igpo_lightning.training.checkpoints import Checkpoints, newest
 
 
 class Killed(Exception):

@@ -8,7 +8,7 @@ from fakes import TINY_RL, compose, encoded, engine, rollout_batch, tiny_policy
 from igpo_lightning.algos.logprobs import score
 from igpo_lightning.rollout import AllWrong, ReplaceWrong, Retry
 from igpo_lightning.sampling import BlockwiseSampler
-from igpo_lightning.training import build
+from igpo_lightning.training.run import build
 from igpo_lightning.types import Problem
 
 OWN = {  # option of a config group → its file

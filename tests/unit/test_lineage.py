@@ -9,7 +9,7 @@ from fakes import TINY_RL, Memory, compose, source
 from igpo_lightning import lineage
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.lineage import Split
-from igpo_lightning.training import build, run
+from igpo_lightning.training.run import build, run
 from igpo_lightning.types import Problem
 
 

@@ -11,8 +11,8 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.evaluation.program import run as evaluate
 from igpo_lightning.models import load_policy
 from igpo_lightning.precision import check_precision
-from igpo_lightning.strategies import FullySharded
-from igpo_lightning.training import run
+from igpo_lightning.training.run import run
+from igpo_lightning.training.strategies import FullySharded
 
 ON_CPU = ["32-true", "bf16-mixed", "bf16-true", "64-true"]
 GPU = {"accelerator": "gpu", "strategy": "auto"}
@@ -35,9 +35,9 @@ def test_both_stages_under(tmp_path, precision, lora):
 @pytest.mark.parametrize("precision", ON_CPU)
 def test_random_draws_do_not_depend_on_it(precision):
     """Masks and uniforms are drawn in float32 and float64, whatever new tensors are by default."""
-    from igpo_lightning.modules.sft import draw_masks
     from igpo_lightning.sampling import BlockwiseSampler
     from igpo_lightning.seeding import torch_rng
+    from igpo_lightning.training.sft import draw_masks
 
     sampler = BlockwiseSampler(16, 8, 4, temperature=1.0)
 
@@ -59,7 +59,7 @@ def test_random_draws_do_not_depend_on_it(precision):
     ({"precision": "64-true", "strategy": "deepspeed_stage_2"}, "DeepSpeed does not offer it"),
     ({"precision": "64-true", "strategy": {"_target_": "lightning.pytorch.strategies.DeepSpeedStrategy"}},
      "DeepSpeed does not offer it; take one of 32-true, bf16-mixed, bf16-true, 16-mixed, 16-true"),
-    ({"precision": "16-mixed", "strategy": {"_target_": "igpo_lightning.strategies.FullySharded"}},
+    ({"precision": "16-mixed", "strategy": {"_target_": "igpo_lightning.training.strategies.FullySharded"}},
      "FSDP does not offer it"),
 ])  # fmt: skip
 def test_what_can_not_work_is_refused_by_name(hardware, reason):

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from igpo_lightning import progress
-from igpo_lightning.callbacks import RolloutProgress
-from igpo_lightning.cells import rate, work_cells
 from igpo_lightning.console import Cell, Line, join
 from igpo_lightning.progress import Work
+from igpo_lightning.reporting.callbacks import RolloutProgress
+from igpo_lightning.reporting.cells import rate, work_cells
 
 
 def seen_of(work):

@@ -11,7 +11,7 @@ from igpo_lightning.algos.losses import ClippedSurrogate
 from igpo_lightning.rewards import Correctness, RewardSum, Verifier
 from igpo_lightning.rollout import AllWrong, Chunks, resample
 from igpo_lightning.rollout.hints import stretched
-from igpo_lightning.training import build
+from igpo_lightning.training.run import build
 from igpo_lightning.types import Problem, Prompt
 
 MASK = 1

@@ -10,10 +10,10 @@ from transformers import LlamaConfig
 from igpo_lightning.models import load_policy
 from igpo_lightning.models.head import chunked_scores
 from igpo_lightning.models.skeleton import Skeleton, skeleton_of_saved
-from igpo_lightning.modules import PolicyOptimization
 from igpo_lightning.preflight import trace
 from igpo_lightning.preflight.memory import bytes_per_logit
 from igpo_lightning.sampling import BlockwiseSampler
+from igpo_lightning.training import PolicyOptimization
 
 LORA = {"rank": 8, "alpha": 8, "targets": ["q_proj", "v_proj", "down_proj"]}
 ROWS, COLUMNS = 4, 96

@@ -1,0 +1,108 @@
+"""Guards over a rollout: identical completions, constant rewards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from ...checks import fraction, positive_int
+from ...distributed import reduce
+from ...types import Rollout
+from .base import WARN, Guard
+
+
+class IdenticalCompletions(Guard):
+    """Alarm when a group's completions are the same, token for token, though the temperature is not 0.
+
+    Completions are compared up to their first stop token; those with hints in them are left out,
+    because they were sampled from other canvases.
+
+    Args:
+        share: Alarm when this share of all groups, or more, ...
+        rollouts: ... was so in so many rollouts in a row.
+    """
+
+    name = "identical_completions"
+
+    def __init__(
+        self, action: str = WARN, share: float = 0.9, rollouts: int = 3, repeat_every: int = 10
+    ) -> None:
+        super().__init__(action, repeat_every)
+        self.share = fraction(f"callbacks.{self.name}.share", share)
+        self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
+
+    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
+        sampler = getattr(getattr(trainer.datamodule, "algorithm", None), "sampler", None)
+        temperature = getattr(sampler, "temperature", None)
+        if temperature == 0:  # greedy: they are meant to be the same
+            return None
+        same, comparable = identical_groups(_whole(trainer, batch))
+        alike, groups = reduce([same.sum(), comparable.sum()], "sum", pl_module.device)
+        self.in_a_row = self.in_a_row + 1 if groups and alike >= self.share * groups else 0
+        if self.in_a_row < self.rollouts:
+            return None
+        at = "" if temperature is None else f" at temperature {temperature:g}"
+        return (
+            f"all completions of a group are the same in {alike:.0f} of {groups:.0f} groups{at}, for "
+            f"{self.in_a_row} rollouts: the sampler ignores its temperature or its seeds, or the policy has "
+            "collapsed to one answer per prompt; see samples.jsonl"
+        )
+
+
+class ConstantReward(Guard):
+    """Alarm when the reward was the same for every completion of several rollouts in a row.
+
+    Args:
+        action: ``skip`` keeps the KL term, momentum and weight
+            decay from moving the weights while there is nothing to learn.
+        rollouts: In a row.
+    """
+
+    name = "constant_reward"
+    remembers = ("value",)
+
+    def __init__(self, action: str = WARN, rollouts: int = 5, repeat_every: int = 10) -> None:
+        super().__init__(action, repeat_every)
+        self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
+        self.value: float | None = None  # the reward that all completions of the last rollout had
+
+    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
+        rollout = _whole(trainer, batch)
+        low, high = rollout.rewards.min(), rollout.rewards.max()
+        minus_low, high = reduce([-low, high], "max", pl_module.device)
+        if high != -minus_low:  # a NaN, too, which is FiniteGuard's business
+            self.in_a_row, self.value = 0, None
+            return None
+        self.in_a_row = self.in_a_row + 1 if high == self.value else 1
+        self.value = high
+        if self.in_a_row < self.rollouts:
+            return None
+        advice = (
+            "None is correct: the problems are too hard, answers are cut off, or the reward misreads them"
+        )
+        if rollout.correct.all():
+            advice = "All are correct: the problems are too easy, or the reward accepts anything"
+        elif rollout.correct.any():
+            advice = "Some are correct and some are not: the reward does not tell them apart"
+        return (
+            f"the reward is {high:g} for every completion of the last {self.in_a_row} rollouts: nothing to "
+            f"learn. {advice}; see samples.jsonl"
+        )
+
+
+def identical_groups(rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """([P], [P]) bool: groups whose completions are all the same, and groups that can be compared."""
+    tokens = rollout.tokens.masked_fill(~rollout.completion_mask, -1)
+    hinted = rollout.hint_mask.any(-1)  # [P, G]
+    first = hinted.int().argmin(1)  # a completion of each group without hints, if there is one
+    model = tokens.take_along_dim(first[:, None, None], 1)
+    comparable = (~hinted).sum(1) > 1
+    return ((tokens == model).all(-1) | hinted).all(1) & comparable, comparable
+
+
+def _whole(trainer: Trainer, batch: Rollout) -> Rollout:
+    """The rollout that a micro-batch is part of."""
+    rollout = getattr(trainer.datamodule, "rollout", None)
+    return batch if rollout is None else rollout
