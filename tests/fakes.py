@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class FixedPolicy(nn.Module):
         self.tokenizer = tokenizer
         self.anchor = nn.Parameter(torch.zeros(()))
         self.calls: list[Tensor] = []
+
+    sharded = False
+
+    def sampling(self, compiled: bool = True):
+        return nullcontext()
 
     def forward(
         self,

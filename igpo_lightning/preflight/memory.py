@@ -31,7 +31,7 @@ from .work import CountingPolicy, Load, of_sampling
 
 _FLOAT = 4  # bytes of float32
 _USABLE = 0.95  # of a GPU's memory; the rest is CUDA's own and lost between blocks
-_VOCABULARY = 4096  # wide enough that logits outweigh all that a sampler keeps for itself
+_VOCABULARY = 65536  # wide enough that logits outweigh all that a sampler keeps for itself
 
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 

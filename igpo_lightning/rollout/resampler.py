@@ -83,7 +83,7 @@ class Resampler:
         with progress.work(purpose, len(rows), self.width, self.index):
             done = generate(
                 self.policy, self.algorithm.sampler, self._tensors, index, canvas.view(-1, self.width),
-                seeds, self.algorithm.rows_per_forward,
+                seeds, self.algorithm.chunks,
             )  # fmt: skip
         with progress.work("score", len(rows), rollout=self.index):
             progress.began(len(rows))
