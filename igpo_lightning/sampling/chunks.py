@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 
 
 class Chunks:
-    """How many canvases one call of the sampler takes.
+    """Size of one call of the sampler, in canvases.
 
     Args:
         rows: A number; None for all; "auto" for as many columns as fit, which is found by trying: when memory
@@ -32,7 +32,7 @@ class Chunks:
         self.columns: int | None = None
 
     def count(self, lengths: list[int]) -> int:
-        """How many of the first rows, whose canvases have these ``lengths``, longest first, make a call."""
+        """Number of the first rows that make a call; their canvases have these ``lengths``, longest first."""
         most = len(lengths) if self.rows is None else min(self.rows, len(lengths))
         return most if self.columns is None else max(1, min(most, self.columns // max(lengths[0], 1)))
 
