@@ -6,13 +6,15 @@ import time
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from .. import progress
 from ..algos import Algorithm
 from ..algos.logprobs import Scored, score
 from ..models import Policy
 from ..types import Prompt, Rollout
-from .records import failed_tries, rollout_metrics
+from .phases import Phases
+from .records import costs, failed_tries, rollout_metrics
 from .resampler import Resampler
 
 
@@ -40,19 +42,25 @@ class RolloutEngine:
             prompts: P of them.
             index: Of the rollout; with the seed and the prompts' ids it determines every draw.
         """
-        clock, algorithm = time.perf_counter(), self.algorithm
-        resampler = Resampler(policy, prompts, index, algorithm, self.prompts_per_forward)
+        clock, algorithm, phases = time.perf_counter(), self.algorithm, Phases()
+        resampler = Resampler(policy, prompts, index, algorithm, self.prompts_per_forward, phases)
         first = resampler.sample(range(len(prompts)), *resampler.blank(len(prompts)), "sample")
         rollout, report = algorithm.inpaint(first, resampler)
         rollout.advantages = algorithm.advantage(rollout.rewards)
-        self._add_logprobs(policy, rollout)
+        with phases.of("logprobs"):
+            entropy = self._add_logprobs(policy, rollout)
+            # Numbers of the device: what is asked of it has been done when they are here.
+            rollout.metrics = rollout_metrics(first, rollout, report, entropy, policy.stop_ids)
         rollout.second_tries = failed_tries(policy, prompts, report, index)
-        seconds = time.perf_counter() - clock
-        rollout.metrics = rollout_metrics(first, rollout, report, resampler.cost, seconds)
+        rollout.metrics |= costs(resampler, phases, time.perf_counter() - clock)
         return rollout
 
-    def _add_logprobs(self, policy: Policy, rollout: Rollout) -> None:
-        """Old and reference log-probs, and the tokens to learn from, in the draws of every iteration."""
+    def _add_logprobs(self, policy: Policy, rollout: Rollout) -> Tensor:
+        """Old and reference log-probs, and the tokens to learn from, in the draws of every iteration.
+
+        Returns:
+            [] mean nats of the distributions that the completions' own tokens, without hints, were read from.
+        """
         estimator, width = self.algorithm.logprobs, rollout.tokens.shape[-1]
         rollout.draws = estimator.count(width)
         iterations = range(self.algorithm.distinct_iterations)
@@ -65,8 +73,13 @@ class RolloutEngine:
                 with policy.reference() as frozen:
                     ref = [self._score(frozen, rollout, i) for i in iterations]
                 rollout.ref_logps = torch.cat([part.logps for part in ref], dim=2)
+        own = (rollout.completion_mask & ~rollout.hint_mask).unsqueeze(2)
+        nats, seen = (torch.stack(terms).sum() for terms in zip(*(
+            ((part.entropy * own).sum(), (part.scored & own).sum()) for part in old
+        ), strict=True))  # fmt: skip
+        return nats / seen.clamp(min=1)
 
-    def _loss_mask(self, rollout: Rollout, scored: Scored) -> torch.Tensor:
+    def _loss_mask(self, rollout: Rollout, scored: Scored) -> Tensor:
         """[P, G, D, C]: the scored tokens that the filter lets through."""
         seen = scored.scored.sum(2)  # draws that score each token
         nats = scored.entropy.sum(2) / seen.clamp(min=1)

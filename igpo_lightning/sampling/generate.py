@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,6 +35,7 @@ def generate(
     canvas: Tensor,
     seeds: Sequence[int],
     rows_per_forward: int | None = None,
+    on_texts: Callable[[slice, list[str]], None] | None = None,
 ) -> Generated:
     """Complete prompts. On several processes all of them must call, be it with no rows.
 
@@ -46,19 +47,27 @@ def generate(
         canvas: [B, C] ids, masks where tokens are wanted.
         seeds: B identity seeds.
         rows_per_forward: Most rows of one call; None makes a single one.
+        on_texts: Is told of rows that are complete, and of their texts, before the next call begins.
     """
     device, width = prompts.ids.device, canvas.shape[1]
     which = which.to(device)
     whole = torch.cat([prompts.ids[which], canvas.to(device)], dim=1)
     attention = attention_of(prompts.mask, width)
     attention = None if attention is None else attention[which]
-    samples = fill(policy, sampler, whole, attention, seeds, rows_per_forward)
+    texts = [""] * len(whole)
+
+    def decoded(rows: slice, tokens: Tensor) -> None:
+        texts[rows] = completion_texts(policy, tokens[:, -width:])
+        if on_texts is not None:
+            on_texts(rows, texts[rows])
+
+    samples = fill(policy, sampler, whole, attention, seeds, rows_per_forward, decoded)
     tokens = samples.tokens[:, -width:]
     return Generated(
         tokens,
         samples.step_map[:, -width:],
         up_to_stop(tokens, policy.stop_ids),
-        completion_texts(policy, tokens),
+        texts,
         samples.row_forwards,
     )
 
@@ -70,11 +79,13 @@ def fill(
     attention: Tensor | None,
     seeds: Sequence[int],
     rows_per_forward: int | None = None,
+    on_chunk: Callable[[slice, Tensor], None] = lambda rows, tokens: None,
 ) -> Samples:
     """Run ``sampler`` over chunks of rows: as many chunks, and as many model calls, on every process.
 
     Arguments are those of the sampler: ``canvas`` [B, L], ``attention`` [B, L] or None, B ``seeds``. With no
-    rows it makes the model calls that other processes are making, and returns none.
+    rows it makes the model calls that other processes are making, and returns none. ``on_chunk`` is given the
+    rows of each chunk that is filled, and their tokens [chunk, L].
     """
     device = canvas.device
     anyone = partial(agree_any, device=device)
@@ -90,6 +101,7 @@ def fill(
         progress.began(len(part))
         done.append(sampler(policy, part, mask, list(seeds[rows]), keep_going=anyone))
         progress.finished()
+        on_chunk(rows, done[-1].tokens)
     return Samples(
         torch.cat([part.tokens for part in done]),
         torch.cat([part.step_map for part in done]),
