@@ -106,7 +106,10 @@ def optimizer_bytes(trained: list[nn.Parameter], make: MakeOptimizer, place: Pla
     """
     optimizer = make([nn.Parameter(torch.empty_like(p, device="meta")) for p in trained])
     for group in optimizer.param_groups:
-        if place.accelerator == "gpu" and group.get("foreach", 0) is None:
+        fuses = (
+            getattr(optimizer, "follows_device", False) and not place.deepspeed
+        )  # and needs nothing besides
+        if place.accelerator == "gpu" and group.get("foreach", 0) is None and not fuses:
             group["foreach"] = True  # there, torch takes all parameters at once
         for parameter in group["params"]:
             parameter.grad = torch.empty_like(parameter)
