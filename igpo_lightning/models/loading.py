@@ -95,6 +95,7 @@ def load_policy(
     mask_id: int | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
+    liger: bool = False,
     seed: int = 0,
 ) -> Policy:
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
@@ -114,6 +115,7 @@ def load_policy(
         mask_id: The mask token's id where neither the tokenizer nor config.json says it.
         revision: Of the hub repository.
         gradient_checkpointing: Recompute each layer's activations in the backward pass.
+        liger: Use the kernels of the package liger-kernel; see :func:`~.kernels.use_liger`.
         seed: Of the weights of a new adapter.
 
     Raises:
@@ -141,6 +143,10 @@ def load_policy(
     if mask_token or adapters:
         make_room(model, tokenizer)
     check_loaded(path, info, tokenizer, model)
+    if liger:
+        from .kernels import use_liger
+
+        use_liger(model)
     if adapters:
         from .adapters import apply_frozen
 

@@ -38,7 +38,12 @@ IGNORED = (
     ),
     *("algo.prompts_per_micro_batch", "algo.rows_per_micro_batch", "algo.rows_per_forward"),
     *("data.cache_dir", "data.eval_batch", "model.name", "model.threads", "model.load.attn_implementation"),
-    *("model.load.gradient_checkpointing", "reward.workers", "reward.terms.accuracy.verifier.workers"),
+    *(
+        "model.load.gradient_checkpointing",
+        "model.load.liger",
+        "reward.workers",
+        "reward.terms.accuracy.verifier.workers",
+    ),
     # of the stage before, and the place of the weights, which are themselves compared
     *("warm_start", "algo.warm_start", "model.path", WEIGHTS),
 )
