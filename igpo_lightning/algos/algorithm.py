@@ -97,6 +97,8 @@ class Algorithm(Stage):
         validate_every: Rollouts between two validations.
         tokens_after_eos: Train on the whole canvas, and not only up to a completion's end.
         first_box: Score completions by their first box (``reward.first_box()``). Held-out ones are not.
+        fidelity: Comparison of a fast sampler with the exact one
+            (:class:`~igpo_lightning.rollout.Fidelity`); None: none.
     """
 
     _: KW_ONLY
@@ -115,6 +117,7 @@ class Algorithm(Stage):
     rollouts: int | None = None
     tokens_after_eos: bool = False
     first_box: bool = False
+    fidelity: Any | None = None
 
     def __post_init__(self) -> None:
         num_generations(self.num_generations)

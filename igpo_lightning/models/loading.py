@@ -99,6 +99,7 @@ def load_policy(
     revision: str | None = None,
     gradient_checkpointing: bool = False,
     compile_layers: bool | str = False,
+    liger: bool = False,
     seed: int = 0,
 ) -> Policy:
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
@@ -119,6 +120,7 @@ def load_policy(
         revision: Of the hub repository.
         gradient_checkpointing: Recompute each layer's activations in the backward pass.
         compile_layers: Compile the decoder layers for sampling: true, false, or "auto" (on a GPU).
+        liger: Use the kernels of the package liger-kernel; see :func:`~.kernels.use_liger`.
         seed: Of the weights of a new adapter.
 
     Raises:
@@ -146,6 +148,10 @@ def load_policy(
     if mask_token or adapters:
         make_room(model, tokenizer)
     check_loaded(path, info, tokenizer, model)
+    if liger:
+        from .kernels import use_liger
+
+        use_liger(model)
     if adapters:
         from .adapters import apply_frozen
 

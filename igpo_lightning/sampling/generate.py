@@ -37,6 +37,7 @@ def generate(
     canvas: Tensor,
     seeds: Sequence[int],
     chunks: Chunks | None = None,
+    on_texts: Callable[[list[int], list[str]], None] | None = None,
 ) -> Generated:
     """Complete prompts. On several processes all of them must call, be it with no rows.
 
@@ -51,11 +52,14 @@ def generate(
         canvas: [B, C] ids, masks where tokens are wanted.
         seeds: B identity seeds.
         chunks: How many rows a call takes; None makes a single one.
+        on_texts: Is told of rows that are complete, and of their texts, before the next call begins.
     """
     device, width = prompts.ids.device, canvas.shape[1]
     which, canvas = which.to(device), canvas.to(device)
     lengths = prompts.mask.sum(-1)[which]
     order = lengths.argsort(descending=True, stable=True)
+
+    texts = [""] * len(canvas)
 
     def fill(rows: Tensor) -> Samples:
         asked, longest = which[rows], int(lengths[rows].max())
@@ -63,8 +67,15 @@ def generate(
         whole = torch.cat([prompts.ids[asked, left:], canvas[rows]], dim=1)
         attention = attention_of(prompts.mask[asked, left:], width)
         progress.began(len(rows))
-        samples = sampler(policy, whole, attention, [seeds[i] for i in rows.tolist()], keep_going=keep_going)
+        numbers = rows.tolist()
+        samples = sampler(policy, whole, attention, [seeds[i] for i in numbers], keep_going=keep_going)
         progress.finished()
+        for i, text in zip(
+            numbers, written := completion_texts(policy, samples.tokens[:, -width:]), strict=True
+        ):
+            texts[i] = text
+        if on_texts is not None:
+            on_texts(numbers, written)
         return samples
 
     chunks = chunks or Chunks()
@@ -79,7 +90,7 @@ def generate(
         tokens,
         step_map,
         up_to_stop(tokens, policy.stop_ids),
-        completion_texts(policy, tokens),
+        texts,
         sum(samples.row_forwards for _, samples in done),
     )
 

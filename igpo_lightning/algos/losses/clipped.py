@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ...checks import ConfigError, choice
-from .base import LossInputs
+from .base import LossInputs, Share
 from .reduce import NORMALISATIONS, mean_over_tokens
-
-MOST = 20.0  # nats: beyond it a ratio is e^20 and says only that something is wrong, but stays finite
+from .watching import MOST, ratio_metrics
 
 
 def token_ratio(difference: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
@@ -68,7 +67,7 @@ class ClippedSurrogate:
     def needs_reference(self) -> bool:
         return self.beta > 0
 
-    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]:
         mask = x.mask
         within = x.unfiltered if self.filtered_in_ratio else mask
         # Replaced before exp: a masked token's difference may be anything, and inf * 0 is NaN.
@@ -77,13 +76,8 @@ class ClippedSurrogate:
         advantage = x.advantages.reshape(*x.advantages.shape[:2], 1, -1)  # [P, G, 1, 1 or C]
         clipped = ratio.clamp(self.low, self.high)
         gain = self.mean(torch.min(ratio * advantage, clipped * advantage).expand_as(mask), x)
-        outside = ((ratio < self.low) & (advantage < 0)) | ((ratio > self.high) & (advantage > 0))
-        kept = mask.sum().clamp(min=1)
-        metrics = {
-            "ratio_max": ratio.detach().expand_as(mask).masked_fill(~mask, 1.0).amax(),
-            "clip_fraction": (outside.expand_as(mask) & mask).sum().float() / kept,
-            "kept_tokens": mask.sum().float() / mask.shape[:2].numel(),
-        }
+        low, high = (ratio < self.low) & (advantage < 0), (ratio > self.high) & (advantage > 0)
+        metrics = ratio_metrics(x, ratio, low, high)
         loss = -gain
         if self.beta > 0:
             kl = self.mean(k3(x.logps, x.ref, mask), x)
