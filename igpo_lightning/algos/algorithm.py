@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..amounts import positive_int
 from ..checks import num_generations
-from ..sampling.chunks import Chunks
+from ..sampling.row_budget import RowBudget
 from ..types import Problem, Rollout, Scores
 from .logprobs import LogProbs
 from .losses import PolicyLoss
@@ -123,7 +123,7 @@ class Algorithm(Stage):
         num_generations(self.num_generations)
         for name in ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch"):
             positive_int(f"algo.{name}", getattr(self, name))
-        self.chunks = Chunks(self.rows_per_forward)
+        self.row_budget = RowBudget(self.rows_per_forward)
         if self.draws_per_micro_batch is not None:
             positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
         # Held-out completions are judged by ``reward`` as ever.

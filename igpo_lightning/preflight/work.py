@@ -131,7 +131,7 @@ def _rollout(plan: Plan) -> list[Load]:
     mine = algorithm.prompts_per_rollout // plan.placement.world
     columns, rows = plan.widths.padded(mine) + data.length, mine * algorithm.num_generations
     common = {"columns": columns, "key": "algo.rows_per_forward"}
-    name, most = "sampling, first tries", algorithm.chunks.rows or rows  # auto: all of them, if they fit
+    name, most = "sampling, first tries", algorithm.row_budget.rows or rows  # auto: all of them, if they fit
     loads = [_filling(name, data.rollouts, algorithm.sampler, rows, most, **common)]
     if can_sample_again(algorithm):
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))

@@ -20,14 +20,16 @@ from .resampler import Resampler
 class Fidelity:
     """Samples some prompts again with the exact sampler, and gives the fast one up where it loses too much.
 
-    A sampler that takes several tokens at a time, or caches, writes other completions than the exact one. Every so
-    many rollouts both fill canvases of the same prompts: at the run's temperature, to compare rewards, lengths and
-    log-probabilities, and greedily, to compare tokens. With an exact sampler nothing is done.
+    A sampler that takes several tokens at a time, or caches, writes other completions than the exact one.
+    Every so
+    many rollouts both fill canvases of the same prompts: at the run's temperature, to compare rewards,
+    lengths and log-probabilities, and greedily, to compare tokens. With an exact sampler nothing is done.
 
     Args:
         every: Rollouts from one comparison to the next; 0 never compares.
         prompts: How many of a process's prompts take part.
-        most_lost: Of the mean reward. Beyond it (by two standard errors) the run goes on with the exact sampler.
+        most_lost: Of the mean reward. Beyond it (by two standard errors) the run goes on with the exact
+            sampler.
         least_agreement: Share of equal tokens of greedy completions below which it does so, too.
     """
 

@@ -108,7 +108,7 @@ class Resampler:
             with progress.work(purpose, len(rows), self.width, self.index), self.phases.of("sample"):
                 done = generate(
                     self.policy, sampler or self.sampler, self._tensors, index, canvas.view(-1, self.width),
-                    seeds, self.algorithm.chunks, scoring.add,
+                    seeds, self.algorithm.row_budget, scoring.add,
                 )  # fmt: skip
             with progress.work("score", len(rows), rollout=self.index), self.phases.of("score"):
                 progress.began(len(rows))

@@ -15,7 +15,7 @@ from ..distributed import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
 from .canvas import PromptTensors, attention_of, completion_texts, up_to_stop
-from .chunks import Chunks
+from .row_budget import RowBudget
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def generate(
     which: Tensor,
     canvas: Tensor,
     seeds: Sequence[int],
-    chunks: Chunks | None = None,
+    budget: RowBudget | None = None,
     on_texts: Callable[[list[int], list[str]], None] | None = None,
 ) -> Generated:
     """Complete prompts. On several processes all of them must call, be it with no rows.
@@ -51,7 +51,7 @@ def generate(
         which: [B] int64, the prompt of each row.
         canvas: [B, C] ids, masks where tokens are wanted.
         seeds: B identity seeds.
-        chunks: How many rows a call takes; None makes a single one.
+        budget: How many rows a call takes; None makes a single one.
         on_texts: Is told of rows that are complete, and of their texts, before the next call begins.
     """
     device, width = prompts.ids.device, canvas.shape[1]
@@ -78,11 +78,11 @@ def generate(
             on_texts(numbers, written)
         return samples
 
-    chunks = chunks or Chunks()
+    budget = budget or RowBudget()
     keep_going: Callable[[bool], bool] = partial(agree_any, device=device) if policy.sharded else bool
-    done = chunks.run(order, (lengths[order] + width).tolist(), fill)
+    done = budget.run(order, (lengths[order] + width).tolist(), fill)
     if policy.sharded:
-        _accompany(policy, sampler, chunks, len(done), prompts.ids.shape[1] + width, keep_going, device)
+        _accompany(policy, sampler, budget, len(done), prompts.ids.shape[1] + width, keep_going, device)
     tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
     for rows, samples in done:
         tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
@@ -98,15 +98,15 @@ def generate(
 def _accompany(
     policy: Policy,
     sampler,
-    chunks: Chunks,
+    budget: RowBudget,
     mine: int,
     length: int,
     keep_going: Callable[[bool], bool],
     device: torch.device,
 ) -> None:
-    """Make the model calls of other processes that have more chunks: a finished canvas joins them."""
-    if chunks.auto:
-        raise ConfigError(f"{chunks.name}=auto: not with weights that ZeRO-3 or FSDP shards; set a number")
+    """Make the model calls of other processes that have more to make: a finished canvas joins them."""
+    if budget.auto:
+        raise ConfigError(f"{budget.name}=auto: not with weights that ZeRO-3 or FSDP shards; set a number")
     idle = torch.full((1, length), policy.eos_id, dtype=torch.long, device=device)
     for _ in range(agree_max(mine, device) - mine):
         sampler(policy, idle, None, [0], keep_going=keep_going)

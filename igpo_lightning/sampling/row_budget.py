@@ -13,7 +13,7 @@ from ..checks import ConfigError, positive_int
 _Result = TypeVar("_Result")
 
 
-class Chunks:
+class RowBudget:
     """Size of one call of the sampler, in canvases.
 
     Args:
