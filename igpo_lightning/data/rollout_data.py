@@ -130,5 +130,5 @@ class RolloutDataModule(ProblemDataModule):
         mine = share(state_dict["processes"], self.trainer.global_rank, self.trainer.world_size)
         self.rollout = None if mine["rollout"] is None else Rollout.from_state_dict(mine["rollout"])
         self._indices = tuple(mine["indices"])
-        self.engine.exact = mine["exact"]
+        self.engine.exact = mine.get("exact", False)
         self._totals.update(mine["totals"])

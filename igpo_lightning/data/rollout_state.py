@@ -25,7 +25,7 @@ def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[st
         for name in states[0]["totals"]
     }
     if states[0]["rollout"] is None:
-        return {"rollout": None, "indices": [], "totals": totals, "exact": states[0]["exact"]}
+        return {"rollout": None, "indices": [], "totals": totals, "exact": states[0].get("exact", False)}
     indices = [i for state in states for i in state["indices"]]
     count = len(indices) // world
     mine = slice(rank * count, (rank + 1) * count)
@@ -34,7 +34,7 @@ def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[st
         "rollout": _trimmed(whole.select(mine)).state_dict(),
         "indices": indices[mine],
         "totals": totals,
-        "exact": states[0]["exact"],
+        "exact": states[0].get("exact", False),
     }
 
 
