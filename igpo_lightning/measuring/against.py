@@ -23,6 +23,7 @@ from torch import Tensor
 from ..checks import ConfigError, existing_path
 from ..models import Policy
 from ..models.llada import LLADA
+from ..seeding import derive
 from .meter import Meter
 from .workload import Workload
 
@@ -190,23 +191,29 @@ def load_module(folder: Path, name: str) -> ModuleType:
     file = folder.joinpath(*name.split(".")).with_suffix(".py")
     if not file.is_file():
         raise ConfigError(f"against={folder}: no {file.relative_to(folder)} in it")
-    package = ModuleType(_PACKAGE)
+    package = ModuleType(f"{_PACKAGE}_{derive(str(folder.resolve()))}")
     package.__path__ = [str(folder)]  # type: ignore[attr-defined]
-    sys.modules[_PACKAGE] = package
-    with _first_on_path(folder):
+    with _neighbours_of(folder, package):
         try:
-            return importlib.import_module(f"{_PACKAGE}.{name}")
+            return importlib.import_module(f"{package.__name__}.{name}")
         except Exception as error:
             raise ConfigError(f"against={folder}: {file.name}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
-def _first_on_path(folder: Path) -> Iterator[None]:
+def _neighbours_of(folder: Path, package: ModuleType) -> Iterator[None]:
+    """Within this context modules of ``folder`` can be imported by their own names; after it none is left."""
+    before = set(sys.modules)
+    sys.modules[package.__name__] = package
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:  # such as "model", which others may have, too
+            file = getattr(sys.modules[name], "__file__", None)
+            if name.startswith(_PACKAGE) or (file and Path(file).is_relative_to(folder.resolve())):
+                del sys.modules[name]
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Cases:
             raise ConfigError(f"{key}: it changes {other[0]}, which all cases share")
         policy = base.policy if cfg.model == base.cfg.model else self._sharing(cfg, key)
         algorithm = algorithm_of(cfg, len(base.prompts))
-        rows = cfg.batch or len(base.prompts) * algorithm.num_generations
+        rows = len(base.prompts) * algorithm.num_generations if cfg.batch is None else cfg.batch
         return Workload(cfg, policy, base.prompts, algorithm, base.device, positive_int("batch", rows))
 
     def _sharing(self, cfg: DictConfig, key: str) -> Policy:

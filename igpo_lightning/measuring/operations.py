@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..models import Policy
+
 
 @dataclass(frozen=True)
 class Shapes:
@@ -89,12 +91,20 @@ class Counter:
         self.operations = self.rows = self.tokens = self.positions = self._widest = 0
 
     @contextmanager
-    def watching(self, network: Any) -> Iterator[None]:
-        """Within this context ``network`` is counted, also where its layers are compiled."""
+    def watching(self, policy: Policy) -> Iterator[None]:
+        """Within this context what ``policy`` computes is counted, also where its layers are compiled."""
+        networks = {id(policy.network): policy.network}
+        if policy.keeps_reference:
+            with policy.reference() as frozen:  # the same network without its adapters, or a copy
+                networks[id(frozen.network)] = frozen.network
         # A layer's hooks run outside of its compiled forward.
         hooks = [
-            network.model.layers[0].register_forward_pre_hook(self._layer, with_kwargs=True),
-            network.lm_head.register_forward_pre_hook(self._head),
+            hook
+            for network in networks.values()
+            for hook in (
+                network.model.layers[0].register_forward_pre_hook(self._layer, with_kwargs=True),
+                network.lm_head.register_forward_pre_hook(self._head),
+            )
         ]
         try:
             yield

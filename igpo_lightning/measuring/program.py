@@ -92,7 +92,7 @@ def workload_of(cfg: DictConfig) -> Workload:
         trained_in_float32(policy)
         if algorithm.loss.needs_reference:
             policy.keep_reference()
-    rows = cfg.batch or len(prompts) * algorithm.num_generations
+    rows = len(prompts) * algorithm.num_generations if cfg.batch is None else cfg.batch
     return Workload(cfg, policy, prompts, algorithm, device, positive_int("batch", rows))
 
 

@@ -144,7 +144,7 @@ def _counted(contender: Contender) -> int | None:
         contender(meter)
         return None
     counter = Counter(Shapes.of(policy.network))
-    with counter.watching(policy.network):
+    with counter.watching(policy):
         contender(meter)
     # A call that no hook sees (a replayed graph) makes the count too small: then there is none.
     seen_all = counter.rows >= (meter.turn.row_forwards or 1)

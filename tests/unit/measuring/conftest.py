@@ -12,19 +12,25 @@ SMALL = (
     *("model.create.hidden_size=16", "model.create.layers=2", "model.create.heads=2"),
     *("model.create.mlp_size=24", "vocabulary=32", "prompt_length=4", "prompts=2", "repeats=1"),
     *("sampler.length=8", "sampler.block_length=4", "sampler.steps=4", "algo.num_generations=2"),
-    *("algo.num_iterations=2", "cases={sampling: {8 steps: null}}"),
+    *("algo.num_iterations=2", "cases.sampling={8 steps: null}"),
 )
 
 
 @pytest.fixture
-def composed(tmp_path):
-    """Overrides → the config of a small bench that writes into ``tmp_path``."""
+def composed_plain(tmp_path):
+    """Overrides → the config of a bench that writes into ``tmp_path``."""
 
     def of(*overrides):
         with initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-            return compose("bench", [*SMALL, f"output_dir={tmp_path / 'out'}", *overrides])
+            return compose("bench", [f"output_dir={tmp_path / 'out'}", *overrides])
 
     return of
+
+
+@pytest.fixture
+def composed(composed_plain):
+    """Overrides → the config of a small bench."""
+    return lambda *overrides: composed_plain(*SMALL, *overrides)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def policy(**changes):
 
 def counted(policy, run):
     counter = Counter(Shapes.of(policy.network))
-    with counter.watching(policy.network):
+    with counter.watching(policy):
         run()
     return counter
 
@@ -39,7 +39,7 @@ def test_a_forward_of_three_rows_of_ten_columns_with_four_scored():
     at[0, :4] = True
     with torch.no_grad():
         found = counted(made, lambda: made(ids, None, at))
-    # 30 tokens, 2 layers: 2 operations a weight, and 4 * 10 keys * 16 of attention; then 4 positions of the head.
+    # 30 tokens, 2 layers: 2 operations a weight, 4 * 10 keys * 16 of attention; 4 positions of the head.
     assert found.operations == 2 * 30 * (2 * 2176 + 4 * 10 * 16) + 2 * 4 * 16 * V
     assert (found.rows, found.tokens, found.positions) == (3, 30, 4)
 
@@ -53,8 +53,7 @@ def test_a_backward_pass_of_all_weights_is_twice_a_forward():
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_of_frozen_weights_only_the_inputs_have_a_gradient(checkpointing):
-    """Rank 2 on q, v (16 → 16) and down (24 → 16): 2 (16 + 16) twice, 2 (24 + 16) once. The same when computed
-    twice."""
+    """Rank 2 on q, v (16 → 16) and down (24 → 16): 2 (16 + 16) twice, 2 (24 + 16) once."""
     made, ids = policy(lora=LORA).train(), torch.ones(3, 10, dtype=torch.long)
     if checkpointing:
         made.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -70,11 +69,24 @@ def test_of_frozen_weights_only_the_inputs_have_a_gradient(checkpointing):
 def test_columns_with_cached_neighbours_see_the_whole_canvas():
     made = policy()
     counter = Counter(Shapes.of(made.network))
-    with torch.no_grad(), counter.watching(made.network):
+    with torch.no_grad(), counter.watching(made):
         made.network.model(input_ids=torch.ones(3, 10, dtype=torch.long))
         before = counter.operations
         made.network.model(input_ids=torch.ones(3, 4, dtype=torch.long))
     assert counter.operations - before == 2 * 12 * (2 * 2176 + 4 * 10 * 16)
+
+
+def test_a_frozen_copy_is_counted_as_the_policy_is():
+    made, ids = policy(), torch.ones(3, 10, dtype=torch.long)
+    made.keep_reference()
+    with torch.no_grad():
+        alone = counted(made, lambda: made(ids))
+
+        def run():
+            with made.reference() as frozen:
+                frozen(ids)
+
+        assert counted(made, run).operations == alone.operations > 0
 
 
 def test_what_is_not_watched_is_not_counted():

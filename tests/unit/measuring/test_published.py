@@ -46,7 +46,7 @@ def test_every_row_goes_through_the_model_at_every_step():
 
 
 def test_its_noise_draws_from_the_softmax():
-    """Two thirds of ln 2 at temperature 2/3 is ln 2: of two tokens one comes twice as often, 2/3 of 20,000."""
+    """2/3 ln 2 at temperature 2/3 is ln 2: of two tokens one comes twice as often, in 2/3 of 20,000."""
     logits = torch.full((1, 20_000, 4), -torch.inf)
     logits[..., 2], logits[..., 3] = 0.0, 2 / 3 * 0.6931471805599453
     drawn = PublishedSampler(8, 8, 8, 2 / 3)._draw(logits, torch_rng(0, "noise"))
@@ -55,9 +55,8 @@ def test_its_noise_draws_from_the_softmax():
 
 def test_its_sampler_and_ours_agree_on_a_network(workload):
     load = workload("sampler.temperature=0")
-    with torch.no_grad():  # neither may want the mask, which only ours forbids, nor an end, at which ours stops
+    with torch.no_grad():  # neither may want the mask, which only ours forbids, nor an end, where ours stops
         load.policy.network.lm_head.weight[[load.policy.mask_id, load.policy.eos_id]] = 0.0
-        load.policy.network.lm_head.weight[0] = 0.0
     theirs = published_completions(load, load.which)
     ids = torch.tensor([load.prompts[p].ids for p in load.which])
     canvas = torch.cat([ids, torch.full((4, 8), load.policy.mask_id)], dim=1)
@@ -81,7 +80,7 @@ def test_its_log_probs_are_those_of_the_mean_field(workload):
 
 
 def test_its_loss_by_hand(workload):
-    """Ratios e^0.1 and e^-0.5, advantages 1 and -1, clipped to [0.8, 1.2]; the KL of a difference of 0 is 0."""
+    """Ratios e^0.1 and e^-0.5, advantages 1 and -1, clipped to [0.8, 1.2]; the KL of no difference is 0."""
     load = workload()
     old = torch.full((2, 4), -2.0)
     logps = old + torch.tensor([[0.1], [-0.5]])
