@@ -219,6 +219,8 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "limit": positive_int,
     "benchmarks_dir": existing_path,
     "rescore": existing_path,
+    "against": existing_path,
+    "check": existing_path,
     "run": existing_path,
     "dtype": lambda name, value: choice(name, value, *_DTYPES),
     "prompt.user": lambda name, value: template(name, value, "{question}"),

@@ -106,7 +106,11 @@ class ConfigTree:
     def groups(self) -> dict[str, list[str]]:
         """The groups that this program uses, with their options."""
         base = self.compose(())
-        names = [*base.choices, *(key for key in base.flat if "." not in key)]
+        # Of a group with several choices at once there is no word but the names in its node.
+        several = {
+            k for k, node in base.flat.items() if isinstance(node, dict) and {*node} <= {*self.options(k)}
+        }
+        names = [*base.choices, *(key for key in several if "." not in key)]
         return {
             name: options
             for name in sorted(set(names))

@@ -19,6 +19,7 @@ PROGRAMS = {
     "evaluate": ([],),
     "rewrite": ([],),
     "export": ([],),
+    "bench": ([],),
 }
 
 
