@@ -88,7 +88,7 @@ def _sample(load: Workload, meter: Meter) -> None:
     canvas = torch.full(shape, policy.mask_id, dtype=torch.long, device="cpu")
     seeds = [derive(algorithm.seed, "bench", row) for row in range(load.rows)]
     with load.precision(), torch.no_grad(), meter.running():
-        done = generate(policy, algorithm.sampler, prompts, which, canvas, seeds, algorithm.rows_per_forward)
+        done = generate(policy, algorithm.sampler, prompts, which, canvas, seeds, algorithm.row_budget)
     meter.turn.tokens, meter.turn.row_forwards = done.tokens.numel(), done.row_forwards
 
 
@@ -126,7 +126,7 @@ def published_completions(load: Workload, which: list[int]) -> Tensor:
         ids = [load.prompts[p].ids for p in rows]
         assert all(len(row) == width for row in ids)
         prompts = torch.tensor(ids, dtype=torch.long, device=load.device)
-        most = load.algorithm.rows_per_forward
+        most = load.algorithm.row_budget.rows or load.rows
         done += [sample(load.policy, part, generator) for part in prompts.split(most)]
     return torch.cat(done)
 
