@@ -1,6 +1,7 @@
 """Every file of conf/algo trains, at toy size; a new one is tested by being there."""
 
 import inspect
+import re
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf, open_dict
 
 from igpo_lightning.algos import logprobs, losses
 from igpo_lightning.config import find_conf
+from igpo_lightning.preflight.work import of_estimate
 from igpo_lightning.training.run import build
 
 ALGO = find_conf() / "algo"
@@ -116,6 +118,35 @@ def test_values_are_the_papers(name):
         assert cfg.name == algo
 
 
+def rows_of(name):
+    """Canvases of one prompt and rollout at the paper's sizes: (forward alone, forward and backward)."""
+    algo = read(name)
+    algo._get_root().sampler = {"block_length": 32, "steps": 128, "length": 256}
+    estimator, loss = instantiate(algo.logprobs), instantiate(algo.loss)
+    rows = of_estimate(estimator, 1, algo.num_generations, 256).rows
+    kept = algo.num_iterations if estimator.renewed else 1
+    in_parts = (algo.draws_per_micro_batch or estimator.count(256)) < estimator.count(256)
+    present = (algo.num_iterations - 1) * in_parts
+    return (kept * (1 + loss.needs_reference) + present) * rows, algo.num_iterations * rows
+
+
+def test_the_table_of_the_documents():
+    """docs/algorithms.md names every algorithm, with the G, μ and rows that its config has."""
+    text = (ALGO.parents[1] / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    found = set()
+    for name, sizes, forward, backward, hints in re.findall(
+        r"^\| `(\w+)` \|[^|]+\|[^|]+\|[^|]+\| (\d+, \d+) \| ([\d,]+) \| ([\d,]+) \| ([^|]+) \|",
+        text,
+        re.MULTILINE,
+    ):
+        algo = read(name)
+        assert sizes == f"{algo.num_generations}, {algo.num_iterations}", name
+        assert (int(forward.replace(",", "")), int(backward.replace(",", ""))) == rows_of(name), name
+        assert hints == (f"`igpo_{name}`" if f"igpo_{name}" in NAMES else "not learnt"), name
+        found |= {name, f"igpo_{name}"}
+    assert set(NAMES) <= found | {"sft", "grpo", "igpo", "grpo_resample"} and len(found) == 32
+
+
 def test_every_piece_has_a_config():
     named = {
         OmegaConf.load(path).get("_target_").rpartition(".")[2]
@@ -140,10 +171,10 @@ def test_hints_are_learnt_except_by_replay(name):
     batch.step_map = batch.step_map.masked_fill(batch.hint_mask, -1)
     draws = [draw for i in range(20 if estimator.renewed else 1) for draw in estimator.draws(batch, i)]
     scored = torch.stack([draw.scored.expand_as(batch.tokens) for draw in draws]).any(0)
-    hinted = batch.hint_mask & batch.completion_mask
     replays = name in ("tracerl", "d2", "cj_grpo")
-    assert bool((scored & hinted).any()) != replays
-    assert scored[batch.completion_mask & ~hinted].all() and (replays or scored[hinted].all())
+    expected = batch.step_map >= 0 if replays else torch.ones_like(scored)
+    inside = batch.completion_mask
+    assert torch.equal(scored & inside, expected & inside) and (inside & batch.hint_mask).any()
     assert not (replays and f"igpo_{name}" in NAMES)
 
 

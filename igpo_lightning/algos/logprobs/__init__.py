@@ -6,12 +6,13 @@ masked. To add one, write its ``draws``, or for a plan of each completion alone 
 """
 
 from .base import Draw, LogProbs, Scored, score, weights
+from .block_masking import BlockMasking
 from .left_to_right import LeftToRight
 from .level_masking import LevelMasking
 from .mean_field import MeanField
 from .planned import Planned
 from .random_block import RandomBlock
-from .random_masking import BlockMasking, RandomMasking
+from .random_masking import RandomMasking
 from .replay import Replay
 
 __all__ = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ...checks import choice, interval, not_negative, positive_int
-from .levels import LAWS
-from .planned import Canvas, Completion, Planned
+from .levels import LAWS, exact_counts
+from .planned import Completion, Plan, Planned
 
 
 class LevelMasking(Planned):
@@ -54,36 +54,36 @@ class LevelMasking(Planned):
     def count(self, width: int) -> int:
         return (self.full > 0) + self.levels * (1 + self.complement)
 
-    def plan(self, completion: Completion) -> list[Canvas]:
-        columns = torch.arange(completion.width, dtype=torch.long, device="cpu")
-        size = completion.width if self.tail == "random" else completion.length
-        inside, after = columns < size, (columns >= size) & (self.tail == "hidden")
-        canvases = []
+    def plan(self, completion: Completion) -> Plan:
+        width = completion.width
+        size = width if self.tail == "random" else completion.length
+        laws = self.law(self.levels, completion)
+        levels = [self.low + (self.high - self.low) * u for u, _ in laws]
+        masked, levels = self._masks(levels, size, completion.rng("mask"))
+        if self.complement:
+            masked = torch.stack([masked, ~masked], 1).flatten(0, 1)
+        shares = [share / (1 + self.complement) for _, share in laws for _ in range(1 + self.complement)]
+        counts = masked.sum(-1).tolist()
+        weights = [self._weight(*drawn, size) for drawn in zip(levels, counts, shares, strict=True)]
         if self.full > 0:
-            canvases.append(Canvas(inside | after, inside, None if self.weight == "one" else self.full))
-        for d, (u, share) in enumerate(self.law(self.levels, completion)):
-            masked, level, rest = self._mask(self.low + (self.high - self.low) * u, size, completion, d)
-            masked = torch.nn.functional.pad(masked, (0, completion.width - size))
-            pair = [(masked, level), (inside & ~masked, rest)][: 1 + self.complement]
-            for scored, t in pair:
-                weight = self._weight(t, int(scored.sum()), size, share / len(pair))
-                canvases.append(Canvas(scored | after, scored, weight))
-        return canvases
+            masked, weights = torch.cat([torch.ones_like(masked[:1]), masked]), [self.full, *weights]
+        scored = pad(masked, (0, width - size))
+        hidden = scored if self.tail != "hidden" else pad(masked, (0, width - size), value=True)
+        return Plan(hidden, scored, None if self.weight == "one" else weights)
 
-    def _mask(self, t: float, size: int, completion: Completion, d: int) -> tuple[Tensor, float, float]:
-        """A mask, [size] bool, and the levels that it and its complement stand for."""
-        noise = torch.rand(size, generator=completion.rng("mask", d), dtype=torch.float32, device="cpu")
-        if not self.exact:
-            return noise < t, t, 1 - t
-        # Of a pair, 0 and n tokens must be masked as often as any other number, and the weights are then
-        # (n+1)/k and (n+1)/(n-k): with n/k the complement's estimate would miss the full mask (ESPO).
-        counts = size + 1 if self.complement else size
-        number = min(int(t * counts), size) if self.complement else max(1, math.ceil(t * counts))
-        return noise.argsort().argsort() < number, number / counts, (size - number) / counts
+    def _masks(
+        self, levels: Sequence[float], size: int, rng: torch.Generator
+    ) -> tuple[Tensor, Sequence[float]]:
+        """[K, size] masks at K levels; the level that each, and after it its complement, stands for."""
+        noise = torch.rand(len(levels), size, generator=rng, dtype=torch.float32, device="cpu")
+        if self.exact:
+            numbers, stands = exact_counts(levels, size, self.complement)
+            bounds = torch.tensor(numbers, dtype=torch.long, device="cpu").unsqueeze(1)
+            return noise.argsort(-1).argsort(-1) < bounds, stands
+        bounds = torch.tensor(levels, dtype=torch.float32, device="cpu").unsqueeze(1)
+        return noise < bounds, [t for level in levels for t in (level, 1 - level)[: 1 + self.complement]]
 
-    def _weight(self, level: float, masked: int, size: int, share: float) -> float | None:
-        if self.weight == "one":
-            return None
+    def _weight(self, level: float, masked: int, share: float, size: int) -> float:
         if masked == 0:
             return 0.0
         return share * (size / masked if self.weight == "count" else 1 / level)

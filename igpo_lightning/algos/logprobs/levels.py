@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -43,3 +44,19 @@ LAWS: dict[str, Callable[[int, Completion], list[tuple[float, float]]]] = {
     "uniform": uniform, "stratified": stratified, "quadrature": quadrature,
 }  # fmt: skip
 """Name → (draws, completion) → (level, its share of the estimate) of each draw; the shares sum to 1."""
+
+
+def exact_counts(levels: Sequence[float], size: int, paired: bool) -> tuple[list[int], list[float]]:
+    """Numbers of ``size`` tokens to mask at given levels, and the level that each stands for.
+
+    Of a pair, 0 and n tokens must be masked as often as any other number; the weights are then (n+1)/k and
+    (n+1)/(n-k). With n/k the complement's estimate would miss the full mask (ESPO).
+
+    Returns:
+        (k of each level; k/n, or of pairs k/(n+1) and after it the complement's (n-k)/(n+1)).
+    """
+    if not paired:
+        numbers = [max(1, math.ceil(t * size)) for t in levels]
+        return numbers, [k / size for k in numbers]
+    numbers = [min(int(t * (size + 1)), size) for t in levels]
+    return numbers, [n / (size + 1) for k in numbers for n in (k, size - k)]

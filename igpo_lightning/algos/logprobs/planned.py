@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,12 +30,12 @@ class Completion(NamedTuple):
         return torch_rng(self.seed, purpose, self.iteration, self.g, *more)
 
 
-class Canvas(NamedTuple):
-    """One draw of one completion, on the CPU."""
+class Plan(NamedTuple):
+    """The D draws of one completion, on the CPU."""
 
-    masked: Tensor  # [C] bool
-    scored: Tensor  # [C] bool
-    weight: float | None  # of each scored token; None: 1
+    masked: Tensor  # [D, C] bool
+    scored: Tensor  # [D, C] bool
+    weight: Sequence[float] | None  # of each draw's scored tokens; None: all 1
 
 
 class Planned(ABC):
@@ -52,8 +53,8 @@ class Planned(ABC):
         """Draws of an iteration, for completions of ``width`` tokens."""
 
     @abstractmethod
-    def plan(self, completion: Completion) -> list[Canvas]:
-        """The ``count`` canvases of one completion."""
+    def plan(self, completion: Completion) -> Plan:
+        """The ``count`` draws of one completion."""
 
     def draws(self, rollout: Rollout, iteration: int) -> list[Draw]:
         prompts, group, width = rollout.tokens.shape
@@ -64,19 +65,24 @@ class Planned(ABC):
             for p, seed in enumerate(seeds)
             for g in range(group)
         ]
-        draws = []
-        for d, canvases in enumerate(zip(*plans, strict=True)):
-            masked, scored = (
-                torch.stack([canvas[part] for canvas in canvases]).view(prompts, group, width).to(device)
-                for part in (0, 1)
+        masked, scored = (
+            torch.stack([plan[part] for plan in plans]).to(device).view(prompts, group, -1, width)
+            for part in (0, 1)
+        )
+        weight = None
+        if plans[0].weight is not None:
+            rows = [plan.weight for plan in plans]
+            weight = torch.tensor(rows, dtype=torch.float32, device=device).view(prompts, group, -1, 1)
+            weight = weight.expand(masked.shape)
+        return [
+            Draw(
+                masked[:, :, d],
+                scored[:, :, d],
+                None if weight is None else weight[:, :, d],
+                self._prompts(rollout, iteration, d),
             )
-            weight = None
-            if canvases[0].weight is not None:
-                values = [canvas.weight for canvas in canvases]
-                rows = torch.tensor(values, dtype=torch.float32, device=device).view(prompts, group, 1)
-                weight = rows.expand(-1, -1, width)
-            draws.append(Draw(masked, scored, weight, self._prompts(rollout, iteration, d)))
-        return draws
+            for d in range(masked.shape[2])
+        ]
 
     def _prompts(self, rollout: Rollout, iteration: int, d: int) -> Tensor | None:
         if self.mask_prompt == 0:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ...checks import ConfigError, fraction, positive_int
-from .planned import Canvas, Completion, Planned
+from .planned import Completion, Plan, Planned
 
 
 class RandomBlock(Planned):
@@ -32,15 +33,18 @@ class RandomBlock(Planned):
             raise ConfigError(f"algo.logprobs.blocks={self.blocks}: a completion has {most} of them at most")
         return self.blocks
 
-    def plan(self, completion: Completion) -> list[Canvas]:
+    def plan(self, completion: Completion) -> Plan:
         length, width = completion.length, completion.width
         rng = completion.rng("mask")
         mine, most = (-(-tokens // self.block_length) for tokens in (length, width))
         # Folded onto the completion's own, so that the first ``mine`` draws would be all of its blocks.
         order = torch.randperm(most, generator=rng, dtype=torch.long, device="cpu") % mine
-        return [self._canvas(int(block), completion, rng) for block in order[: self.count(width)]]
+        draws = [self._draw(block, completion, rng) for block in order[: self.count(width)].tolist()]
+        masked, scored = (torch.stack(part) for part in zip(*draws, strict=True))
+        return Plan(masked, scored, [length / (n * self.blocks) for n in scored.sum(-1).tolist()])
 
-    def _canvas(self, block: int, completion: Completion, rng: torch.Generator) -> Canvas:
+    def _draw(self, block: int, completion: Completion, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(masked, scored), each [C] bool."""
         length = completion.length
         column = torch.arange(completion.width, dtype=torch.long, device="cpu")
         left = block * self.block_length
@@ -52,5 +56,4 @@ class RandomBlock(Planned):
         masked = (
             (inside & (rank < number)) | (column >= stop) | ((column < left) & (noise < self.mask_prompt))
         )
-        scored = masked & (column < length)
-        return Canvas(masked, scored, length / (int(scored.sum()) * self.blocks))
+        return masked, masked & (column < length)

@@ -15,21 +15,20 @@ from .steps import ranks
 class Replay:
     """Read each token under the canvas in which it was written; the steps of a completion in groups.
 
-    Hints have no step: they stay visible and are never scored, so hints are not learnt, only the way on
-    from them. The fill behind an end was never drawn: it stays hidden and is not scored.
+    Hints have no step: they stay visible and are never scored; the way on from them is learnt, they are not.
+    The fill behind an end was never drawn: it stays hidden and is not scored.
 
-    Steps in which nothing was written are left out of the count. ``merge`` neighbouring steps make a
-    group, whose tokens are read together from the canvas before it: 1 is the sampling law itself
-    (CJ-GRPO, arXiv 2509.23924), more are an approximation (TraceRL, arXiv 2509.06949, its ``shrink``).
-    ``groups`` instead cuts each completion's steps into so many equal parts (d2-StepMerge; 1 is d1).
+    Steps in which nothing was written do not count. ``merge`` neighbouring steps make a group, whose tokens
+    are read together from the canvas before it: 1 is the sampling law itself (CJ-GRPO, arXiv 2509.23924),
+    more are an approximation (``shrink`` of TraceRL, arXiv 2509.06949). ``groups`` instead cuts each
+    completion's steps into so many equal parts (d2-StepMerge, arXiv 2509.21474; 1 is d1).
 
     Args:
         steps: Most steps of a completion, as in the sampler.
         merge: Steps of a group.
         groups: Groups of a completion; None: as many as ``merge`` makes.
         keep: Groups that are replayed in an iteration; None: all.
-        choose: Which these are: "random", anew in each iteration (AGRPO, arXiv 2510.04019), or "even",
-            at equal distances. (EGSPO takes those of highest entropy, which a rollout does not hold.)
+        choose: "random", anew in each iteration (AGRPO, arXiv 2510.04019), or "even", at equal distances.
         weight: "token", each weighs the same; or "group", each group does.
     """
 
@@ -41,8 +40,8 @@ class Replay:
         self.merge = positive_int("algo.logprobs.merge", merge)
         self.groups = -(-steps // merge) if groups is None else positive_int("algo.logprobs.groups", groups)
         self.even = groups is not None
-        self.keep = (
-            self.groups if keep is None else min(positive_int("algo.logprobs.keep", keep), self.groups)
+        self.keep = min(
+            self.groups, positive_int("algo.logprobs.keep", self.groups if keep is None else keep)
         )
         self.random = choice("algo.logprobs.choose", choose, "random", "even") == "random"
         self.by_group = choice("algo.logprobs.weight", weight, "token", "group") == "group"
@@ -53,13 +52,12 @@ class Replay:
 
     def draws(self, rollout: Rollout, iteration: int) -> list[Draw]:
         group, number = self._grouped(rollout.step_map)
-        never = (rollout.step_map < 0) & ~rollout.hint_mask
-        chosen = self._chosen(rollout, number, iteration)
+        never, chosen = (group < 0) & ~rollout.hint_mask, self._chosen(rollout, number, iteration)
         draws = []
         for d in range(self.keep):
             here = chosen[:, :, d : d + 1]
             scored = (group == here) & (group >= 0)
-            weight = (number.float() / number.clamp(max=self.keep)).nan_to_num(1.0).unsqueeze(-1)
+            weight = (number.float() / number.clamp(1, self.keep)).unsqueeze(-1)
             if self.by_group:
                 weight = weight / scored.sum(-1, keepdim=True).clamp(min=1)
             plain = not self.by_group and self.keep == self.groups

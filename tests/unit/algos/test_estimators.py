@@ -1,6 +1,7 @@
 """Hidden prompts, random blocks, replay and left-to-right scoring, by hand."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import borders
 import pytest
@@ -53,10 +54,21 @@ def test_the_whole_prompt_or_nothing_of_it():
         MeanField(1.5)
 
 
+class Canvas(NamedTuple):
+    masked: torch.Tensor
+    scored: torch.Tensor
+    weight: float
+
+
+def blocks(noise, seed):
+    plan = RandomBlock(8, 2, noise).plan(Completion(11, 16, seed, 0, 0, 4))
+    return [Canvas(*row) for row in zip(*plan, strict=True)]
+
+
 def test_random_blocks_by_hand():
     """A completion of 11 of 16 columns in blocks of 8 has two: one draw each."""
     for seed in range(20):
-        plan = RandomBlock(8, 2, 0.0).plan(Completion(11, 16, seed, 0, 0, 4))
+        plan = blocks(0.0, seed)
         first, second = sorted(plan, key=lambda canvas: int(canvas.masked[:8].sum()), reverse=True)
         inside = int(first.masked[:8].sum())
         assert 1 <= inside <= 8 and first.masked[8:].all()
@@ -67,7 +79,7 @@ def test_random_blocks_by_hand():
         after = int(second.masked[8:11].sum())
         assert not second.masked[:8].any() and 1 <= after <= 3 and second.masked[11:].all()
         assert second.weight == pytest.approx(11 / after / 2)
-    noisy = RandomBlock(8, 2, 1.0).plan(Completion(11, 16, 0, 0, 0, 4))
+    noisy = blocks(1.0, 0)
     assert all(canvas.masked[:8].any() for canvas in noisy)  # with noise 1 all before the block is masked
     assert sum(int(canvas.masked[:8].all()) for canvas in noisy) >= 1
 

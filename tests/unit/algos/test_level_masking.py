@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -14,6 +15,18 @@ from igpo_lightning.algos.logprobs.planned import Completion
 from igpo_lightning.checks import ConfigError
 
 WHOLE = Completion(length=8, width=8, seed=3, iteration=0, g=0, group=4)
+
+
+class Canvas(NamedTuple):
+    masked: torch.Tensor
+    scored: torch.Tensor
+    weight: float | None
+
+
+def canvases(estimator, completion=WHOLE):
+    """The draws of a plan, one by one."""
+    masked, scored, weight = estimator.plan(completion)
+    return [Canvas(*row) for row in zip(masked, scored, weight or [None] * len(masked), strict=True)]
 
 
 def at(t, **options):
@@ -58,7 +71,7 @@ def test_levels_are_uniform(law):
 )
 def test_an_exact_count_weighs_n_over_k(t, number, weight):
     """⌈8t⌉ of 8 tokens: 1 … 8 of them, equally often if t is uniform."""
-    (canvas,) = at(t).plan(WHOLE)
+    (canvas,) = canvases(at(t))
     assert canvas.masked.sum() == number and torch.equal(canvas.masked, canvas.scored)
     assert canvas.weight == pytest.approx(weight)
 
@@ -70,7 +83,7 @@ def test_an_exact_count_weighs_n_over_k(t, number, weight):
     (0.95, 8, 9 / 8 / 2, 0.0),
 ])  # fmt: skip
 def test_a_mask_and_its_complement(t, number, weight, others):
-    first, second = at(t, complement=True).plan(WHOLE)
+    first, second = canvases(at(t, complement=True))
     assert first.masked.sum() == number and torch.equal(second.masked, ~first.masked)
     assert (first.weight, second.weight) == pytest.approx((weight, others))
 
@@ -80,39 +93,40 @@ def test_the_weights_of_all_counts_average_to_the_number_of_tokens(complement, s
     """Σ over tokens of the weights: of one token on average 1, so the estimate has no bias."""
     total = 0.0
     for k in range(strata):
-        for canvas in at((k + 0.5) / strata, complement=complement).plan(WHOLE):
+        for canvas in canvases(at((k + 0.5) / strata, complement=complement)):
             total += canvas.weight * int(canvas.scored.sum()) / strata
     assert total == pytest.approx(8)
 
 
 def test_each_token_with_probability_t():
-    first, second = at(0.25, exact=False, complement=True).plan(WHOLE)
+    first, second = canvases(at(0.25, exact=False, complement=True))
     assert (first.weight, second.weight) == pytest.approx((1 / 0.25 / 2, 1 / 0.75 / 2))
     count = int(first.masked.sum())
-    a, b = at(0.25, exact=False, complement=True, weight="count").plan(WHOLE)
+    a, b = canvases(at(0.25, exact=False, complement=True, weight="count"))
     assert 0 < count < 8 and (a.weight, b.weight) == pytest.approx((8 / count / 2, 8 / (8 - count) / 2))
-    assert all(canvas.weight is None for canvas in at(0.25, weight="one", full=0.5).plan(WHOLE))
+    assert all(canvas.weight is None for canvas in canvases(at(0.25, weight="one", full=0.5)))
     shares = [
-        float(at(0.25, exact=False).plan(WHOLE._replace(seed=s))[0].masked.float().mean()) for s in range(500)
+        float(canvases(at(0.25, exact=False), WHOLE._replace(seed=s))[0].masked.float().mean())
+        for s in range(500)
     ]
     assert sum(shares) / 500 == pytest.approx(0.25, abs=0.03)
 
 
 def test_levels_lie_between():
     estimator = LevelMasking(levels=50, between=(0.2, 0.8), exact=False, weight="level")
-    levels = [1 / (canvas.weight * 50) for canvas in estimator.plan(WHOLE) if canvas.weight]
+    levels = [1 / (canvas.weight * 50) for canvas in canvases(estimator) if canvas.weight]
     assert min(levels) > 0.2 and max(levels) < 0.8 and max(levels) - min(levels) > 0.4
 
 
 def test_the_full_mask_of_coupled_grpo():
-    full, *pair = at(0.5, full=0.5, complement=True, exact=False).plan(WHOLE)
+    full, *pair = canvases(at(0.5, full=0.5, complement=True, exact=False))
     assert full.masked.all() and full.scored.all() and full.weight == 0.5 and len(pair) == 2
     assert LevelMasking(1, full=0.5, complement=True).count(8) == 3 and LevelMasking(4).count(8) == 4
 
 
 @pytest.mark.parametrize("tail, masked", [("hidden", True), ("visible", False)])
 def test_columns_after_the_end(tail, masked):
-    for canvas in at(0.5, tail=tail, complement=True, full=1.0).plan(WHOLE._replace(length=5)):
+    for canvas in canvases(at(0.5, tail=tail, complement=True, full=1.0), WHOLE._replace(length=5)):
         assert canvas.masked[5:].all() == masked and canvas.masked[5:].any() == masked
         assert not canvas.scored[5:].any() and torch.equal(canvas.scored[:5], canvas.masked[:5])
 
