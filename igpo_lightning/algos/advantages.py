@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from ..checks import interval
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class LeaveOneOut:
 
 
 class WithSignal:
-    """Groups whose rewards are all equal do not count: the others' advantages grow by the share they lack.
+    """Groups whose rewards are all equal do not count: the others' advantages grow by what these leave.
 
     A loss that is a mean over P prompts is then the mean over those that have something to say, as with
     DAPO's dynamic sampling (arXiv 2503.14476, section 3.2), which samples others until P have. Here no
@@ -51,11 +53,19 @@ class WithSignal:
 
     Args:
         of: The advantages: [P, G] rewards → [P, G] or [P, G, C].
+        between: [lowest, highest] mean reward of a group that counts, the others being too hard or too easy
+            (TraceRL's code: 0.2 to 0.8, of a reward that is 0 or 1); None: any.
     """
 
-    def __init__(self, of: Callable[[Tensor], Tensor]):
+    def __init__(self, of: Callable[[Tensor], Tensor], between: Sequence[float] | None = None):
         self.of = of
+        self.between = None if between is None else interval("algo.advantage.between", between, 0.0)
 
     def __call__(self, rewards: Tensor) -> Tensor:
         speak = rewards.amax(dim=1) > rewards.amin(dim=1)
-        return self.of(rewards) * (len(speak) / speak.sum().float().clamp(min=1))
+        if self.between is not None:
+            mean = rewards.mean(dim=1)
+            speak = speak & (mean >= self.between[0]) & (mean <= self.between[1])
+        advantages = self.of(rewards)
+        share = speak.float() * (len(speak) / speak.sum().float().clamp(min=1))
+        return advantages * share.view(-1, *[1] * (advantages.dim() - 1))

@@ -39,10 +39,8 @@ class Replay:
         self.steps = positive_int("algo.logprobs.steps", steps)
         self.merge = positive_int("algo.logprobs.merge", merge)
         self.groups = -(-steps // merge) if groups is None else positive_int("algo.logprobs.groups", groups)
-        self.even = groups is not None
-        self.keep = min(
-            self.groups, positive_int("algo.logprobs.keep", self.groups if keep is None else keep)
-        )
+        self.even, most = groups is not None, self.groups if keep is None else keep
+        self.keep = min(self.groups, positive_int("algo.logprobs.keep", most))
         self.random = choice("algo.logprobs.choose", choose, "random", "even") == "random"
         self.by_group = choice("algo.logprobs.weight", weight, "token", "group") == "group"
         self.renewed = self.random and self.keep < self.groups

@@ -17,7 +17,7 @@ class Sandwich:
 
     L_i is the ELBO per token where A_i > 0. Where A_i <= 0 likelihood goes down, and pushing down a lower
     bound says nothing: there L_i = ω EUBO + (1 - ω) ELBO, per token. |o| is the completion's length; the sums
-    are over a micro-batch, as in the published code, where one holds one group.
+    are over a group, and the loss is the mean over groups (in the published code a batch holds one).
 
     With ``weight_clip`` c the loss is -Σ w_i A_i L_i instead, w the softmax over the group of
     min(ELBO - ELBO_old, log c), without gradient: an importance weight whose noise cannot grow
@@ -51,4 +51,5 @@ class Sandwich:
             metrics["weight_max"] = weights.amax()
             return -(weights * advantages * bound).sum(1).mean(), metrics
         tokens = length(x.mask, x.weight)
-        return -(advantages * bound * tokens).sum() / tokens.sum().clamp(min=1), metrics
+        each = (advantages * bound * tokens).sum(1) / tokens.sum(1).clamp(min=1)
+        return -each.mean(), metrics

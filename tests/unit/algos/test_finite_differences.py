@@ -118,6 +118,24 @@ def test_nothing_outside_the_mask_has_a_say(name, junk):
         assert torch.equal(got, value) and torch.equal(got_slope, slope) and got_metrics == metrics, field
 
 
+@pytest.mark.parametrize("name", [*LOSSES, "self-normalised"])
+def test_micro_batches_add_up_to_the_whole(name):
+    """Of two prompts each in a micro-batch of its own: their mean, and the mean of their slopes."""
+    loss, x = LOSSES.get(name, Sandwich(weight_clip=5.0)), some_inputs()
+    per_prompt = ("logps", "old", "ref", "mask", "unfiltered", "weight", "advantages", "rewards")
+    logps = x.logps.clone().requires_grad_()
+    whole = loss(replace(x, logps=logps))[0]
+    (expected,) = torch.autograd.grad(whole, logps)
+    given = replace(x, logps=logps)
+    parts = [
+        replace(given, parts=2, **{field: getattr(given, field)[p : p + 1] for field in per_prompt})
+        for p in (0, 1)
+    ]
+    mean = sum(loss(part)[0] for part in parts) / 2
+    torch.testing.assert_close(mean, whole)
+    torch.testing.assert_close(torch.autograd.grad(mean, logps)[0], expected)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_nothing_to_learn_gives_zeros(name):
     x = some_inputs()
