@@ -8,10 +8,10 @@ TYPES  := $(VENV)/.types
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-slow test-gpu lint typecheck format clean
+.PHONY: help setup train sweep test test-slow test-gpu bench bench-check lint typecheck format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with the locked versions (about a minute, once)
 
@@ -29,6 +29,12 @@ test-slow: $(READY)  ## the tests that take minutes
 
 test-gpu: $(READY)  ## the tests that need a CUDA GPU (one is enough, 80 GB; about 9 minutes)
 	$(BIN)/python -m pytest -n 0 -s -m gpu tests/gpu $(ARGS)
+
+bench: $(READY)  ## speed beside the published code, on one thread of a CPU, about 2 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m igpo_lightning.bench $(ARGS)
+
+bench-check: $(READY)  ## the same, compared with benchmarks/cpu.json: exit code 1 and names if something is slower
+	OMP_NUM_THREADS=1 $(BIN)/python -m igpo_lightning.bench check=benchmarks/cpu.json $(ARGS)
 
 lint: $(READY)  ## ruff, as CI runs it
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from igpo_lightning.errors import ConfigError
 PROGRAMS = {
     "train": "train a model: supervised fine-tuning, GRPO, IGPO; with -m, a sweep",
     "evaluate": "measure a model on mathematics benchmarks, with confidence intervals",
+    "bench": "measure speed and memory beside the published code, or a checkout of your own",
     "rescore": "judge the saved completions of an evaluation again",
     "rewrite": "rewrite long reasoning traces into concise ones that fit the canvas",
     "export": "make a model folder of a run's checkpoint",

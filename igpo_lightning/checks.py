@@ -46,6 +46,11 @@ def num_generations(value: Any, name: str = "algo.num_generations") -> int:
     return value
 
 
+def rows_per_forward(name: str, value: Any) -> Any:
+    """A number of rows, or "auto"."""
+    return value if value == "auto" else positive_int(name, value)
+
+
 def denoising_schedule(
     length: Any, block_length: Any, steps: Any, prefix: str = "sampler."
 ) -> tuple[int, int]:
@@ -160,7 +165,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.scheduler.final": fraction,
     "algo.steps": positive_int,
     "algo.validate_every": positive_int,
-    "algo.rows_per_forward": positive_int,
+    "algo.rows_per_forward": rows_per_forward,
     "algo.loss.importance_sampling_level": lambda name, value: choice(name, value, "token", "sequence"),
     "algo.loss.epsilon": not_negative,
     "algo.loss.epsilon_high": not_negative,
@@ -214,6 +219,8 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "limit": positive_int,
     "benchmarks_dir": existing_path,
     "rescore": existing_path,
+    "against": existing_path,
+    "check": existing_path,
     "run": existing_path,
     "dtype": lambda name, value: choice(name, value, *_DTYPES),
     "prompt.user": lambda name, value: template(name, value, "{question}"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,3 +25,21 @@ def trainer_options(hardware: DictConfig) -> dict[str, Any]:
     options = instantiate(hardware, _convert_="all")
     options.pop("threads", None)
     return options
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes of tensors on a GPU, most since :func:`forget_peak_memory`; on a CPU, what the process holds."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if (status := Path("/proc/self/statm")).exists():
+        return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # there is no cheap way to the present one
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin anew to look for the most memory of a GPU."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

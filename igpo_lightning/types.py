@@ -72,6 +72,25 @@ class Scores:
     total: Tensor  # [B] float32
     correct: Tensor  # [B] bool
     parts: dict[str, Tensor] = field(default_factory=dict)  # name -> [B] float32, unweighted
+    answers: Tensor | None = None  # [B] int64, alike where stated answers are written alike; -1: none stated
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Scores of all completions of ``parts``, in that order."""
+        answers = [part.answers for part in parts if part.answers is not None]
+        return cls(
+            torch.cat([part.total for part in parts]),
+            torch.cat([part.correct for part in parts]),
+            {name: torch.cat([part.parts[name] for part in parts]) for name in parts[0].parts},
+            torch.cat(answers) if len(answers) == len(parts) else None,
+        )
+
+    def select(self, rows: Tensor) -> Scores:
+        """Scores of ``rows`` [B'] int64."""
+        parts = {name: part[rows] for name, part in self.parts.items()}
+        return Scores(
+            self.total[rows], self.correct[rows], parts, None if self.answers is None else self.answers[rows]
+        )
 
 
 @dataclass
@@ -106,6 +125,8 @@ class Rollout:
             hint) or never drawn (the fill after an end).
         rewards, correct: [P, G] float32 and bool, of the final groups.
         parts: name -> [P, G] float32, the reward's unweighted terms.
+        answers: [P, G] int64, alike where the stated answers are written alike, -1 where there is none; None
+            if the reward reads no answers.
         advantages: [P, G] or [P, G, C] float32.
         old_logps: [P, G, N, C] float32 under the policy that sampled, in N draws: those of each of the μ
             iterations in turn, or of one that all share. 0 where a draw does not score a token.
@@ -134,6 +155,7 @@ class Rollout:
     rewards: PerCompletion
     correct: PerCompletion
     parts: dict[str, PerCompletion] = field(default_factory=dict)
+    answers: PerCompletion | None = None
     advantages: PerCompletion | None = None
     old_logps: PerCompletion | None = None
     ref_logps: PerCompletion | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,11 @@ class FixedPolicy(nn.Module):
         self.anchor = nn.Parameter(torch.zeros(()))
         self.calls: list[Tensor] = []
 
+    sharded = False
+
+    def sampling(self, compiled: bool = True):
+        return nullcontext()
+
     def forward(
         self,
         tokens: Tensor,
@@ -115,8 +121,14 @@ class MemoryLogger(Logger):
         pass
 
     def repeatable(self) -> dict[int, dict[str, float]]:
-        """All but wall-clock times."""
-        return {step: {k: v for k, v in row.items() if "seconds" not in k} for step, row in self.rows.items()}
+        """All but what is of the machine."""
+        return {step: repeatable(row) for step, row in self.rows.items()}
+
+
+def repeatable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What two equal runs log alike: no times, and no memory."""
+    machine = ("rollout/seconds", "seconds", "time/", "memory/")
+    return {name: value for name, value in row.items() if not name.startswith(machine)}
 
 
 def source(**changes: Any) -> WordProblems:

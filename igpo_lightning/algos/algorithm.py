@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..amounts import positive_int
 from ..checks import num_generations
+from ..sampling.row_budget import RowBudget
 from ..types import Problem, Rollout, Scores
 from .logprobs import LogProbs
 from .losses import PolicyLoss
@@ -92,10 +93,12 @@ class Algorithm(Stage):
         draws_per_micro_batch: Most draws of the estimator in a micro-batch; None: all of them at once. With
             fewer, the loss's gradient by the log-probs is taken first and then sent through the policy
             draw by draw: the same gradient, and memory that does not grow with the draws.
-        rows_per_forward: Most canvases per sampling call.
+        rows_per_forward: Most canvases per sampling call; "auto": as many as memory holds, found by trying.
         validate_every: Rollouts between two validations.
         tokens_after_eos: Train on the whole canvas, and not only up to a completion's end.
         first_box: Score completions by their first box (``reward.first_box()``). Held-out ones are not.
+        fidelity: Comparison of a fast sampler with the exact one
+            (:class:`~igpo_lightning.rollout.Fidelity`); None: none.
     """
 
     _: KW_ONLY
@@ -109,17 +112,18 @@ class Algorithm(Stage):
     prompts_per_rollout: int
     prompts_per_micro_batch: int
     draws_per_micro_batch: int | None = None
-    rows_per_forward: int = 1024
+    rows_per_forward: int | str = 1024
     updates_per_iteration: int = 1
     rollouts: int | None = None
     tokens_after_eos: bool = False
     first_box: bool = False
+    fidelity: Any | None = None
 
     def __post_init__(self) -> None:
         num_generations(self.num_generations)
-        names = ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch", "rows_per_forward")
-        for name in names:
+        for name in ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch"):
             positive_int(f"algo.{name}", getattr(self, name))
+        self.row_budget = RowBudget(self.rows_per_forward)
         if self.draws_per_micro_batch is not None:
             positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
         # Held-out completions are judged by ``reward`` as ever.

@@ -84,6 +84,12 @@ _TABLE = {
     "sampler.steps": "diffusion_steps denoising_steps nfe",
     "sampler.block_length": "block_size",
     "sampler.temperature": "temperature",
+    "sampler/order": "remasking remasking_strategy alg",
+    "sampler/acceptance": "threshold unmask_threshold dynamic_threshold factor eb_threshold",
+    "sampler.cache": "use_cache dual_cache prefix_cache kv_cache",
+    "sampler.guidance": "cfg cfg_scale guidance_scale unsupervised_cfg_scale",
+    "sampler.eos": "logits_eos_inf confidence_eos_eot_inf",
+    "model.compile": "torch_compile compile",
     # model
     "model.path": "model_name_or_path name_or_path model_name model_path pretrained checkpoint base_model "
     "pretrained_model_name_or_path",

@@ -47,7 +47,7 @@ def habit(key: str, flat: Flat, options: Options = lambda _: []) -> str | None:
     """The key that another trainer's name has in this config."""
     for known in keys_of(key):
         try:
-            value = lookup(flat, known)
+            value = lookup(flat, known.replace("/", "."))
         except KeyError:
             continue
         if named := options(known):

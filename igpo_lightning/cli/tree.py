@@ -106,7 +106,11 @@ class ConfigTree:
     def groups(self) -> dict[str, list[str]]:
         """The groups that this program uses, with their options."""
         base = self.compose(())
-        names = [*base.choices, *(key for key in base.flat if "." not in key)]
+        # Of a group with several choices at once there is no word but the names in its node.
+        several = {
+            k for k, node in base.flat.items() if isinstance(node, dict) and {*node} <= {*self.options(k)}
+        }
+        names = [*base.choices, *(key for key in several if "." not in key)]
         return {
             name: options
             for name in sorted(set(names))
@@ -167,7 +171,7 @@ class ConfigTree:
         """
         for override in map(self.parse, texts):
             if not self.is_choice(override, composed):
-                _check_type(override, before)
+                self._check_type(override, before)
             elif override.is_delete():
                 self._check_left_out(override, composed)
         composed.check_complete()
@@ -207,7 +211,16 @@ class ConfigTree:
                 continue
             if not (group and (key in base.choices or key in base.flat)):
                 self._check_name(key, base)
-                _check_type(override, base)
+                self._check_type(override, base)
+
+    def _check_type(self, override: Override, base: Composed) -> None:
+        default, key = base.default(override.key_or_group), override.key_or_group
+        if override.type is OverrideType.CHANGE and (wanted := expected(default, override.value(), key)):
+            group = key.replace(".", "/")
+            if isinstance(default, dict) and self.options(group):  # sampler.order=random
+                raise ConfigError(f"{override.input_line}: set with {group}=…; {self._options_text(group)}")
+            shown = "" if isinstance(default, dict) else f" (the default is {default})"
+            raise ConfigError(f"{override.input_line}: expected {wanted}{shown}")
 
     def _check_name(self, key: str, base: Composed) -> None:
         flat = base.all if key.startswith("hydra.") else base.flat
@@ -270,15 +283,6 @@ class ConfigTree:
 
     def _options_text(self, group: str) -> str:
         return f"{group} is one of: {', '.join(self.options(group))}"
-
-
-def _check_type(override: Override, base: Composed) -> None:
-    default = base.default(override.key_or_group)
-    if override.type is OverrideType.CHANGE and (
-        wanted := expected(default, override.value(), override.key_or_group)
-    ):
-        shown = "" if isinstance(default, dict) else f" (the default is {default})"
-        raise ConfigError(f"{override.input_line}: expected {wanted}{shown}")
 
 
 def _yaml(error: yaml.YAMLError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from ..algos import Algorithm
 from ..checks import ConfigError
 from ..distributed import gather_objects, reduce
+from ..hardware import forget_peak_memory
 from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
 from ..types import Rollout, SampleRecord
@@ -38,7 +40,7 @@ class RolloutDataModule(ProblemDataModule):
         self.engine = RolloutEngine(algorithm)
         self.rollout: Rollout | None = None
         self._indices: tuple[int, ...] = ()
-        self._totals = {"completions": 0.0, "generated_tokens": 0.0, "row_forwards": 0.0}
+        self._totals = dict.fromkeys(("completions", "generated_tokens", "row_forwards", "num_tokens"), 0.0)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -55,6 +57,7 @@ class RolloutDataModule(ProblemDataModule):
         self.engine.prompts_per_forward = schedule.step_size
         self.step_size, self.slots, self.rollouts = schedule.step_size, schedule.slots, schedule.rollouts
         self.updates = self.rollouts * algorithm.num_iterations * updates
+        self._per_epoch = schedule.draws.per_epoch
         steps = schedule.slots * len(schedule.parts)
         self.pace(steps // updates, algorithm.validate_every * algorithm.num_iterations * steps)
 
@@ -79,11 +82,14 @@ class RolloutDataModule(ProblemDataModule):
 
     def _generate(self, step: RolloutStep) -> None:
         prompts = [self._train[i] for i in step.indices]
+        forget_peak_memory(self.trainer.lightning_module.device)
         # Lightning turns autocast off in data hooks; sampling must see the precision of training.
         with self.trainer.precision_plugin.forward_context():
             self.rollout = self.engine.run(self.policy, prompts, step.rollout)
         self.rollout.version = self.trainer.global_step
-        self.rollout.update_tokens = self._update_tokens(self.rollout)
+        ended = time.perf_counter()
+        self.rollout.update_tokens = self._update_tokens(self.rollout)  # all processes meet here
+        self.rollout.metrics["time/wait"] = time.perf_counter() - ended
         self._indices = step.indices
         for name in self._totals:
             self._totals[name] += self.rollout.metrics[name]
@@ -98,6 +104,10 @@ class RolloutDataModule(ProblemDataModule):
         totals = torch.tensor(whole, dtype=torch.float32, device=mine.device).view(updates, -1)
         return totals.repeat_interleave(len(kept) // updates, 0)
 
+    def epochs_seen(self, batch: Rollout) -> float:
+        """Passes over the training set, up to and including the rollout of ``batch``."""
+        return (batch.index + 1) / self._per_epoch
+
     def sample_records(self, count: int) -> list[SampleRecord]:
         """``count`` completions of the present rollout, inpainted ones first."""
         if self.rollout is None:
@@ -108,11 +118,17 @@ class RolloutDataModule(ProblemDataModule):
     def state_dict(self) -> dict[str, Any]:
         """The rollouts of all processes, so that any number of them can go on; a collective."""
         rollout = None if self.rollout is None else self.rollout.state_dict()
-        mine = {"rollout": rollout, "indices": list(self._indices), "totals": dict(self._totals)}
+        mine = {
+            "rollout": rollout,
+            "indices": list(self._indices),
+            "totals": dict(self._totals),
+            "exact": self.engine.exact,
+        }
         return {"processes": gather_objects(mine, self.trainer.lightning_module.device)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         mine = share(state_dict["processes"], self.trainer.global_rank, self.trainer.world_size)
         self.rollout = None if mine["rollout"] is None else Rollout.from_state_dict(mine["rollout"])
         self._indices = tuple(mine["indices"])
+        self.engine.exact = mine.get("exact", False)
         self._totals.update(mine["totals"])

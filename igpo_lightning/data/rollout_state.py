@@ -14,7 +14,7 @@ def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[st
 
     Args:
         states: Of each former process: "rollout" (a Rollout's state or None), "indices" (its rows of
-            the training set), "totals" (cumulative counts).
+            the training set), "totals" (cumulative counts), "exact" (alike in all).
         rank, world: Of the processes that resume.
     """
     if len(states) == world:
@@ -25,12 +25,17 @@ def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[st
         for name in states[0]["totals"]
     }
     if states[0]["rollout"] is None:
-        return {"rollout": None, "indices": [], "totals": totals}
+        return {"rollout": None, "indices": [], "totals": totals, "exact": states[0].get("exact", False)}
     indices = [i for state in states for i in state["indices"]]
     count = len(indices) // world
     mine = slice(rank * count, (rank + 1) * count)
     whole = Rollout.joined([Rollout.from_state_dict(state["rollout"]) for state in states])
-    return {"rollout": _trimmed(whole.select(mine)).state_dict(), "indices": indices[mine], "totals": totals}
+    return {
+        "rollout": _trimmed(whole.select(mine)).state_dict(),
+        "indices": indices[mine],
+        "totals": totals,
+        "exact": states[0].get("exact", False),
+    }
 
 
 def _trimmed(rollout: Rollout) -> Rollout:

@@ -54,6 +54,7 @@ class SFTDataModule(ProblemDataModule):
             schedule = self._schedule()
             self.step_size, self.slots = schedule.step_size, schedule.slots
             self.steps = self.updates = schedule.steps
+            self._draws, self._tokens = schedule.draws, [0]
             self.pace(self.slots, self.algorithm.validate_every * self.slots)
 
     def _schedule(self) -> SFTSchedule:
@@ -72,6 +73,21 @@ class SFTDataModule(ProblemDataModule):
         rows = [self._train[i] for i in batch.indices]
         of = self.algorithm.batch_size
         return replace(self.collate(rows, device), update=batch.update, start=batch.start, of=of)
+
+    def epochs_seen(self, batch: SFTBatch) -> float:
+        """Passes over the training set, up to and including the update of ``batch``."""
+        return (batch.update + 1) / self._draws.per_epoch
+
+    def tokens_of(self, update: int) -> tuple[int, int]:
+        """(tokens of an update, those of all updates up to it): prompts and responses with their ends.
+
+        Of all processes together. They follow from the schedule, so that nothing has to be saved.
+        """
+        for done in range(len(self._tokens) - 1, update + 1):
+            rows = [self._train[i] for i in self._draws[done]]
+            tokens = sum(len(row.ids) + min(len(row.response) + 1, self.length) for row in rows)
+            self._tokens.append(self._tokens[-1] + tokens)
+        return self._tokens[update + 1] - self._tokens[update], self._tokens[update + 1]
 
     def collate(self, prompts: Sequence[Prompt], device: torch.device) -> SFTBatch:
         policy = self.policy

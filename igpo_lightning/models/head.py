@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +18,11 @@ from torch.utils.checkpoint import checkpoint
 
 from ..distributed import agree_max
 
-# Most logits of a chunk: 128 MB in float32, 265 positions of LLaDA's vocabulary.
+# Most logits of a chunk on a CPU: 128 MB in float32, 265 positions of LLaDA's vocabulary.
 CHUNK_LOGITS = 2**25
+_BOUNDS = (2**23, 2**28)  # on a GPU: 66 to 2,122 positions of it
+_BYTES = 16  # of a logit in a backward pass: in 16 bits and in float32, its log-probability, both gradients
+_SHARE = 16  # a chunk takes this part of the memory that is free
 
 
 class TokenScores(NamedTuple):
@@ -50,7 +53,7 @@ def chunked_scores(
     hidden: Tensor,
     targets: Tensor,
     entropy: bool = False,
-    chunk_logits: int = CHUNK_LOGITS,
+    chunk_logits: int | None = None,
 ) -> TokenScores:
     """:func:`token_scores` of ``head(hidden)``, so many positions at a time that memory stays bounded.
 
@@ -59,10 +62,10 @@ def chunked_scores(
         hidden: [N, H].
         targets: [N] or [N, K] ids.
         entropy: Whether to compute entropies.
-        chunk_logits: Most logits that are held at once. If all of them fit, there is one chunk and
-            nothing is recomputed.
+        chunk_logits: Most logits that are held at once; None: as :func:`room` has it for the device. If
+            all of them fit, there is one chunk and nothing is recomputed.
     """
-    chunks = _chunks(head, hidden, chunk_logits)
+    chunks = _chunks(head, hidden, chunk_logits or room(hidden.device))
 
     def part(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         return _scores(head(hidden), targets, entropy)
@@ -75,6 +78,27 @@ def chunked_scores(
     pieces = zip(hidden.tensor_split(chunks), targets.tensor_split(chunks), strict=True)
     logps, nats, top = zip(*(run(h, t) for h, t in pieces), strict=True)
     return TokenScores(torch.cat(logps), torch.cat(nats) if entropy else None, torch.cat(top))
+
+
+@cache
+def room(device: torch.device) -> int:
+    """Most logits of a chunk on ``device``.
+
+    On a GPU it follows the memory that is free when the first one asks, and stays: sampling policy, reference
+    and current policy must be cut alike, since products of other shapes round in other ways, and the ratio
+    of the first update would not be 1.
+    """
+    if device.type != "cuda":
+        return CHUNK_LOGITS
+    free, _ = torch.cuda.mem_get_info(device)
+    return chunk_of(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
+def chunk_of(free: float) -> int:
+    """Logits of a chunk where ``free`` bytes are: a power of 2, so that a little more or less is the same."""
+    least, most = _BOUNDS
+    fits = free / _SHARE / _BYTES
+    return most if fits >= most else max(least, 2 ** int(math.log2(max(1, fits))))
 
 
 def _scores(logits: Tensor, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor | None, Tensor]:

@@ -21,6 +21,7 @@ from transformers import (
 from transformers.utils import is_flash_attn_2_available
 
 from ..checks import ConfigError, model_source
+from .compiling import Compiling
 from .dream import DREAM
 from .llada import LLADA
 from .policy import Policy
@@ -46,6 +47,7 @@ def create_policy(
     tie_embeddings: bool = False,
     attn_implementation: str = "sdpa",
     lora: Mapping[str, Any] | None = None,
+    compile_layers: bool | str = False,
     seed: int = 0,
 ) -> Policy:
     """A policy of the LLaDA architecture with fresh weights.
@@ -55,6 +57,7 @@ def create_policy(
         max_length: Longest canvas, in tokens.
         rope_theta: Base of the rotary embedding; LLaDA's is 500,000. With heads of 16 dimensions and
             canvases of 40 tokens that leaves two usable frequencies: take about 100.
+        compile_layers: See :func:`load_policy`.
         init_std: Standard deviation of the initial weights.
         seed: Of the initial weights; the global generator is left as it was.
     """
@@ -81,7 +84,7 @@ def create_policy(
     config.mask_token_id = tokenizer.mask_token_id
     with _initialised_from(seed):
         model = LlamaForCausalLM(config)
-    return _finish(model, tokenizer, lora, seed)
+    return _finish(model, tokenizer, lora, seed, compile_layers)
 
 
 def load_policy(
@@ -95,6 +98,8 @@ def load_policy(
     mask_id: int | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
+    compile_layers: bool | str = False,
+    liger: bool = False,
     seed: int = 0,
 ) -> Policy:
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
@@ -114,6 +119,8 @@ def load_policy(
         mask_id: The mask token's id where neither the tokenizer nor config.json says it.
         revision: Of the hub repository.
         gradient_checkpointing: Recompute each layer's activations in the backward pass.
+        compile_layers: Compile the decoder layers for sampling: true, false, or "auto" (on a GPU).
+        liger: Use the kernels of the package liger-kernel; see :func:`~.kernels.use_liger`.
         seed: Of the weights of a new adapter.
 
     Raises:
@@ -141,13 +148,17 @@ def load_policy(
     if mask_token or adapters:
         make_room(model, tokenizer)
     check_loaded(path, info, tokenizer, model)
+    if liger:
+        from .kernels import use_liger
+
+        use_liger(model)
     if adapters:
         from .adapters import apply_frozen
 
         model = apply_frozen(model, adapters, published.family if published else None)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return _finish(model, tokenizer, lora, seed, published, path)
+    return _finish(model, tokenizer, lora, seed, compile_layers, published, path)
 
 
 def network_config(
@@ -252,6 +263,7 @@ def _finish(
     tokenizer: PreTrainedTokenizerBase,
     lora: Mapping[str, Any] | None,
     seed: int,
+    compile_layers: bool | str,
     published: Published | None = None,
     path: str | None = None,
 ) -> Policy:
@@ -268,7 +280,9 @@ def _finish(
         with _initialised_from(seed):
             model = add_lora(model, **lora)
     source = None if path is None else str(Path(path).absolute()) if Path(path).is_dir() else path
-    return Policy(model, tokenizer, published=published, source=source)
+    policy = Policy(model, tokenizer, published=published, source=source)
+    policy.compiling = Compiling(compile_layers)
+    return policy
 
 
 @contextmanager

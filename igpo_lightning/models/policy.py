@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
 from .casting import cast, exact_buffers
+from .compiling import Compiling
 from .head import TokenScores, chunked_scores
+from .kv_cache import CanvasCache
 from .published import Published
 from .tokens import special_id, stop_ids
 
@@ -33,6 +35,7 @@ class Policy(nn.Module):
 
     Attributes:
         mask_id, eos_id, pad_id: Special token ids. ``eos_id`` also fills a completion up after its end.
+        compiling: Whether its layers are compiled for sampling.
         stop_ids: Ids that end a completion: the chat template's end of a turn, and eos.
         end_id: The first of them: what a target ends in.
     """
@@ -56,6 +59,7 @@ class Policy(nn.Module):
         # Kept out of the module tree on purpose: a frozen copy belongs neither to the checkpoint
         # nor to the optimiser, and is made again from the starting weights on resume.
         self._frozen: list[Any] = []
+        self.compiling = Compiling(False)
         self.keeps_reference = False
 
     @property
@@ -92,21 +96,63 @@ class Policy(nn.Module):
             Without targets, logits: [B, L, V], or [N, V] of the N positions asked for. With targets,
             their TokenScores; logits then exist for a bounded number of positions at a time.
         """
-        network = self.network
-        position_ids = None
-        if attention is not None:
-            # Count real tokens only, so that left padding leaves the rotary angles untouched.
-            position_ids = (attention.long().cumsum(-1) - 1).clamp(min=0)
-        hidden = network.model(
-            input_ids=tokens, attention_mask=attention, position_ids=position_ids, use_cache=False
-        ).last_hidden_state
+        hidden = self.hidden(tokens, attention)
         if self.shifted:
             hidden = _from_the_left(hidden, attention)
         if positions is not None:
             hidden = hidden[positions]
+        head = self.network.lm_head
         if targets is None:
-            return network.lm_head(hidden)
-        return chunked_scores(network.lm_head, hidden.flatten(0, -2), targets, entropy)
+            return head(hidden)
+        return chunked_scores(head, hidden.flatten(0, -2), targets, entropy)
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        attention: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: CanvasCache | None = None,
+    ) -> Tensor:
+        """[B, L, H] last hidden states, not shifted.
+
+        Args:
+            tokens: [B, L] ids; with a ``cache`` of which columns are renewed, [B, W] of those.
+            attention: [B, L] bool, False on padding, [B, 1, 1, L] with a cache; None when nothing is padded.
+            position_ids: [B, L] or [B, W] int64; by default real tokens are counted.
+            cache: Keys and values of all L columns; it is changed.
+        """
+        if position_ids is None and attention is not None:
+            position_ids = positions_of(attention)
+        return self.network.model(
+            input_ids=tokens,
+            attention_mask=attention,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=False,
+        ).last_hidden_state
+
+    @property
+    def sharded(self) -> bool:
+        """True if its weights are split over processes (ZeRO-3, FSDP2), which then call it equally often."""
+        return any(hasattr(p, "ds_id") or hasattr(p, "placements") for p in self.parameters())
+
+    @contextmanager
+    def sampling(self, compiled: bool = True) -> Iterator[None]:
+        """Within this context the network is in eval mode, and its layers are compiled if that was asked for.
+
+        Activation checkpointing would drop a cache in training mode. Log-probabilities are computed outside,
+        so that those of before and within an update come from the same kernels.
+
+        Args:
+            compiled: Whether layers may be compiled.
+        """
+        training = self.training
+        self.eval()
+        with self.compiling.layers(self) if compiled else nullcontext():
+            try:
+                yield
+            finally:
+                self.train(training)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Policy:
         # What to(), bfloat16(), double() and the like do, of this module and of any that holds it.
@@ -203,6 +249,11 @@ class Policy(nn.Module):
         if self.network.config.tie_word_embeddings:
             state.pop("lm_head.weight")
         return state
+
+
+def positions_of(attention: Tensor) -> Tensor:
+    """[B, L] int64: real tokens before each column: left padding leaves the rotary angles untouched."""
+    return (attention.long().cumsum(-1) - 1).clamp(min=0)
 
 
 def _from_the_left(hidden: Tensor, attention: Tensor | None) -> Tensor:

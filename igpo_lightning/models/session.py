@@ -29,14 +29,15 @@ class Session:
     Attributes:
         canvas: [B, L] int64, as far as it has been filled.
         step_map: [B, L] int32, the step that wrote each token; -1 where it was given or is empty.
-        forwards, row_forwards: Model calls so far, and rows summed over them.
+        forwards, row_forwards, token_forwards: Model calls so far; rows, and columns that ran, summed over
+            them.
     """
 
     def __init__(self, policy: Scorer, canvas: Tensor, attention: Tensor | None = None):
         self.policy, self.canvas, self.attention = policy, canvas.clone(), attention
         self.step_map = torch.full_like(canvas, -1, dtype=torch.int32)
         self.columns = slice(0, 0)
-        self.forwards = self.row_forwards = 0
+        self.forwards = self.row_forwards = self.token_forwards = 0
 
     def open(self, left: int, width: int) -> None:
         """Begin the block of columns [left, left + width)."""
@@ -55,15 +56,18 @@ class Session:
 
         The mask token's are -inf: it is not a token that a canvas could be filled with.
         """
+        self.forwards += 1
+        self.row_forwards += len(rows)
+        logits = self._logits(rows, at).float()
+        logits[:, self.policy.mask_id] = -torch.inf
+        return logits
+
+    def _logits(self, rows: Tensor, at: Tensor) -> Tensor:
         canvas = self.canvas[rows]
         positions = torch.zeros_like(canvas, dtype=torch.bool)
         positions[:, self.columns] = at
-        self.forwards += 1
-        self.row_forwards += len(rows)
-        logits = self.policy(canvas, None if self.attention is None else self.attention[rows], positions)
-        logits = logits.float()
-        logits[:, self.policy.mask_id] = -torch.inf
-        return logits
+        self.token_forwards += canvas.numel()
+        return self.policy(canvas, None if self.attention is None else self.attention[rows], positions)
 
     def commit(self, rows: Tensor, at: Tensor, ids: Tensor, step: int) -> None:
         """Write ``ids`` [R, width] where ``at`` [R, width] bool, as drawn at denoising step ``step``."""

@@ -141,6 +141,8 @@ def skeleton_of_saved(
     mask_id: int | None = None,
     revision: str | None = None,
     gradient_checkpointing: bool = False,
+    compile_layers: bool | str = False,
+    liger: bool = False,  # keeps as much as what it replaces, or less
     seed: int = 0,
 ) -> tuple[Skeleton, PreTrainedTokenizerBase | None]:
     """Skeleton of what :func:`load_policy` makes of these arguments, and its tokenizer if readable.

@@ -14,6 +14,7 @@ logits) is traced: see :mod:`igpo_lightning.preflight.trace`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ import torch
 from torch import nn
 
 from ..data import RolloutDataModule
+from ..models.head import chunk_of
 from ..models.skeleton import Skeleton
 from .placement import Placement
 from .plan import Plan
@@ -31,7 +33,7 @@ from .work import CountingPolicy, Load, of_sampling
 
 _FLOAT = 4  # bytes of float32
 _USABLE = 0.95  # of a GPU's memory; the rest is CUDA's own and lost between blocks
-_VOCABULARY = 4096  # wide enough that logits outweigh all that a sampler keeps for itself
+_VOCABULARY = 65536  # wide enough that logits outweigh all that a sampler keeps for itself
 
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
@@ -106,7 +108,10 @@ def optimizer_bytes(trained: list[nn.Parameter], make: MakeOptimizer, place: Pla
     """
     optimizer = make([nn.Parameter(torch.empty_like(p, device="meta")) for p in trained])
     for group in optimizer.param_groups:
-        if place.accelerator == "gpu" and group.get("foreach", 0) is None:
+        fuses = (
+            getattr(optimizer, "follows_device", False) and not place.deepspeed
+        )  # and needs nothing besides
+        if place.accelerator == "gpu" and group.get("foreach", 0) is None and not fuses:
             group["foreach"] = True  # there, torch takes all parameters at once
         for parameter in group["params"]:
             parameter.grad = torch.empty_like(parameter)
@@ -142,16 +147,21 @@ def forecast(plan: Plan, loads: Sequence[Load]) -> tuple[Memory, dict[bool, floa
             kind = "update" if grad else load.name.partition(",")[0]
             name = f"{kind}, {load.at_once} x {columns} tokens"
             kept = {"activations" if grad else "a block": traced.bytes * load.at_once // most}
-            memory.phases[name] = (adding if grad else {}) | kept | {"logits": _logits(plan, load)}
+            logits = _logits(plan, load, sum(memory.always.values()))
+            memory.phases[name] = (adding if grad else {}) | kept | {"logits": logits}
             memory.keys[name] = load.key
     return memory, flops
 
 
-def _logits(plan: Plan, load: Load) -> int:
-    """Most bytes of the output head, and of what follows it."""
+def _logits(plan: Plan, load: Load, taken: int) -> int:
+    """Most bytes of the output head, and of what follows it, where ``taken`` bytes are in use."""
     if load.grad:
+        place, most = plan.placement, None
+        if place.accelerator == "gpu":  # of unknown size, if there is none here
+            total = torch.cuda.get_device_properties(0).total_memory if place.device else math.inf
+            most = chunk_of(total - taken)
         trained = any(p.requires_grad for p in plan.policy.network.lm_head.parameters())
-        return scores(plan.skeleton, load.positions, load.targets, trained, plan.placement.autocast)
+        return scores(plan.skeleton, load.positions, load.targets, trained, place.autocast, most)
     each = bytes_per_logit(load.sampler, plan.placement.autocast or plan.skeleton.hidden_dtype)
     return int(each * load.positions * plan.skeleton.config.vocab_size)
 

@@ -113,10 +113,15 @@ def _few_blocks(skeleton, layers, rows, columns, autocast, padded, grad) -> Trac
 
 
 def scores(
-    skeleton: Skeleton, positions: int, targets: int, trained: bool, autocast: torch.dtype | None
+    skeleton: Skeleton,
+    positions: int,
+    targets: int,
+    trained: bool,
+    autocast: torch.dtype | None,
+    chunk_logits: int | None = None,
 ) -> int:
     """Most bytes of the output head while it scores ``targets`` tokens at each of ``positions``, and of
-    its backward pass."""
+    its backward pass, with so many logits at once."""
     config = skeleton.config
     with FakeTensorMode(), torch.device("cpu"):
         head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, dtype=skeleton.hidden_dtype)
@@ -127,7 +132,7 @@ def scores(
         ids = torch.zeros(positions, targets, dtype=torch.long, device=cpu)
         with Tracer() as tracer:
             with lower(autocast):
-                logps = chunked_scores(head, hidden, ids).logps
+                logps = chunked_scores(head, hidden, ids, chunk_logits=chunk_logits).logps
             logps.sum().backward()
     return tracer.peak
 

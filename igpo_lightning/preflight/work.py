@@ -6,6 +6,7 @@ One that is named in a config is counted as well as those of this package.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,8 +34,11 @@ class CountingPolicy(nn.Module):
     def __init__(self, vocabulary: int = 3, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.mask_id, self.eos_id, self.pad_id, self.stop_ids = _MASK, _EOS, _EOS, (_EOS,)
-        self.vocabulary, self.dtype = vocabulary, dtype
+        self.vocabulary, self.dtype, self.sharded = vocabulary, dtype, False
         self.forwards = self.rows = self.positions = self.largest = 0
+
+    def sampling(self, compiled: bool = True) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def forward(
         self,
@@ -55,7 +59,12 @@ class CountingPolicy(nn.Module):
 
 
 def of_sampling(sampler: Any, policy: CountingPolicy | None = None) -> CountingPolicy:
-    """Count one completion that fills its whole canvas; rows that are sampled together share their calls."""
+    """Count one completion that fills its whole canvas; rows that are sampled together share their calls.
+
+    A sampler that takes fewer calls when a model is sure, or runs part of a canvas, is counted as its exact
+    one: more can't be said without the model.
+    """
+    sampler = sampler.exact() if getattr(sampler, "approximate", False) else sampler
     policy = policy or CountingPolicy()
     canvas = torch.full((1, 1 + sampler.length), _MASK, dtype=torch.long, device="cpu")
     canvas[:, 0] = _TOKEN
@@ -122,7 +131,7 @@ def _rollout(plan: Plan) -> list[Load]:
     mine = algorithm.prompts_per_rollout // plan.placement.world
     columns, rows = plan.widths.padded(mine) + data.length, mine * algorithm.num_generations
     common = {"columns": columns, "key": "algo.rows_per_forward"}
-    name, most = "sampling, first tries", algorithm.rows_per_forward
+    name, most = "sampling, first tries", algorithm.row_budget.rows or rows  # auto: all of them, if they fit
     loads = [_filling(name, data.rollouts, algorithm.sampler, rows, most, **common)]
     if can_sample_again(algorithm):
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))

@@ -1,7 +1,7 @@
 """math-verify in a process of its own.
 
-It parses untrusted text with sympy: it may loop, eat memory, and uses SIGALRM. It therefore lives in one
-long-lived child process with bounds of time and memory, started when first needed.
+It parses untrusted text with sympy: it may loop, eat memory, and uses SIGALRM. It therefore lives in
+long-lived child processes with bounds of time and memory, started when first needed.
 """
 
 from __future__ import annotations
@@ -28,30 +28,41 @@ class Checker:
     Args:
         timeout: Seconds of processor time for one pair; ten times as much wall-clock time ends it, too.
         memory_gb: GiB of address space on top of the libraries.
+        workers: Processes at most; further callers wait for one.
+
+    Attributes:
+        timeouts: Pairs so far that took too much time or memory.
     """
 
-    def __init__(self, timeout: float, memory_gb: float) -> None:
+    def __init__(self, timeout: float, memory_gb: float, workers: int = 1) -> None:
         self.timeout, self.memory_gb = timeout, memory_gb
-        self._lock = threading.Lock()
-        self._worker: _Worker | None = None
+        self.timeouts = 0
+        self._free = threading.BoundedSemaphore(workers)
+        self._lock = threading.Lock()  # of what follows
+        self._idle: list[_Worker] = []
 
     def equal(self, candidate: str, gold: str) -> bool:
         """math-verify's verdict; a pair that fails or takes too long is not equal."""
-        with self._lock:
-            if self._worker is None or not self._worker.usable():
-                self._worker = _Worker(int(self.memory_gb * 2**30), cpu_seconds=self.timeout)
-            answer = self._worker.ask(json.dumps([candidate, gold]), _WALL_FACTOR * self.timeout)
+        with self._free:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            if worker is None or not worker.usable():
+                worker = _Worker(int(self.memory_gb * 2**30), cpu_seconds=self.timeout)
+            answer = worker.ask(json.dumps([candidate, gold]), _WALL_FACTOR * self.timeout)
             if answer is None:
-                self._worker.stop()
-                self._worker = None
+                worker.stop()
+            with self._lock:
+                if answer is None:
+                    self.timeouts += 1
+                else:
+                    self._idle.append(worker)
             return answer == "1"
 
     def close(self) -> None:
-        """Stop the process; the next pair starts a new one."""
+        """Stop the processes that are idle; the next pair starts a new one."""
         with self._lock:
-            if self._worker is not None:
-                self._worker.stop()
-                self._worker = None
+            while self._idle:
+                self._idle.pop().stop()
 
 
 class _Worker:

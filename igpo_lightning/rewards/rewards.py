@@ -1,8 +1,9 @@
 """Reward terms and their weighted sum.
 
 A term is any object with a ``weight`` that maps (problems, completions) to one float per completion; a
-problem's ``meta`` carries what else its rows hold (tests, puzzles, units). To add one: write the class,
-and name it under ``terms`` of a config in ``conf/reward``.
+problem's ``meta`` carries what else its rows hold (tests, puzzles, units). It judges each completion by
+itself: it is shown a part of a rollout at a time, while the next part is sampled. To add one: write the
+class, and name it under ``terms`` of a config in ``conf/reward``.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any, Protocol
 import torch
 
 from igpo_lightning import progress
+from igpo_lightning.amounts import whole_number
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
 from igpo_lightning.rewards.verify import Verifier
+from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Scores
 
 
@@ -42,15 +45,19 @@ class Correctness:
         self.verifier, self.weight, self.read = verifier, weight, read
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
-        verdicts = []
+        return self.judge(problems, completions)[0]
+
+    def judge(
+        self, problems: Sequence[Problem], completions: Sequence[str]
+    ) -> tuple[list[float], list[str | None]]:
+        """The verdicts, and the answers that they are about; None where a completion states none."""
+        verdicts, stated = [], []
         for problem, completion in zip(problems, completions, strict=True):
             progress.step(len(verdicts), len(completions))
-            verdicts.append(float(self._right(completion, problem.answer)))
-        return verdicts
-
-    def _right(self, completion: str, answer: str) -> bool:
-        stated = self.read(completion)
-        return stated is not None and self.verifier.equal(stated, answer)
+            answer = self.read(completion)
+            stated.append(answer)
+            verdicts.append(float(answer is not None and self.verifier.equal(answer, problem.answer)))
+        return verdicts, stated
 
     def first_box(self) -> Correctness:
         """The same, but reading the first box of a completion, and nothing where it has none."""
@@ -100,12 +107,15 @@ class RewardSum:
     Args:
         terms: Name to term; the names appear in the metrics as ``rollout/reward/<name>``.
         correctness: Name of the term whose value above 0 means "correct".
+        workers: Threads that score completions of a rollout while others are still being sampled. 0 scores
+            all of them afterwards in the main thread, as a term that sets signals (SIGALRM) needs it.
 
     Raises:
         ConfigError: If ``terms`` is empty, a term is not one, or ``correctness`` names none of them.
     """
 
-    def __init__(self, terms: Mapping[str, Term], correctness: str) -> None:
+    def __init__(self, terms: Mapping[str, Term], correctness: str, workers: int = 1) -> None:
+        self.workers = whole_number("reward.workers", workers)
         self.terms = {name: term for name, term in terms.items() if term is not None}
         self.correctness = correctness
         if correctness not in self.terms:
@@ -119,9 +129,12 @@ class RewardSum:
         """Score B completions, each of the problem at its place in ``problems``."""
         if len(completions) != len(problems):
             raise ValueError(f"{len(completions)} completions but {len(problems)} problems")
-        parts = {}
+        parts, stated = {}, None
         for name, term in self.terms.items():
-            values = torch.as_tensor(term(problems, completions), dtype=torch.float32, device="cpu")
+            judge: Any = getattr(term, "judge", None) if name == self.correctness else None
+            found, answers = judge(problems, completions) if judge else (term(problems, completions), None)
+            stated = answers if judge else stated
+            values = torch.as_tensor(found, dtype=torch.float32, device="cpu")
             if values.shape != (len(completions),):
                 shape = tuple(values.shape)
                 raise ValueError(f"reward term '{name}': shape {shape} for {len(completions)} completions")
@@ -129,7 +142,13 @@ class RewardSum:
         total = torch.zeros(len(completions), dtype=torch.float32, device="cpu")
         for name, values in parts.items():
             total += self.terms[name].weight * values
-        return Scores(total=total, correct=parts[self.correctness] > 0, parts=parts)
+        return Scores(total, parts[self.correctness] > 0, parts, None if stated is None else _alike(stated))
+
+    @property
+    def timeouts(self) -> int:
+        """Answers that a verifier gave up so far, because they took too much time or memory."""
+        verifiers = {id(v): v for t in self.terms.values() if (v := getattr(t, "verifier", None)) is not None}
+        return sum(getattr(verifier, "timeouts", 0) for verifier in verifiers.values())
 
     def first_box(self) -> RewardSum:
         """The same, but correct is what the first box says, as the published code of IGPO reads completions.
@@ -143,7 +162,13 @@ class RewardSum:
                 f"algo.compat.first_box: reward.terms.{self.correctness} ({type(term).__name__}) has no "
                 "method first_box"
             )
-        return RewardSum({**self.terms, self.correctness: term.first_box()}, self.correctness)
+        return RewardSum({**self.terms, self.correctness: term.first_box()}, self.correctness, self.workers)
+
+
+def _alike(answers: Sequence[str | None]) -> torch.Tensor:
+    """[B] int64, the same for answers of the same letters; -1 for None."""
+    ids = [-1 if text is None else derive("answer", "".join(text.split())) for text in answers]
+    return torch.tensor(ids, dtype=torch.long, device="cpu")
 
 
 def _first_box(completion: str) -> str | None:

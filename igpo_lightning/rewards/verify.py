@@ -59,19 +59,28 @@ class Verifier:
             judges as an idle one does. Ten times as much wall-clock time ends it in any case.
         memory_gb: GiB of address space that math-verify may take on top of its libraries.
         cache_size: Number of remembered verdicts.
+        workers: Processes of math-verify at most, started when needed: as many pairs are compared at once.
+            0 is 1.
     """
 
-    def __init__(self, timeout: float = 2.0, memory_gb: float = 2.0, cache_size: int = 65536) -> None:
+    def __init__(
+        self, timeout: float = 2.0, memory_gb: float = 2.0, cache_size: int = 65536, workers: int = 1
+    ) -> None:
         if timeout <= 0 or memory_gb <= 0:
             from igpo_lightning.checks import ConfigError
 
             raise ConfigError(f"Verifier: timeout ({timeout}) and memory_gb ({memory_gb}) must be above 0")
-        self.timeout, self.memory_gb, self.cache_size = timeout, memory_gb, cache_size
-        self._checker = Checker(timeout, memory_gb)
+        self.timeout, self.memory_gb, self.cache_size, self.workers = timeout, memory_gb, cache_size, workers
+        self._checker = Checker(timeout, memory_gb, max(1, workers))
         self._verdict = lru_cache(maxsize=cache_size)(self._judge)
 
     def __reduce__(self):
-        return type(self), (self.timeout, self.memory_gb, self.cache_size)
+        return type(self), (self.timeout, self.memory_gb, self.cache_size, self.workers)
+
+    @property
+    def timeouts(self) -> int:
+        """Pairs that math-verify gave up so far."""
+        return self._checker.timeouts
 
     def equal(self, candidate: str, gold: str) -> bool:
         """True if ``candidate`` is a way of writing ``gold``. Never raises on odd text."""

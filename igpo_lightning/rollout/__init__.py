@@ -5,12 +5,14 @@ Read :meth:`RolloutEngine.run` from top to bottom; every step is an object given
 """
 
 from .engine import RolloutEngine
+from .fidelity import Fidelity
 from .hints import Chunks, NoHints
 from .interventions import AllWrong, Keep, ReplaceWrong, Retry, inpaint, resample
 
 __all__ = [
     "AllWrong",
     "Chunks",
+    "Fidelity",
     "Keep",
     "NoHints",
     "ReplaceWrong",

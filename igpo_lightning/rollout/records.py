@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from ..models import Policy
 from ..types import Prompt, Rollout, SampleRecord
 from .interventions import Report
+from .phases import Phases
+from .resampler import Resampler
 
 
 def sample_records(
@@ -77,9 +79,20 @@ def _pieces(policy: Policy, tokens: Tensor, is_hint: Tensor) -> list[tuple[str, 
 
 
 def rollout_metrics(
-    first: Rollout, rollout: Rollout, report: Report, cost: Mapping[str, int], seconds: float
+    first: Rollout, rollout: Rollout, report: Report, entropy: Tensor, stop_ids: Sequence[int]
 ) -> dict[str, float]:
-    """Scalars of one rollout. ``*_before`` are the policy's own, before anything was replaced."""
+    """Scalars of one rollout, read from the device at once; docs/metrics.md explains each.
+
+    Args:
+        first: As sampled: ``*_before``, the rewards' terms and what is said of answers are its.
+        rollout: The final groups.
+        report: Of what was done to them.
+        entropy: [] mean nats.
+        stop_ids: Tokens that end a completion.
+    """
+    lengths = rollout.completion_mask.sum(-1)
+    stops = torch.tensor(stop_ids, dtype=torch.long, device=rollout.tokens.device)
+    ended = torch.isin(rollout.tokens, stops) & rollout.completion_mask
     metrics = {
         "reward": rollout.rewards.mean(),
         "reward_before": first.rewards.mean(),
@@ -93,9 +106,48 @@ def rollout_metrics(
         "resampled": report.sampled,
         "resampled_correct": report.correct,
         "hint_tokens": rollout.hint_mask.sum().float() / rollout.hint_mask.any(-1).sum().clamp(min=1),
-        "length": rollout.completion_mask.sum(-1).float().mean(),
-        **cost,
-        "seconds": seconds,
+        "length": lengths.float().mean(),
         **{f"reward/{name}": part.mean() for name, part in first.parts.items()},
+        "reward_std": rollout.rewards.std(1).mean(),
+        "pass_at_g": first.correct.any(1).float().mean(),
+        "advantage_min": rollout.advantages.amin(),
+        "advantage_max": rollout.advantages.amax(),
+        "entropy": entropy,
+        "completions/min_length": lengths.amin(),
+        "completions/max_length": lengths.amax(),
+        "completions/clipped_ratio": (~ended.any(-1)).float().mean(),
+        "hint_gradient_share": _share(rollout.loss_mask & rollout.hint_mask.unsqueeze(2), rollout.loss_mask),
+        **_answers(first),
     }
-    return {name: float(value) for name, value in metrics.items()}
+    options = {"dtype": torch.float64, "device": rollout.rewards.device}
+    values = torch.stack([torch.as_tensor(value, **options) for value in metrics.values()])
+    return dict(zip(metrics, values.tolist(), strict=True))
+
+
+def costs(resampler: Resampler, phases: Phases, seconds: float) -> dict[str, float]:
+    """Work and seconds of one rollout."""
+    sampling, drawn = phases.seconds["sample"], max(1, resampler.drawn)
+    return {
+        **{name: float(value) for name, value in resampler.cost.items()},
+        "seconds": seconds,
+        "forwards_per_token": resampler.cost["row_forwards"] / drawn,
+        **{f"time/{name}": value for name, value in phases.seconds.items()},
+        "time/verify": resampler.verifying,
+        "time/tokens_per_second": resampler.drawn / sampling if sampling else 0.0,
+    }
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    return part.sum() / whole.sum().clamp(min=1)
+
+
+def _answers(first: Rollout) -> dict[str, Tensor]:
+    """Variety of the stated answers, if the reward reads any."""
+    if first.answers is None:
+        return {}
+    ordered = first.answers.sort(dim=1).values
+    new = torch.cat([torch.ones_like(ordered[:, :1], dtype=torch.bool), ordered[:, 1:] != ordered[:, :-1]], 1)
+    return {
+        "distinct_answers": (new & (ordered >= 0)).sum(1).float().mean(),
+        "unparsed": (first.answers < 0).float().mean(),
+    }

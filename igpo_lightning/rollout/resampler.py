@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +13,11 @@ from ..algos import Algorithm
 from ..distributed import agree_any
 from ..models import Policy
 from ..sampling.canvas import collate
-from ..sampling.generate import generate
+from ..sampling.generate import Generated, generate
 from ..seeding import derive
 from ..types import Prompt, Rollout
+from .phases import Phases
+from .scoring import Scoring
 
 
 class Resampler:
@@ -26,12 +29,17 @@ class Resampler:
         index: Of the rollout; part of every seed.
         algorithm: Its sampler, reward and sizes.
         micro_batch: Prompts that are trained on together.
+        phases: Is told of the time that is spent.
+        sampler: Another one than the algorithm's.
 
     Attributes:
         group_size: G.
         width: C, columns of a completion.
         mask_id: Id of an empty column.
-        cost: Completions, canvas tokens and rows over model calls so far.
+        cost: So far: completions, canvas tokens, rows over model calls, tokens of prompts and completions up
+            to their ends, and answers that a verifier gave up.
+        drawn: Tokens so far that the policy wrote into completions, up to their ends: no hints, and no fill.
+        verifying: Seconds in the reward so far, whether someone waited for it or not.
     """
 
     def __init__(
@@ -41,12 +49,19 @@ class Resampler:
         index: int,
         algorithm: Algorithm,
         micro_batch: int = 1,
+        phases: Phases | None = None,
+        sampler: Any | None = None,
     ):
         self.policy, self.prompts, self.index = policy, prompts, index
         self.algorithm, self.micro_batch = algorithm, micro_batch
         self.group_size, self.width = algorithm.num_generations, algorithm.sampler.length
         self.mask_id, self.device = policy.mask_id, next(policy.parameters()).device
-        self.cost = {"completions": 0, "generated_tokens": 0, "row_forwards": 0}
+        self.phases = phases or Phases()
+        self.sampler = sampler or algorithm.sampler
+        self.cost = dict.fromkeys(
+            ("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"), 0
+        )
+        self.drawn, self.verifying = 0, 0.0
         self._tensors = collate(prompts, policy.pad_id, self.device)
         plan = [derive(algorithm.seed, "plan", index, p.problem.id) for p in prompts]
         self._seeds = torch.tensor(plan, dtype=torch.long, device="cpu")
@@ -65,7 +80,14 @@ class Resampler:
         canvas = torch.full(shape, self.mask_id, dtype=torch.long, device="cpu")
         return canvas, torch.zeros_like(canvas, dtype=torch.bool)
 
-    def sample(self, which: Sequence[int], canvas: Tensor, hint_mask: Tensor, purpose: str) -> Rollout:
+    def sample(
+        self,
+        which: Sequence[int],
+        canvas: Tensor,
+        hint_mask: Tensor,
+        purpose: str,
+        sampler: Any | None = None,
+    ) -> Rollout:
         """Fill ``canvas`` for the prompts ``which``, and score the completions.
 
         With no prompts it makes the model calls that other processes are making, and returns none.
@@ -75,24 +97,23 @@ class Resampler:
             canvas: [P', N, C] masks and hints, for any number N of completions.
             hint_mask: [P', N, C] bool, where the hints are.
             purpose: Part of the seeds, so that a second try differs from the first.
+            sampler: Another one than the algorithm's.
         """
         shape = canvas.shape[:2]
         rows = [(p, g) for p in which for g in range(shape[1])]
         index = torch.tensor([p for p, _ in rows], dtype=torch.long, device="cpu")
         seeds = [self.seed(purpose, p, g) for p, g in rows]
-        with progress.work(purpose, len(rows), self.width, self.index):
-            done = generate(
-                self.policy, self.algorithm.sampler, self._tensors, index, canvas.view(-1, self.width),
-                seeds, self.algorithm.rows_per_forward,
-            )  # fmt: skip
-        with progress.work("score", len(rows), rollout=self.index):
-            progress.began(len(rows))
-            problems = [self.prompts[p].problem for p, _ in rows]
-            scores = self.algorithm.training_reward(problems, done.texts)
-        for name, spent in zip(
-            self.cost, (len(rows), len(rows) * self.width, done.row_forwards), strict=True
-        ):
-            self.cost[name] += spent
+        problems = [self.prompts[p].problem for p, _ in rows]
+        with Scoring(self.algorithm.training_reward, problems, self.device) as scoring:
+            with progress.work(purpose, len(rows), self.width, self.index), self.phases.of("sample"):
+                done = generate(
+                    self.policy, sampler or self.sampler, self._tensors, index, canvas.view(-1, self.width),
+                    seeds, self.algorithm.row_budget, scoring.add,
+                )  # fmt: skip
+            with progress.work("score", len(rows), rollout=self.index), self.phases.of("score"):
+                progress.began(len(rows))
+                scores = scoring.result()
+        self._count(which, done, hint_mask, scoring)
 
         def grouped(values: Tensor) -> Tensor:
             return values.to(self.device).view(*shape, *values.shape[1:])
@@ -109,5 +130,16 @@ class Resampler:
             rewards=grouped(scores.total),
             correct=grouped(scores.correct),
             parts={name: grouped(part) for name, part in scores.parts.items()},
+            answers=None if scores.answers is None else grouped(scores.answers),
             index=self.index,
         )
+
+    def _count(self, which: Sequence[int], done: Generated, hint_mask: Tensor, scoring: Scoring) -> None:
+        rows, completed = len(done.texts), done.completion_mask
+        hints = hint_mask.to(completed.device).view_as(completed)
+        written, drawn = torch.stack([completed.sum(), (completed & ~hints).sum()]).tolist()
+        asked = sum(len(self.prompts[p].ids) for p in which) * (rows // max(1, len(which)))
+        spent = (rows, rows * self.width, done.row_forwards, asked + written, scoring.timeouts)
+        self.cost = {name: self.cost[name] + n for name, n in zip(self.cost, spent, strict=True)}
+        self.drawn += drawn
+        self.verifying += scoring.seconds

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from .. import progress
-from ..checks import denoising_schedule, positive_int
+from ..checks import ConfigError, choice, denoising_schedule, positive_int
 from ..models import Policy
 from ..models.session import Session
 from ..seeding import torch_rng
 from ..types import Samples
 from .acceptance import Acceptance, Quota
+from .distribution import Distribution
 from .order import DrawnProbability, Order
+from .sessions import Sessions
+
+EOS = ("free", "last", "never")
+_LAST = -1e9  # below any candidate's confidence, above that of what is not empty
 
 
 class BlockwiseSampler:
     """Fills blocks left to right; at each step the most confident candidates are kept.
 
-    A step draws a token for every empty column of the block, and an :class:`Acceptance` says which of them
-    are written. What is already written (prompt, hints) is never touched, so inpainting is the same call
-    with a fuller canvas.
+    A step draws a token for every empty column of the block, an :class:`Order` says how sure each is, and an
+    :class:`Acceptance` which of them are written. What is already written (prompt, hints) is never touched,
+    so inpainting is the same call with a fuller canvas.
 
     Tokens are drawn from softmax(logits / temperature) by inverting its distribution function with
     one uniform per (row, step, position). Gumbel-max noise draws from the same distribution but
@@ -32,10 +38,18 @@ class BlockwiseSampler:
     Args:
         length: Completion width C, in tokens.
         block_length: Tokens per block; must divide ``length``.
-        steps: Denoising steps of the whole completion; a multiple of the number of blocks.
+        steps: Denoising steps of the whole completion; a multiple of the number of blocks. A rule of
+            acceptance that looks at the candidates alone, such as a threshold, takes as many as it needs.
         temperature: 0 is greedy.
         acceptance: Which candidates are written; by default :class:`Quota`.
         order: Their confidence; by default :class:`DrawnProbability`.
+        eos: Tokens that end a completion: "free" as any other, "last" written only where nothing else of the
+            block is left (LLaDA's ``confidence_eos_eot_inf``), "never" drawn (its ``logits_eos_inf``).
+        cache: "none" is exact; "prefix" and "dual" keep keys and values within a block
+            (:class:`~igpo_lightning.models.cached_session.CachedSession`).
+        refresh_every: Steps after which such a cache is made anew within a block; None: at its start only.
+        graphs: "auto" records CUDA graphs where a cache is used with few rows; true, false.
+        guidance: Scale of classifier-free guidance; 0 is none.
     """
 
     def __init__(
@@ -46,6 +60,11 @@ class BlockwiseSampler:
         temperature: float = 0.0,
         acceptance: Acceptance | None = None,
         order: Order | None = None,
+        eos: str = "free",
+        cache: str = "none",
+        refresh_every: int | None = None,
+        graphs: str | bool = "auto",
+        guidance: float = 0.0,
     ):
         self.blocks, self.steps_per_block = denoising_schedule(length, block_length, steps)
         if temperature < 0:
@@ -53,10 +72,33 @@ class BlockwiseSampler:
         self.length, self.block_length = positive_int("sampler.length", length), block_length
         self.steps, self.temperature = steps, temperature
         self.acceptance, self.order = acceptance or Quota(), order or DrawnProbability()
+        if getattr(self.acceptance, "needs_probability", False) and not self.order.log_probability:
+            raise ConfigError(
+                f"sampler.acceptance: {type(self.acceptance).__name__} reads probabilities, and "
+                f"sampler.order={type(self.order).__name__} gives none: take sampler/order=max_probability "
+                "or drawn_probability"
+            )
+        self.eos = choice("sampler.eos", eos, *EOS)
+        self.sessions = Sessions(cache, refresh_every, graphs, guidance)
+
+    @property
+    def approximate(self) -> bool:
+        """True if it writes other tokens than a sampler that keeps the schedule and caches nothing."""
+        return self.sessions.approximate or not getattr(self.acceptance, "exact", False)
+
+    def exact(self) -> BlockwiseSampler:
+        """The same rules, with the schedule's number of steps and without a cache."""
+        sampler = copy.copy(self)
+        sampler.sessions = self.sessions.exact()
+        if not getattr(self.acceptance, "exact", False):
+            sampler.acceptance = Quota()
+        return sampler
 
     def greedy(self) -> BlockwiseSampler:
-        """The same rules at temperature 0."""
-        return BlockwiseSampler(self.length, self.block_length, self.steps, 0.0, self.acceptance, self.order)
+        """:meth:`exact`, at temperature 0: what a model is judged by."""
+        sampler = self.exact()
+        sampler.temperature = 0.0
+        return sampler
 
     @torch.no_grad()
     def __call__(
@@ -83,10 +125,27 @@ class BlockwiseSampler:
             raise ValueError(
                 f"canvas {tuple(canvas.shape)} does not hold {self.length} columns and {len(seeds)} rows"
             )
-        session = Session(policy, canvas, attention)
-        most = self.acceptance.most_steps(self.steps_per_block, self.block_length)
-        uniforms = self._uniforms(seeds, most, canvas.device)
-        alive = torch.arange(len(canvas), dtype=torch.long, device=canvas.device)
+        with self.sessions.running(policy):
+            session = self.sessions.open(policy, canvas, attention)
+            self._fill(session, policy, seeds, start, keep_going)
+        return Samples(session.canvas, session.step_map, session.forwards, session.row_forwards)
+
+    def _fill(
+        self,
+        session: Session,
+        policy: Policy,
+        seeds: Tensor | list[int],
+        start: int,
+        keep_going: Callable[[bool], bool],
+    ) -> None:
+        """Fill the session's columns from ``start`` on, block by block."""
+        device, most = (
+            session.canvas.device,
+            self.acceptance.most_steps(self.steps_per_block, self.block_length),
+        )
+        uniforms = self._uniforms(seeds, most, device)
+        stop_ids = torch.tensor(policy.stop_ids, dtype=torch.long, device=device)
+        alive = torch.arange(len(session.canvas), dtype=torch.long, device=device)
         for block in range(self.blocks):
             session.open(start + block * self.block_length, self.block_length)
             for step in range(block * most, (block + 1) * most):
@@ -95,52 +154,50 @@ class BlockwiseSampler:
                     break
                 progress.step(step, self.blocks * most, block + 1, self.blocks)
                 if len(rows):
-                    self._step(session, rows, uniforms, step, self.steps_per_block - step + block * most)
+                    left = self.steps_per_block - step + block * most
+                    self._step(session, rows, uniforms[:, rows, step], step, left, stop_ids)
                 else:  # nothing left here, but the other processes are making this call
                     session.idle()
-            alive = self._retire(session, alive, policy)
-        return Samples(session.canvas, session.step_map, session.forwards, session.row_forwards)
+            alive = self._retire(session, alive, stop_ids, policy.eos_id)
 
-    def _step(self, session: Session, rows: Tensor, uniforms: Tensor, step: int, left: int) -> None:
+    def _step(
+        self, session: Session, rows: Tensor, uniforms: Tensor, step: int, left: int, stop_ids: Tensor
+    ) -> None:
         """Draw a candidate for each empty column of ``rows``; write those that are accepted."""
         masked = session.masked(rows)
         logits = session.logits(rows, masked)
-        drawn = self._draw(logits, uniforms[rows, step][masked])
-        confidence = _spread(self.order(logits, drawn), masked, -torch.inf)
-        entropy = None
-        if self.acceptance.needs_entropy:
-            chances = logits.softmax(-1)
-            entropy = _spread(torch.special.entr(chances).sum(-1), masked, 0.0)
-        accepted = self.acceptance(confidence, entropy, masked, left)
+        if self.eos == "never":
+            logits[:, stop_ids] = -torch.inf
+        candidates = Distribution(logits)
+        drawn = candidates.draw(self.temperature, uniforms[0][masked])
+        confidence = self.order(candidates, drawn, uniforms[-1][masked])
+        if self.eos == "last":
+            confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
+        entropy = _spread(candidates.entropy(), masked, 0.0) if self.acceptance.needs_entropy else None
+        accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
         session.commit(rows, accepted, _spread(drawn, masked, 0), step)
 
-    def _draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        if self.temperature == 0:
-            return logits.argmax(-1)
-        # float64: at V = 126,464 a float32 running sum loses the tail of the distribution.
-        cdf = (logits / self.temperature).softmax(-1).double().cumsum(-1)
-        drawn = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)[:, 0]
-        return drawn.clamp_(max=logits.shape[-1] - 1)
-
-    def _retire(self, session: Session, alive: Tensor, policy: Policy) -> Tensor:
+    def _retire(self, session: Session, alive: Tensor, stop_ids: Tensor, eos_id: int) -> Tensor:
         """The rows that go on. Those whose finished block ends the completion need no more model calls.
 
         What follows a stop token is in no text and in no loss; its empty positions are filled with
         end-of-sequence tokens, hints stay where they are.
         """
-        stop_ids = torch.tensor(policy.stop_ids, dtype=torch.long, device=alive.device)
         stopped = torch.isin(session.block(alive), stop_ids).any(-1)
-        session.fill_rest(alive[stopped], policy.eos_id)
+        session.fill_rest(alive[stopped], eos_id)
         return alive[~stopped]
 
     def _uniforms(self, seeds: Tensor | list[int], most: int, device: torch.device) -> Tensor:
-        """[B, steps, block_length] uniforms in [0, 1), float64, each row from its own generator."""
-        shape = (self.blocks * most, self.block_length)
-        if self.temperature == 0:
-            return torch.zeros(len(seeds), *shape, dtype=torch.float64, device=device)
+        """[1 or 2, B, steps, block_length] uniforms in [0, 1), float64, each row from its own generator.
+
+        The first are for tokens; the last for an order that wants some.
+        """
+        shape = (1 + self.order.needs_uniform, self.blocks * most, self.block_length)
+        if self.temperature == 0 and not self.order.needs_uniform:
+            return torch.zeros(1, len(seeds), *shape[1:], dtype=torch.float64, device=device)
         options = {"dtype": torch.float64, "device": "cpu"}
         rows = [torch.rand(shape, generator=torch_rng(int(s)), **options) for s in seeds]
-        return torch.stack(rows).to(device)
+        return torch.stack(rows, dim=1).to(device)
 
 
 def _spread(values: Tensor, masked: Tensor, elsewhere: float) -> Tensor:

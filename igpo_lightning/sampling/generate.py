@@ -1,8 +1,8 @@
-"""Completions of prompts from canvases of any kind: the one loop of rollouts, validation and evaluation."""
+"""Completion of prompts: rows sorted by length, in calls that fit, and back in the order asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from .. import progress
+from ..checks import ConfigError
 from ..distributed import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
 from .canvas import PromptTensors, attention_of, completion_texts, up_to_stop
+from .row_budget import RowBudget
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,13 @@ def generate(
     which: Tensor,
     canvas: Tensor,
     seeds: Sequence[int],
-    rows_per_forward: int | None = None,
+    budget: RowBudget | None = None,
+    on_texts: Callable[[list[int], list[str]], None] | None = None,
 ) -> Generated:
     """Complete prompts. On several processes all of them must call, be it with no rows.
+
+    Rows of like length run together, padded to the longest among them: what a row is padded with costs time,
+    and any padding an attention mask.
 
     Args:
         policy: Gives logits.
@@ -45,54 +51,62 @@ def generate(
         which: [B] int64, the prompt of each row.
         canvas: [B, C] ids, masks where tokens are wanted.
         seeds: B identity seeds.
-        rows_per_forward: Most rows of one call; None makes a single one.
+        budget: How many rows a call takes; None makes a single one.
+        on_texts: Is told of rows that are complete, and of their texts, before the next call begins.
     """
     device, width = prompts.ids.device, canvas.shape[1]
-    which = which.to(device)
-    whole = torch.cat([prompts.ids[which], canvas.to(device)], dim=1)
-    attention = attention_of(prompts.mask, width)
-    attention = None if attention is None else attention[which]
-    samples = fill(policy, sampler, whole, attention, seeds, rows_per_forward)
-    tokens = samples.tokens[:, -width:]
+    which, canvas = which.to(device), canvas.to(device)
+    lengths = prompts.mask.sum(-1)[which]
+    order = lengths.argsort(descending=True, stable=True)
+
+    texts = [""] * len(canvas)
+
+    def fill(rows: Tensor) -> Samples:
+        asked, longest = which[rows], int(lengths[rows].max())
+        left = prompts.ids.shape[1] - longest
+        whole = torch.cat([prompts.ids[asked, left:], canvas[rows]], dim=1)
+        attention = attention_of(prompts.mask[asked, left:], width)
+        progress.began(len(rows))
+        numbers = rows.tolist()
+        samples = sampler(policy, whole, attention, [seeds[i] for i in numbers], keep_going=keep_going)
+        progress.finished()
+        for i, text in zip(
+            numbers, written := completion_texts(policy, samples.tokens[:, -width:]), strict=True
+        ):
+            texts[i] = text
+        if on_texts is not None:
+            on_texts(numbers, written)
+        return samples
+
+    budget = budget or RowBudget()
+    keep_going: Callable[[bool], bool] = partial(agree_any, device=device) if policy.sharded else bool
+    done = budget.run(order, (lengths[order] + width).tolist(), fill)
+    if policy.sharded:
+        _accompany(policy, sampler, budget, len(done), prompts.ids.shape[1] + width, keep_going, device)
+    tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
+    for rows, samples in done:
+        tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
     return Generated(
         tokens,
-        samples.step_map[:, -width:],
+        step_map,
         up_to_stop(tokens, policy.stop_ids),
-        completion_texts(policy, tokens),
-        samples.row_forwards,
+        texts,
+        sum(samples.row_forwards for _, samples in done),
     )
 
 
-def fill(
+def _accompany(
     policy: Policy,
     sampler,
-    canvas: Tensor,
-    attention: Tensor | None,
-    seeds: Sequence[int],
-    rows_per_forward: int | None = None,
-) -> Samples:
-    """Run ``sampler`` over chunks of rows: as many chunks, and as many model calls, on every process.
-
-    Arguments are those of the sampler: ``canvas`` [B, L], ``attention`` [B, L] or None, B ``seeds``. With no
-    rows it makes the model calls that other processes are making, and returns none.
-    """
-    device = canvas.device
-    anyone = partial(agree_any, device=device)
-    size = rows_per_forward or max(1, len(canvas))
-    done = [Samples(canvas[:0], canvas[:0].int())]
-    for chunk in range(agree_max(-(-len(canvas) // size), device)):
-        rows = slice(chunk * size, (chunk + 1) * size)
-        part, mask = canvas[rows], None if attention is None else attention[rows]
-        if not len(part):  # nothing left here: a finished canvas joins the others' model calls
-            idle = torch.full((1, canvas.shape[1]), policy.eos_id, dtype=torch.long, device=device)
-            sampler(policy, idle, None, [0], keep_going=anyone)
-            continue
-        progress.began(len(part))
-        done.append(sampler(policy, part, mask, list(seeds[rows]), keep_going=anyone))
-        progress.finished()
-    return Samples(
-        torch.cat([part.tokens for part in done]),
-        torch.cat([part.step_map for part in done]),
-        sum(part.forwards for part in done),
-        sum(part.row_forwards for part in done),
-    )
+    budget: RowBudget,
+    mine: int,
+    length: int,
+    keep_going: Callable[[bool], bool],
+    device: torch.device,
+) -> None:
+    """Make the model calls of other processes that have more to make: a finished canvas joins them."""
+    if budget.auto:
+        raise ConfigError(f"{budget.name}=auto: not with weights that ZeRO-3 or FSDP shards; set a number")
+    idle = torch.full((1, length), policy.eos_id, dtype=torch.long, device=device)
+    for _ in range(agree_max(mine, device) - mine):
+        sampler(policy, idle, None, [0], keep_going=keep_going)

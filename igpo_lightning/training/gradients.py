@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 
@@ -26,15 +26,15 @@ def keeps_masters(trainer: Trainer) -> bool:
     return isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.precision != "32-true"
 
 
-def norm_before_step(trainer: Trainer, parameters: Iterable[nn.Parameter]) -> float | None:
-    """L2 norm of the whole gradient before clipping; None where :func:`norm_after_step` knows it."""
+def norm_before_step(trainer: Trainer, parameters: Iterable[nn.Parameter]) -> Tensor | None:
+    """L2 norm [] of the whole gradient before clipping; None where :func:`norm_after_step` knows it."""
     if isinstance(trainer.strategy, DeepSpeedStrategy):
         return None  # the engine keeps the gradients to itself
     grads = [p.grad for p in parameters if p.grad is not None]
     if not grads:
         return None
     norm = torch.nn.utils.get_total_norm(grads)
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 def norm_after_step(trainer: Trainer) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -15,12 +16,16 @@ from ..algos.algorithm import Stage
 from ..checks import ConfigError
 from ..distributed import reduce
 from ..evaluation.decoding import decode
+from ..hardware import peak_memory
 from ..models import Policy
 from ..models.casting import trained_in_float32
 from ..models.sharding import fully_sharded
 from ..types import Prompt
 from .gradients import keeps_masters, loss_scale, norm_after_step, norm_before_step
 from .resuming import check_tensors, count_batches_anew, fingerprint, reopen
+from .tally import Tally
+
+OWN_GROUPS = ("time/", "memory/")  # metrics that are logged under their own names
 
 
 class DiffusionModule(L.LightningModule):
@@ -38,7 +43,8 @@ class DiffusionModule(L.LightningModule):
         # pass, whatever gradient checkpointing was asked for.
         self.policy, self.algorithm = policy.train(), algorithm
         self.decoder = algorithm.sampler.greedy()
-        self._sums: dict[str, list[float]] = {}
+        self._tally = Tally()
+        self._seconds = self._began = 0.0
         self._logged_step = 0
         self._frozen = fingerprint(policy.named_parameters())
 
@@ -102,13 +108,16 @@ class DiffusionModule(L.LightningModule):
         """The loss of one micro-batch on this process; an update learns from the mean over all of them."""
 
     def on_train_start(self) -> None:
-        self._sums.clear()
+        self._tally.clear()
+        self._seconds = 0.0
         self._logged_step = self.trainer.global_step
 
-    def accumulate(self, metrics: dict[str, Any]) -> None:
-        """Remember a micro-batch's metrics; their mean over the update is logged with its last one."""
-        for name, value in metrics.items():
-            self._sums.setdefault(name, []).append(float(value))
+    def accumulate(self, metrics: Mapping[str, Any]) -> None:
+        """Remember a micro-batch's metrics (see :class:`Tally`), to log them with the update's last one."""
+        self._tally.add(metrics)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._began = time.perf_counter()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # DeepSpeed's engine calls this for every micro-batch.
@@ -117,23 +126,34 @@ class DiffusionModule(L.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.global_step == self._logged_step:
+            self._seconds += time.perf_counter() - self._began
             return  # still accumulating gradients
         self._logged_step = self.trainer.global_step
         if (norm := norm_after_step(self.trainer)) is not None:
             self.accumulate({"grad_norm": norm})
-        local = self.update_metrics()
-        largest = {name: value for name, value in local.items() if name.endswith("_max")}
-        mean = {name: value for name, value in local.items() if name not in largest}
-        for name, value in {**self.reduce(mean, "mean"), **self.reduce(largest, "max")}.items():
-            self.log(f"train/{name}", value, batch_size=1)
-        self._sums.clear()
+        self._tally.local()  # waits for the device
+        self._seconds += time.perf_counter() - self._began
+        self.accumulate(self.progress(batch, self._seconds))
+        for name, value in self._tally.everyone(self.device).items():
+            self.log(name if name.startswith(OWN_GROUPS) else f"train/{name}", value, batch_size=1)
+        self._tally.clear()
+        self._seconds = 0.0
+
+    def progress(self, batch: Any, seconds: float) -> dict[str, float]:
+        """Metrics of the update that ``batch`` ends: its pace, and how far the run is.
+
+        Args:
+            seconds: In the update's micro-batches, rollouts and validation not counted.
+        """
+        return {
+            "epoch": self.trainer.datamodule.epochs_seen(batch),
+            "time/update": seconds,
+            "memory/gib_max": peak_memory(self.device) / 2**30,
+        }
 
     def update_metrics(self) -> dict[str, float]:
-        """Of the update under way, over this process's micro-batches: means, or the largest of ``*_max``."""
-        return {
-            name: max(values) if name.endswith("_max") else sum(values) / len(values)
-            for name, values in self._sums.items()
-        }
+        """Of the update under way, over this process's micro-batches: see :class:`Tally`."""
+        return self._tally.local()
 
     def reduce(self, metrics: dict[str, float], how: str) -> dict[str, float]:
         """``metrics`` reduced ("mean", "sum", "max") over all processes, in one collective."""

@@ -13,15 +13,21 @@ from torch import Tensor
 
 from ..algos import Algorithm
 from ..algos.logprobs import Draw, score, weights
-from ..algos.losses import LossInputs
+from ..algos.losses import LossInputs, policy_metrics
 from ..models import Policy
 from ..types import Rollout
-from .module import DiffusionModule
+from .module import OWN_GROUPS, DiffusionModule
 
 # Metrics of a rollout that add up over processes; all others are averaged.
 COUNTS = {
     *("replaced", "triggered", "resampled", "resampled_correct"),
-    *("completions", "generated_tokens", "row_forwards"),
+    *("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"),
+    "time/tokens_per_second",
+}
+# Those that are the smallest or the largest of all processes'.
+EXTREMES = {
+    **dict.fromkeys(("advantage_min", "completions/min_length"), -1),
+    **dict.fromkeys(("advantage_max", "completions/max_length"), 1),
 }
 
 
@@ -49,8 +55,7 @@ class PolicyOptimization(DiffusionModule):
         if rollout.part is not None:
             return self._part_of_loss(rollout, draws, *rollout.part)
         logps = score(self.policy, rollout, draws).logps
-        loss, metrics = self.loss(self._inputs(rollout, draws, logps))
-        self.accumulate({"loss": loss.detach(), **metrics})
+        loss = self._loss(self._inputs(rollout, draws, logps))
         self._watch_drift(rollout, logps, 0)
         return loss
 
@@ -66,13 +71,17 @@ class PolicyOptimization(DiffusionModule):
             fresh = self.trainer.global_step == rollout.version
             logps = rollout.of_iteration("old_logps") if fresh else self._present(rollout, draws)
             logps = logps.detach().clone().requires_grad_()
-            loss, metrics = self.loss(self._inputs(rollout, draws, logps))
-            self.accumulate({"loss": loss.detach(), **metrics})
+            loss = self._loss(self._inputs(rollout, draws, logps))
             (self._slope,) = torch.autograd.grad(loss, logps)
         logps = score(self.policy, rollout, draws[start:stop]).logps
         self._watch_drift(rollout, logps, start)
         # Summed over its parts, and not averaged as micro-batches are.
         return (logps * self._slope[:, :, start:stop]).sum() * len(self.algorithm.parts_of(len(draws)))
+
+    def _loss(self, inputs: LossInputs) -> Tensor:
+        loss, metrics = self.loss(inputs)
+        self.accumulate({"loss": loss.detach(), **policy_metrics(inputs), **metrics})
+        return loss
 
     @torch.no_grad()
     def _present(self, rollout: Rollout, draws: list[Draw]) -> Tensor:
@@ -93,6 +102,7 @@ class PolicyOptimization(DiffusionModule):
             rewards=rollout.rewards,
             update_tokens=totals[rollout.iteration % len(totals)],
             parts=micro_batches * trainer.world_size,
+            hint_mask=rollout.hint_mask.unsqueeze(2),
         )
 
     def _watch_drift(self, rollout: Rollout, logps: Tensor, start: int) -> None:
@@ -105,11 +115,15 @@ class PolicyOptimization(DiffusionModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Rollout, batch_idx: int) -> None:
         updated = self.trainer.global_step != self._logged_step
-        if updated and (drift := self._sums.pop("drift_max", None)):  # of the rollout, not of every update
-            self._rollout |= self.reduce({"drift_max": max(drift)}, "max")
+        # Of the rollout, not of every update.
+        if updated and (drift := self._tally.pop("drift_max")) is not None:
+            self._rollout |= self.reduce({"drift_max": drift}, "max")
         super().on_train_batch_end(outputs, batch, batch_idx)
         if updated and self._rollout:
-            metrics = {f"rollout/{name}": value for name, value in self._rollout.items()}
+            metrics = {
+                name if name.startswith(OWN_GROUPS) else f"rollout/{name}": value
+                for name, value in self._rollout.items()
+            }
             self._rollout = {}
             self.log_dict(metrics, logger=False, batch_size=1)  # for callbacks and schedulers
             # Straight to the loggers: Lightning would repeat the values at every update of the rollout.
@@ -117,10 +131,12 @@ class PolicyOptimization(DiffusionModule):
                 logger.log_metrics(metrics, step=self._logged_step - 1)  # this update's number, from 0
 
     def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Means (sums for counts) over all processes, in one collective."""
+        """Means over all processes, sums of counts, extremes."""
         mean = self.reduce(metrics, "mean")
         world = self.trainer.world_size
         result = {name: value * world if name in COUNTS else value for name, value in mean.items()}
+        ends = {name: sign * metrics[name] for name, sign in EXTREMES.items() if name in metrics}
+        result |= {name: EXTREMES[name] * value for name, value in self.reduce(ends, "max").items()}
         if result["resampled"]:
             result["hint_success"] = result["resampled_correct"] / result["resampled"]
         return result

@@ -38,7 +38,12 @@ IGNORED = (
     ),
     *("algo.prompts_per_micro_batch", "algo.rows_per_micro_batch", "algo.rows_per_forward"),
     *("data.cache_dir", "data.eval_batch", "model.name", "model.threads", "model.load.attn_implementation"),
-    "model.load.gradient_checkpointing",
+    *(
+        "model.load.gradient_checkpointing",
+        "model.load.liger",
+        "reward.workers",
+        "reward.terms.accuracy.verifier.workers",
+    ),
     # of the stage before, and the place of the weights, which are themselves compared
     *("warm_start", "algo.warm_start", "model.path", WEIGHTS),
 )
@@ -46,6 +51,7 @@ LENGTHS = ("algo.steps", "algo.rollouts", "algo.epochs")
 APPLIED = (*LENGTHS, "algo.validate_every", "algo.optimizer", "algo.scheduler", "algo.trainer", "algo.loss")
 REFUSED = ("algo.optimizer._target_",)  # in spite of that: its state is the former one's
 RECIPES = ("model.rl", "model.sft")  # defaults of others' keys, where they count
+ALIASES = {"torch.optim.AdamW": "igpo_lightning.training.optimizers.AdamW"}  # the same, with the same state
 _PLAIN = re.compile(r"\$\{(\.*)(\w[\w./-]*)\}")
 
 
@@ -167,7 +173,8 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     the run's folder are the same wherever that folder is.
     """
     now: Any = OmegaConf.to_container(cfg, resolve=True)
-    old, new = settings_by_key(before), settings_by_key(now)
+    old, new = ({k: ALIASES.get(v, v) if isinstance(v, str) else v for k, v in settings_by_key(tree).items()}
+                for tree in (before, now))  # fmt: skip
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not is_under(key, RECIPES)}
     raw = OmegaConf.to_container(cfg, resolve=False)
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]

@@ -64,6 +64,11 @@ class MaskedDiffusionSFT(DiffusionModule):
             self.log(f"val/{name}", value, on_epoch=True, sync_dist=True, batch_size=rows)
         super().validation_step(prompts, batch_idx)
 
+    def progress(self, batch: SFTBatch, seconds: float) -> dict[str, float]:
+        tokens, so_far = self.trainer.datamodule.tokens_of(batch.update)
+        pace = {"num_tokens": so_far, "time/tokens_per_second": tokens / seconds if seconds else 0.0}
+        return {**super().progress(batch, seconds), **pace}
+
     def denoise(self, batch: SFTBatch, ratio: Tensor, masked: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of B rows, and how right the best guesses at their masked, supervised tokens are.
 

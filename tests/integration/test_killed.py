@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes import TINY, TINY_RL
+from fakes import TINY, TINY_RL, repeatable
 from killed_program import MOMENTS
 
 from igpo_lightning.reporting.run import read_metrics
@@ -40,7 +40,7 @@ def outcome(folder):
     rows = {}
     for stage in (folder, folder / "sft"):
         metrics = read_metrics(stage / "metrics" / "metrics.csv")
-        names = {name for name in metrics.frame if "seconds" not in name and name != "step"}
+        names = set(repeatable(dict.fromkeys(metrics.frame))) - {"step"}
         rows[stage.name] = {name: metrics.series(name) for name in sorted(names)}
     return [
         *rows.values(),

@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from fakes import TINY, TINY_RL, compose
+from fakes import TINY, TINY_RL, compose, repeatable
 from omegaconf import OmegaConf
 
 from igpo_lightning.reporting.run import read_run
@@ -53,15 +53,11 @@ def outcome(folder):
     logged = []
     for stage in ("sft", "."):
         with (folder / stage / "metrics" / "metrics.csv").open() as file:
-            logged.append([settled(row) for row in csv.DictReader(file)])
+            logged.append([repeatable(row) for row in csv.DictReader(file)])
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     settings = {k: v for k, v in settings_by_key(config).items() if k not in PLACES}
     weights = [(folder / stage / "model" / "model.safetensors").read_bytes() for stage in ("sft", ".")]
-    return weights, logged, [settled(vars(stage.stage)) for stage in read_run(folder).stages], settings
-
-
-def settled(values):
-    return {name: value for name, value in values.items() if "seconds" not in name}
+    return weights, logged, [repeatable(vars(stage.stage)) for stage in read_run(folder).stages], settings
 
 
 def test_jobs_share_it_and_end_as_without(sweep, tmp_path):

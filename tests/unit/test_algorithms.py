@@ -160,7 +160,7 @@ def test_every_piece_has_a_config():
         for path in (ALGO / folder).glob("*.yaml")
         if path.stem != "by_model"
     }
-    plans = {"Draw", "Scored", "LogProbs", "Planned", "LossInputs", "PolicyLoss"}
+    plans = {"Draw", "Scored", "LogProbs", "Planned", "LossInputs", "PolicyLoss", "Share"}
     pieces = {
         name
         for room in (logprobs, losses)

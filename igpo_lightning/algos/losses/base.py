@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -29,6 +29,7 @@ class LossInputs:
         rewards: [P, G].
         update_tokens: [] float32, True entries of ``mask`` in the whole update, on all processes.
         parts: Micro-batches of the whole update, on all processes.
+        hint_mask: [P, G, 1, C] bool, True on hints; None: nobody asks.
     """
 
     logps: Tensor
@@ -41,6 +42,7 @@ class LossInputs:
     rewards: Tensor
     update_tokens: Tensor
     parts: int
+    hint_mask: Tensor | None = None
 
     def per_completion(self) -> Tensor:
         """[P, G] advantages.
@@ -78,9 +80,23 @@ class LossInputs:
         )
 
 
+class Share(NamedTuple):
+    """A metric that is a part of a whole. Over micro-batches and processes both are summed, then divided."""
+
+    part: Tensor  # []
+    whole: Tensor  # []
+
+    def __float__(self) -> float:
+        return float(self.part) / (float(self.whole) or 1.0)
+
+
 class PolicyLoss(Protocol):
-    """A loss: (scalar with gradient, metrics without)."""
+    """A loss: (scalar with gradient, metrics without).
+
+    A metric is a tensor [] on the device, of which an update has the mean over its micro-batches (the
+    smallest of ``*_min``, the largest of ``*_max``), or a :class:`Share`.
+    """
 
     needs_reference: bool
 
-    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]: ...

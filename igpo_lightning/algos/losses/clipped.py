@@ -49,12 +49,14 @@ class ClippedSurrogate(Surrogate):
         self.low, self.high = 1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high)
         self.dual_clip = dual_clip
 
-    def gain(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
-        clipped = ratio.clamp(self.low, self.high)
-        gain = torch.min(ratio * advantage, clipped * advantage)
-        outside = ((ratio < self.low) & (advantage < 0)) | ((ratio > self.high) & (advantage > 0))
+    def gain(self, ratio: Tensor, advantage: Tensor) -> Tensor:
+        gain = torch.min(ratio * advantage, ratio.clamp(self.low, self.high) * advantage)
         if self.dual_clip is not None:
-            worst = self.dual_clip * advantage
-            gain = torch.where(advantage < 0, torch.max(gain, worst), gain)
-            outside = outside | ((ratio > self.dual_clip) & (advantage < 0))
-        return gain, outside
+            gain = torch.where(advantage < 0, torch.max(gain, self.dual_clip * advantage), gain)
+        return gain
+
+    def clipped(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = (ratio < self.low) & (advantage < 0), (ratio > self.high) & (advantage > 0)
+        if self.dual_clip is not None:
+            high = high | ((ratio > self.dual_clip) & (advantage < 0))
+        return low, high

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .ratios import MOST
 from .reduce import mean_over_tokens
+from .watching import MOST
 
 
 def _k1(difference: Tensor) -> Tensor:

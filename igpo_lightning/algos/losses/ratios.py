@@ -8,8 +8,6 @@ from torch import Tensor
 
 from .reduce import mean_over_tokens
 
-MOST = 20.0  # nats: beyond it a ratio is e^20 and says only that something is wrong, but stays finite
-
 
 def token_ratio(difference: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
     """GRPO: each token has its own ratio exp(log p - log p_old). [P, G, D, C]."""

@@ -25,6 +25,6 @@ class SoftGate(Surrogate):
         self.above = positive("algo.loss.temperature", temperature)
         self.below = positive("algo.loss.temperature_negative", temperature_negative)
 
-    def gain(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, None]:
+    def gain(self, ratio: Tensor, advantage: Tensor) -> Tensor:
         tau = torch.where(advantage > 0, self.above, self.below)
-        return torch.sigmoid(tau * (ratio - 1)) * 4 / tau * advantage, None
+        return torch.sigmoid(tau * (ratio - 1)) * 4 / tau * advantage

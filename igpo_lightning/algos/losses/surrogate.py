@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from ...checks import choice, not_negative
-from .base import LossInputs
+from .base import LossInputs, Share
 from .kl import KINDS, LEVELS
-from .ratios import MOST, RATIOS
+from .ratios import RATIOS
 from .reduce import NORMALISATIONS
+from .watching import MOST, ratio_metrics
 
 
 class Surrogate(ABC):
@@ -54,14 +56,19 @@ class Surrogate(ABC):
         return self.beta > 0 and self.kl_to == "reference"
 
     @abstractmethod
-    def gain(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(gain, where the ratio was clipped or None) of [P, G, D or 1, C or 1] ratios and advantages."""
+    def gain(self, ratio: Tensor, advantage: Tensor) -> Tensor:
+        """The gain, of [P, G, D or 1, C or 1] ratios and advantages."""
+
+    def clipped(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the ratio is below and above the range, on the side that the advantage clips."""
+        nowhere = torch.zeros_like(ratio, dtype=torch.bool)
+        return nowhere, nowhere
 
     def ratios(self, difference: Tensor, within: Tensor, advantage: Tensor, weight: Tensor | None) -> Tensor:
         """The ratios of ``difference`` = log p - log p_old, [P, G, D, C], 0 outside ``within``."""
         return self.ratio(difference, within, weight)
 
-    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]:
         x = x.combined() if self.combine_draws else x
         mask = x.mask
         within = x.unfiltered if self.filtered_in_ratio else mask
@@ -69,13 +76,8 @@ class Surrogate(ABC):
         difference = (x.logps - x.old).masked_fill(~within, 0.0).clamp(-MOST, MOST)
         advantage = x.advantages.reshape(*x.advantages.shape[:2], 1, -1)  # [P, G, 1, 1 or C]
         ratio = self.ratios(difference, within, advantage, x.weight)
-        gain, clipped = self.gain(ratio, advantage)
-        loss = -self.mean(gain.expand_as(mask), x)
-        metrics = {"ratio_max": ratio.detach().expand_as(mask).masked_fill(~mask, 1.0).amax()}
-        if clipped is not None:
-            kept = mask.sum().clamp(min=1)
-            metrics["clip_fraction"] = (clipped.expand_as(mask) & mask).sum().float() / kept
-        metrics["kept_tokens"] = mask.sum().float() / mask.shape[:2].numel()
+        loss = -self.mean(self.gain(ratio, advantage).expand_as(mask), x)
+        metrics = ratio_metrics(x, ratio, *self.clipped(ratio, advantage))
         if self.beta > 0:
             other = x.ref if self.kl_to == "reference" else x.old
             kl = self.mean(

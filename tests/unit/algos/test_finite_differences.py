@@ -1,5 +1,6 @@
 """Gradients of every loss and every estimator against finite differences in float64."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -144,7 +145,7 @@ def test_nothing_to_learn_gives_zeros(name):
     value, metrics = LOSSES[name](replace(x, logps=logps, mask=nothing, unfiltered=nothing))
     (slope,) = torch.autograd.grad(value, logps)
     assert value.isfinite() and (slope == 0).all()
-    assert all(torch.as_tensor(v).isfinite() for v in metrics.values())
+    assert all(math.isfinite(float(v)) for v in metrics.values())
 
 
 class Exact(Policy):

@@ -19,6 +19,7 @@ PROGRAMS = {
     "evaluate": ([],),
     "rewrite": ([],),
     "export": ([],),
+    "bench": ([],),
 }
 
 
@@ -61,6 +62,9 @@ def test_every_suggested_key_exists(key):
         ("train", "gpu=true", "hardware=…, one of cpu"),
         ("train", "model_name_or_path=x", "model.path"),
         ("train", "beta=0.1", "algo.loss.beta"),
+        ("train", "remasking=random", "sampler/order=…, one of drawn_probability"),
+        ("train", "threshold=0.9", "sampler/acceptance=…, one of budget"),
+        ("train", "use_cache=true", "sampler.cache"),
         ("train", "save_steps=5", "callbacks.checkpoint.every"),
         ("train", "dataset=x", "data=…, one of gsm8k"),
         ("train", "+algo.trainer.max_steps=4", "algo."),

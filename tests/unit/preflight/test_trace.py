@@ -124,8 +124,8 @@ def test_scores_of_tokens(trained, vocabulary):
 
 
 @pytest.mark.parametrize("temperature, expected", [
-    (0.0, 4 + 4),  # float32 logits and their log-softmax
-    (1.0, 4 + 8 + 8),  # float32 logits, their softmax in float64 and its running sum
+    (0.0, 4 + 4),  # float32 logits and their exponentials
+    (1.0, 4 + 4),  # float32 logits, and their exponentials; no float64 copy
 ])  # fmt: skip
 def test_a_sampler_holds_so_many_bytes_for_a_logit(temperature, expected):
     sampler = BlockwiseSampler(32, 16, 8, temperature)

@@ -19,7 +19,7 @@ def checker():
 
 def test_a_tower_is_wrong_in_bounded_time_and_the_next_call_works(checker):
     assert checker.equal("x+x", "2x")  # the worker is up
-    process = checker._worker._process
+    process = checker._idle[0]._process
     assert not checker.equal(TOWER, "387420489x")
     assert process.returncode == -signal.SIGPROF  # by its processor time, however busy the machine is
     assert checker.equal("y+y", "2y")
@@ -27,7 +27,7 @@ def test_a_tower_is_wrong_in_bounded_time_and_the_next_call_works(checker):
 
 def test_a_dead_worker_is_replaced(checker):
     assert checker.equal("z+z", "2z")
-    process = checker._worker._process
+    process = checker._idle[0]._process
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert checker.equal("w+w", "2w")
@@ -36,7 +36,7 @@ def test_a_dead_worker_is_replaced(checker):
 def test_a_worker_that_hangs_is_killed_and_replaced():
     checker = Checker(timeout=2.0, memory_gb=2.0)
     assert checker.equal("k+k", "2k")
-    process = checker._worker._process
+    process = checker._idle[0]._process
     os.kill(process.pid, signal.SIGSTOP)  # no alarm of its own can help it now
     assert not checker.equal("m+m", "2m")
     assert process.returncode is not None
@@ -45,7 +45,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced():
 
 def test_the_worker_does_not_import_torch(checker):
     assert checker.equal("p+p", "2p")
-    maps = Path(f"/proc/{checker._worker._process.pid}/maps")
+    maps = Path(f"/proc/{checker._idle[0]._process.pid}/maps")
     if not maps.exists():
         pytest.skip("needs /proc")
     assert "libtorch" not in maps.read_text()
@@ -70,10 +70,10 @@ def test_threads_share_one_worker_and_the_alarm_is_left_alone(checker):
 def test_close_and_the_garbage_collector_end_the_process():
     checker = Checker(2.0, 2.0)
     assert checker.equal("q+q", "2q")
-    process = checker._worker._process
+    process = checker._idle[0]._process
     checker.close()
     assert process.returncode is not None
     assert checker.equal("r+r", "2r")
-    process = checker._worker._process
-    checker._worker = None
+    process = checker._idle[0]._process
+    checker._idle.clear()
     assert process.returncode is not None

@@ -61,7 +61,7 @@ def test_where_it_is_computed_is_no_change(resumed, override):
     ("prompt=igpo", "a checkpoint of another run: prompt."),
     ("reward=math", "a checkpoint of another run: reward."),
     ("algo/logprobs=mean_field", "a checkpoint of another run: algo.logprobs"),
-    ("algo.optimizer._target_=torch.optim.SGD", "algo.optimizer._target_ was torch.optim.AdamW"),
+    ("algo.optimizer._target_=torch.optim.SGD", "algo.optimizer._target_ was igpo_lightning."),
     ("model.create.hidden_size=32", "a checkpoint of another model: model.create.hidden_size was 16"),
     ("algo=grpo", "a checkpoint of algo=igpo, another algorithm than grpo"),
     ("algo=sft", "a checkpoint of algo=igpo, another algorithm than sft"),

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from sabotage import BadLoss
 
 from igpo_lightning.training.guards import FiniteGuard, GuardStop
+from igpo_lightning.types import Scores
 
 
 def fit(folder, module, data, **options):
@@ -81,7 +82,7 @@ def test_a_reward(tmp_path):
         def __call__(self, problems, completions):
             total = torch.zeros(len(completions))
             total[0] = torch.nan
-            return SimpleNamespace(total=total, correct=total == 1, parts={})
+            return Scores(total, total == 1)
 
     module, data = rollout_fit(tiny_policy(), rollouts=1, reward=Broken())
     _, said = fit(tmp_path, module, data)

@@ -1,0 +1,156 @@
+"""The program: cases, contenders, rounds, sweeps, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from ..checks import ConfigError, positive_int
+from ..cli.line import check_command_line
+from ..config import find_conf
+from ..console import quieten
+from ..files import write_atomic
+from ..hardware import use_threads
+from ..models.casting import trained_in_float32
+from ..precision import check_precision
+from . import pictures
+from .against import checkouts
+from .cases import Cases
+from .contenders import Contender, Ours, Published
+from .records import ratios_of, read_ratios, record_of, sizes_of, slower_than, write_ratios
+from .rounds import Result, measure
+from .sweeps import points_of
+from .tables import cases_table, describe, growth_table, notes, phases_table
+from .weights import policy_of
+from .workload import Workload, algorithm_of, prompts_of, trainer_of
+
+KINDS = ("sampling", "update", "iteration")
+Compose = Callable[[Sequence[str]], DictConfig]
+
+
+def run(cfg: DictConfig) -> None:
+    """Measure as ``cfg`` says; write tables, pictures and figures into ``cfg.output_dir``.
+
+    Raises:
+        ConfigError: Bad settings.
+        SystemExit: With 1, if ``check`` finds something slower than it was.
+    """
+    typed = list(HydraConfig.get().overrides.task)
+    lines = bench(cfg, lambda more: _composed([*typed, *more]))
+    if lines:
+        print("\nslower than recorded:", *lines, sep="\n  ")
+        raise SystemExit(1)
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    """The checked config of another command line, from within a job, where Hydra composes no second one."""
+    hydra = GlobalHydra.instance()
+    running, hydra.hydra = hydra.hydra, None
+    try:
+        return check_command_line(find_conf(), "bench", overrides).cfg
+    finally:
+        hydra.hydra = running
+
+
+def bench(cfg: DictConfig, compose: Compose) -> list[str]:
+    """Measure.
+
+    Args:
+        cfg: The composed config.
+        compose: Further overrides → the config with these.
+
+    Returns:
+        Lines about what is slower than recorded, if ``cfg.check`` names a record.
+    """
+    _check(cfg)
+    quieten()
+    use_threads(cfg.hardware)
+    base = workload_of(cfg)
+    recorded, tolerance = read_ratios(cfg.check, sizes_of(base)) if cfg.check is not None else ({}, 0.0)
+    results = measure(_contenders(cfg, Cases(cfg, base, compose), cfg.what), cfg.repeats, _say)
+    grown = list(_growth(cfg, base, compose))
+    record = record_of(cfg, base, results, grown)
+    write(Path(cfg.output_dir), record, results, grown)
+    if cfg.record is not None:
+        write_ratios(cfg.record, record, results)
+    return slower_than(recorded, tolerance, ratios_of(results))
+
+
+def workload_of(cfg: DictConfig) -> Workload:
+    """The weights and prompts that all cases share, with the settings of none of them."""
+    device = trainer_of(cfg).strategy.root_device
+    policy = policy_of(cfg, device)
+    prompts = prompts_of(cfg, policy)
+    algorithm = algorithm_of(cfg, len(prompts))
+    if set(cfg.what) - {"sampling"}:
+        trained_in_float32(policy)
+        if algorithm.loss.needs_reference:
+            policy.keep_reference()
+    rows = len(prompts) * algorithm.num_generations if cfg.batch is None else cfg.batch
+    return Workload(cfg, policy, prompts, algorithm, device, positive_int("batch", rows))
+
+
+def write(folder: Path, record: dict, results: Sequence[Result], grown: Sequence[Result]) -> None:
+    """Print the tables; write them, the pictures and ``bench.json`` into ``folder``."""
+    said = describe(record)
+    parts = [said, cases_table(results), notes(results), phases_table(results)]
+    parts += [growth_table(grown)] if grown else []
+    text = "\n\n".join(filter(None, parts))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "bench.json", json.dumps(record, indent=2) + "\n")
+    write_atomic(folder / "bench.md", text + "\n")
+    pictures.bars(results, folder / "bench.png", said.splitlines()[0])
+    if grown:
+        pictures.curves(grown, folder / "growth.png")
+    print(f"\n{text}\n\nin {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def _contenders(cfg: DictConfig, cases: Cases, what: Sequence[str]) -> list[Contender]:
+    base, found = cases.base, list[Contender]()
+    for kind in what:
+        if cfg.published:
+            found.append(Published(kind, base))
+        found += [Ours(kind, name, changes, load) for name, changes, load in cases.of(kind)]
+        if kind == "sampling" and cfg.against is not None:
+            options = OmegaConf.to_container(cfg.options, resolve=True)
+            found += checkouts(cfg.against, cfg.kind, options, base)
+    if not found:
+        raise ConfigError("cases: there is none to measure")
+    return found
+
+
+def _growth(cfg: DictConfig, base: Workload, compose: Compose) -> Iterator[Result]:
+    for point in points_of(cfg):
+        _say(f"{point.key} {point.value}")
+        changed = compose(point.overrides)
+        shared = Cases(cfg, base, compose)
+        load = workload_of(changed) if point.new_model else shared.load(changed, point.name)
+        cases = Cases(changed, load, _then(compose, point.overrides), without=point.keys)
+        for result in measure(_contenders(changed, cases, point.what), cfg.repeats):
+            result.point = {point.key: point.value}
+            yield result
+
+
+def _then(compose: Compose, first: Sequence[str]) -> Compose:
+    return lambda more: compose([*first, *more])
+
+
+def _check(cfg: DictConfig) -> None:
+    positive_int("repeats", cfg.repeats)
+    if not isinstance(cfg.what, ListConfig) or not cfg.what or set(cfg.what) - set(KINDS):
+        raise ConfigError(f"what={cfg.what}: expected a list of {', '.join(KINDS)}")
+    if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError("hardware: it asks for a GPU, and there is none here; choose hardware=cpu")
+    if cfg.hardware.devices not in (1, "auto", "1") or cfg.hardware.num_nodes != 1:
+        raise ConfigError("hardware.devices: it measures one device; choose hardware=cpu or gpu")
+    check_precision(cfg.hardware, trains=False)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
