@@ -3,8 +3,17 @@
 To add an algorithm, write the one piece that differs and name it in a config.
 """
 
-from .advantages import MeanCentred, Standardised
+from .advantages import LeaveOneOut, MeanCentred, Standardised, WithSignal
 from .algorithm import Algorithm, Supervised
 from .token_filters import AllTokens, TopEntropyHints
 
-__all__ = ["Algorithm", "AllTokens", "MeanCentred", "Standardised", "Supervised", "TopEntropyHints"]
+__all__ = [
+    "Algorithm",
+    "AllTokens",
+    "LeaveOneOut",
+    "MeanCentred",
+    "Standardised",
+    "Supervised",
+    "TopEntropyHints",
+    "WithSignal",
+]

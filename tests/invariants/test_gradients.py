@@ -7,12 +7,31 @@ import torch
 from fakes import LORA, WIDTH, encoded, engine, gradient, inpaint, loss_inputs, rollout_batch, tiny_policy
 
 from igpo_lightning.algos import TopEntropyHints
-from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking, score
+from igpo_lightning.algos.logprobs import (
+    BlockMasking,
+    LeftToRight,
+    LevelMasking,
+    MeanField,
+    RandomBlock,
+    RandomMasking,
+    Replay,
+    score,
+)
 from igpo_lightning.algos.losses import ClippedSurrogate, LossInputs
 from igpo_lightning.sampling.canvas import collate
 
 LEVELS = ["token", "sequence"]
-ESTIMATORS = [MeanField(), RandomMasking(coupled=True), RandomMasking(coupled=False), BlockMasking(8)]
+ESTIMATORS = {
+    "mean field": MeanField(),
+    "coupled": RandomMasking(coupled=True),
+    "random": RandomMasking(coupled=False),
+    "block": BlockMasking(8),
+    "hidden prompt": MeanField(0.3),
+    "levels": LevelMasking(2, "stratified", complement=True, tail="hidden"),
+    "random block": RandomBlock(8),
+    "replay": Replay(16, merge=4, weight="group"),
+    "left to right": LeftToRight(4),
+}
 
 
 def inputs_of(batch, logps):
@@ -86,7 +105,7 @@ def test_dropped_tokens_do_not_move_the_weights(level):
     assert before.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("logprobs", ESTIMATORS, ids=["mean field", "coupled", "random", "block"])
+@pytest.mark.parametrize("logprobs", ESTIMATORS.values(), ids=ESTIMATORS.keys())
 def test_a_batch_with_nothing_to_learn_gives_zeros_and_not_none(logprobs):
     policy = tiny_policy()
     batch = rollout_batch(policy, logprobs=logprobs)
@@ -129,7 +148,7 @@ def test_the_shared_forward_is_one_forward_per_completion(level, lora):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("logprobs", ESTIMATORS, ids=["mean field", "coupled", "random", "block"])
+@pytest.mark.parametrize("logprobs", ESTIMATORS.values(), ids=ESTIMATORS.keys())
 @pytest.mark.parametrize("size", [1, 2])
 def test_micro_batches_add_up_to_one_large_batch(level, logprobs, size):
     policy = tiny_policy()
@@ -141,7 +160,7 @@ def test_micro_batches_add_up_to_one_large_batch(level, logprobs, size):
     torch.testing.assert_close(gradient_of(policy, mean), whole, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("logprobs", ESTIMATORS, ids=["mean field", "coupled", "random", "block"])
+@pytest.mark.parametrize("logprobs", ESTIMATORS.values(), ids=ESTIMATORS.keys())
 def test_left_padding_changes_no_log_prob_and_no_gradient(logprobs):
     policy = tiny_policy()
     batch = rollout_batch(policy, logprobs=logprobs)

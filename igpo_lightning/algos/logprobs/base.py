@@ -23,11 +23,13 @@ class Draw:
             completions agree on all that is visible.
         scored: [P, G or 1, C] bool, the tokens that are read; all of them masked.
         weight: [P, G or 1, C] float32, their weight in a loss (an ELBO's 1/t); None: 1.
+        prompt_masked: [P, G or 1, Q] bool, prompt tokens that are hidden, too; None: none of them.
     """
 
     masked: Tensor
     scored: Tensor
     weight: Tensor | None = None
+    prompt_masked: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def _read(
     ids, prompt_mask = (
         part.repeat_interleave(canvases, 0) for part in (rollout.prompt_ids, rollout.prompt_mask)
     )
+    if draw.prompt_masked is not None:
+        ids = ids.masked_fill(draw.prompt_masked.flatten(0, 1), policy.mask_id)
     canvas = torch.cat([ids, visible.masked_fill(masked, policy.mask_id)], dim=1)
     positions = torch.cat([torch.zeros_like(ids, dtype=torch.bool), scored], dim=1)
     # [P * canvases, C, shared]: the tokens that each position is asked about.
@@ -96,7 +100,7 @@ def _read(
 
     def spread(values: Tensor) -> Tensor:  # [N, shared] to [P, G, C], 0 where not scored
         where = scored.unsqueeze(-1).expand(-1, -1, shared)
-        whole = torch.zeros(where.shape, dtype=torch.float32, device=values.device)
+        whole = torch.zeros(where.shape, dtype=values.dtype, device=values.device)
         return whole.masked_scatter(where, values).transpose(1, 2).reshape(prompts, group, width)
 
     nats = spread(found.entropy.unsqueeze(-1).expand(-1, shared)) if entropy else None

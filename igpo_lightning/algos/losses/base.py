@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+from ...checks import ConfigError
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,41 @@ class LossInputs:
     update_tokens: Tensor
     parts: int
     hint_mask: Tensor | None = None
+
+    def per_completion(self) -> Tensor:
+        """[P, G] advantages.
+
+        Raises:
+            ConfigError: They differ from token to token.
+        """
+        if self.advantages.dim() != 2:
+            raise ConfigError(
+                "algo.advantage: algo.loss takes one advantage of each completion, not of each token"
+            )
+        return self.advantages
+
+    def combined(self) -> LossInputs:
+        """The same in one draw: a token's log-probs are the weighted sums over the draws that score it.
+
+        Its weight is the number of these, so that means over tokens and ``update_tokens`` stay as they are.
+        """
+        counted = self.unfiltered.sum(2, keepdim=True)
+
+        def total(values: Tensor | None) -> Tensor | None:
+            if values is None:
+                return None
+            weighted = values if self.weight is None else values * self.weight
+            return weighted.masked_fill(~self.unfiltered, 0.0).sum(2, keepdim=True)
+
+        return replace(
+            self,
+            logps=total(self.logps),
+            old=total(self.old),
+            ref=total(self.ref),
+            mask=self.mask.any(2, keepdim=True),
+            unfiltered=counted > 0,
+            weight=counted.to(self.logps.dtype),
+        )
 
 
 class Share(NamedTuple):

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...checks import ConfigError, choice
-from .base import LossInputs, Share
-from .reduce import NORMALISATIONS, mean_over_tokens
-from .watching import MOST, ratio_metrics
+from ...checks import ConfigError
+from .kl import k3
+from .surrogate import Surrogate
+
+__all__ = ["ClippedSurrogate", "k3"]
 
 
-def token_ratio(difference: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
-    """GRPO: each token has its own ratio exp(log p - log p_old). [P, G, D, C]."""
-    return difference.exp()
-
-
-def sequence_ratio(difference: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
-    """One ratio a completion: exp(mean over kept tokens of log p - log p_old), as GSPO
-    (arXiv 2507.18071, eq. 7) and IGPO (section 4.1) have it. [P, G, 1, 1]."""
-    return mean_over_tokens(difference, mask, weight)[:, :, None, None].exp()
-
-
-RATIOS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "token": token_ratio, "sequence": sequence_ratio,
-}  # fmt: skip
-
-
-class ClippedSurrogate:
+class ClippedSurrogate(Surrogate):
     """-mean [ min(ρ A, clip(ρ, 1-ε, 1+ε) A) - β · KL ] over kept tokens and completions.
 
     Args:
         importance_sampling_level: Whether each "token" has a ratio ρ, or each "sequence".
         epsilon: ε below 1 and, unless ``epsilon_high`` is given, above.
         epsilon_high: ε above 1 (clip-higher).
-        beta: β, weight of the k3 estimate of KL(policy || reference) per token
-            (http://joschu.net/blog/kl-approx.html); 0 needs no reference.
-        loss_type: The mean: "grpo" (each completion weighs the same), "dapo" (each token of the update)
-            or "dr_grpo" (by the width of the canvas).
-        filtered_in_ratio: A sequence's ratio is the mean over all of its tokens, those that the token
-            filter left out included, as in the published code of IGPO; they then carry gradient through it.
+        dual_clip: c above 1: where A < 0, the gain is not below c · A, however large the ratio is (dual-clip
+            PPO, arXiv 1912.09729); None: it may be. Without it noise in ρ is unbounded where A < 0.
+        beta, loss_type, filtered_in_ratio, options: See
+            :class:`~igpo_lightning.algos.losses.surrogate.Surrogate`.
     """
 
     def __init__(
@@ -52,41 +35,28 @@ class ClippedSurrogate:
         beta: float = 0.01,
         loss_type: str = "grpo",
         filtered_in_ratio: bool = False,
+        dual_clip: float | None = None,
+        **options: Any,
     ):
         if epsilon < 0 or (epsilon_high or 0) < 0 or beta < 0:
             raise ConfigError(
                 f"algo.loss: epsilon {epsilon}, epsilon_high {epsilon_high} and beta {beta} "
                 "must not be negative"
             )
-        self.ratio = RATIOS[choice("algo.loss.importance_sampling_level", importance_sampling_level, *RATIOS)]
-        self.mean = NORMALISATIONS[choice("algo.loss.loss_type", loss_type, *NORMALISATIONS)]
+        if dual_clip is not None and dual_clip <= 1:
+            raise ConfigError(f"algo.loss.dual_clip={dual_clip}: expected a number above 1, or null")
+        super().__init__(importance_sampling_level, beta, loss_type, filtered_in_ratio, **options)
         self.low, self.high = 1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high)
-        self.beta, self.filtered_in_ratio = beta, filtered_in_ratio
+        self.dual_clip = dual_clip
 
-    @property
-    def needs_reference(self) -> bool:
-        return self.beta > 0
+    def gain(self, ratio: Tensor, advantage: Tensor) -> Tensor:
+        gain = torch.min(ratio * advantage, ratio.clamp(self.low, self.high) * advantage)
+        if self.dual_clip is not None:
+            gain = torch.where(advantage < 0, torch.max(gain, self.dual_clip * advantage), gain)
+        return gain
 
-    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]:
-        mask = x.mask
-        within = x.unfiltered if self.filtered_in_ratio else mask
-        # Replaced before exp: a masked token's difference may be anything, and inf * 0 is NaN.
-        difference = (x.logps - x.old).masked_fill(~within, 0.0).clamp(-MOST, MOST)
-        ratio = self.ratio(difference, within, x.weight)
-        advantage = x.advantages.reshape(*x.advantages.shape[:2], 1, -1)  # [P, G, 1, 1 or C]
-        clipped = ratio.clamp(self.low, self.high)
-        gain = self.mean(torch.min(ratio * advantage, clipped * advantage).expand_as(mask), x)
+    def clipped(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
         low, high = (ratio < self.low) & (advantage < 0), (ratio > self.high) & (advantage > 0)
-        metrics = ratio_metrics(x, ratio, low, high)
-        loss = -gain
-        if self.beta > 0:
-            kl = self.mean(k3(x.logps, x.ref, mask), x)
-            loss = loss + self.beta * kl
-            metrics["kl"] = kl.detach()
-        return loss, metrics
-
-
-def k3(logps: Tensor, ref: Tensor, mask: Tensor) -> Tensor:
-    """Unbiased, non-negative estimate of KL(policy || reference) per sampled token."""
-    difference = (ref - logps).masked_fill(~mask, 0.0).clamp(-MOST, MOST)
-    return difference.exp() - difference - 1
+        if self.dual_clip is not None:
+            high = high | ((ratio > self.dual_clip) & (advantage < 0))
+        return low, high
