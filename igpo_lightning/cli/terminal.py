@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
+from igpo_lightning.processes import stay_with_first
 
 BAD_INPUT = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -46,6 +47,7 @@ def guarded(main: Callable[..., int | None]) -> Callable[..., int | None]:
 
     @functools.wraps(main)
     def guard(*args: object, **kwargs: object) -> int | None:
+        stay_with_first()
         show_anything()
         former, sys.stdout = sys.stdout, _ends_with_its_reader(sys.stdout)
         try:

@@ -26,6 +26,7 @@ from ..files import write_atomic
 from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..precision import check_precision
+from ..processes import connecting
 from ..reporting.callbacks import WorkProgress
 from ..rewards import extract
 from ..stopping import interruptible
@@ -86,7 +87,7 @@ def _evaluate(cfg: DictConfig) -> float:
     }
     started, data = time.perf_counter(), EvaluationData(batches, folder, cfg.sampler.length)
     try:
-        with interruptible(trainer):
+        with interruptible(trainer), connecting(trainer):
             trainer.predict(EvaluationModule(policy, samplers), datamodule=data, return_predictions=False)
     except KeyboardInterrupt:
         if trainer.is_global_zero:

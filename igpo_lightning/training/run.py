@@ -24,6 +24,7 @@ from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..precision import check_precision
 from ..preflight.plan import plan_stage
+from ..processes import connecting
 from ..reporting import wandb_logger, write_report
 from ..reporting.summary import Accuracy, Stage, Summary
 from ..run_folder import BEGUN, run_folder
@@ -147,7 +148,7 @@ def run_stage(
     trainer.callbacks.append(Finish(*at_the_end))
     if resumption.checkpoint is not None:
         check_strategy(Path(resumption.checkpoint), trainer.strategy)
-    with interruptible(trainer):
+    with interruptible(trainer), connecting(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=resumption.checkpoint, weights_only=True)
     if cfg.algo.trainer.get("max_time") and trainer.global_step < datamodule.updates and _is_first_process():
         done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"
