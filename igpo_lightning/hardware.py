@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from .checks import positive_int
+from .config import construct
 
 
 def use_threads(hardware: DictConfig) -> None:
@@ -19,6 +19,6 @@ def use_threads(hardware: DictConfig) -> None:
 
 def trainer_options(hardware: DictConfig) -> dict[str, Any]:
     """The keyword arguments of Lightning's Trainer."""
-    options = instantiate(hardware, _convert_="all")
+    options = construct(hardware)
     options.pop("threads", None)
     return options

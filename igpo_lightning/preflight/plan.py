@@ -8,12 +8,11 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from .. import lineage
 from ..checks import ConfigError
-from ..config import build_algorithm
+from ..config import build_algorithm, construct
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
 from ..precision import check_precision
@@ -79,7 +78,7 @@ def plan_stage(cfg: DictConfig) -> Plan:
     placement = place(hardware)
     for callback in (cfg.callbacks or {}).values():
         if callback is not None and "_target_" in callback:
-            instantiate(callback)
+            construct(callback)
     algorithm = build_algorithm(cfg)
     datamodule = algorithm.datamodule(algorithm=algorithm)
     lineage.check(
@@ -106,9 +105,9 @@ def _model(cfg: DictConfig, source: Any, warnings: list[str]) -> tuple[Skeleton,
     if path is None:
         if cfg.model.create is None:
             raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
-        tokenizer = instantiate(cfg.data.tokenizer)(source)
-        return skeleton_of_new(instantiate(cfg.model.create), tokenizer, lora), tokenizer
-    skeleton, tokenizer = skeleton_of_saved(path, lora=lora, **instantiate(cfg.model.load).keywords)
+        tokenizer = construct(cfg.data.tokenizer)(source)
+        return skeleton_of_new(construct(cfg.model.create), tokenizer, lora), tokenizer
+    skeleton, tokenizer = skeleton_of_saved(path, lora=lora, **construct(cfg.model.load).keywords)
     if tokenizer is None:
         tokenizer = assumed_tokenizer(path)
         warnings.append(
