@@ -30,11 +30,12 @@ test-slow: $(READY)  ## the tests that take minutes
 test-gpu: $(READY)  ## the tests that need a CUDA GPU (one is enough, 80 GB; about 9 minutes)
 	$(BIN)/python -m pytest -n 0 -s -m gpu tests/gpu $(ARGS)
 
-lint: $(READY)  ## ruff, as CI runs it
+lint: $(READY)  ## ruff, and types once `make typecheck` has been run, as CI runs it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if [ -x $(BIN)/basedpyright ]; then $(MAKE) --no-print-directory typecheck; fi
 
-typecheck: $(TYPES)  ## basedpyright in basic mode (about a minute; loads 75 MB the first time)
+typecheck: $(TYPES)  ## basedpyright in basic mode (about 2 minutes; loads 75 MB the first time)
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: $(READY)  ## let ruff fix what it can

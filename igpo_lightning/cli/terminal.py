@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
@@ -27,7 +28,7 @@ def show_anything() -> None:
     """Make stdout and stderr write other characters for those that their encoding lacks."""
     codecs.register_error("igpo_plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="igpo_plain")
 
 

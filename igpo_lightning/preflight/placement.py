@@ -106,7 +106,8 @@ def _strategy(value: Any) -> Strategy | None:
 
 def _sharing(strategy: Strategy | None, world: int) -> dict[str, Any]:
     if isinstance(strategy, DeepSpeedStrategy):
-        zero = strategy.config["zero_optimization"]
+        config: Any = strategy.config
+        zero = config["zero_optimization"]
         overlapping = 2 if zero.get("overlap_comm") else 1  # one bucket is filled while the other is sent
         return {
             "strategy": f"DeepSpeed ZeRO-{zero['stage']}",

@@ -58,8 +58,8 @@ class Plan:
     cfg: DictConfig
     skeleton: Skeleton
     policy: Policy
-    module: L.LightningModule
-    datamodule: L.LightningDataModule
+    module: Any  # whatever the config names: a LightningModule and its data
+    datamodule: Any
     placement: Placement
     widths: Widths
     warnings: list[str]  # of what would go wrong, or could not be found out here
@@ -73,7 +73,7 @@ def plan_stage(cfg: DictConfig) -> Plan:
     Raises:
         ConfigError: A setting is wrong, or the model, the data or the tokenizer does not fit it.
     """
-    hardware = OmegaConf.to_container(cfg.hardware, resolve=True)
+    hardware: Any = OmegaConf.to_container(cfg.hardware, resolve=True)
     warnings = list(filter(None, [check_precision(hardware, trains=True)]))
     placement = place(hardware)
     for callback in (cfg.callbacks or {}).values():
@@ -101,7 +101,8 @@ def plan_stage(cfg: DictConfig) -> Plan:
 
 def _model(cfg: DictConfig, source: Any, warnings: list[str]) -> tuple[Skeleton, Any]:
     """The skeleton and a tokenizer; ``warnings`` grows by what the run will miss."""
-    path, lora = cfg.model.path, OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
+    path = cfg.model.path
+    lora: Any = OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
     if path is None:
         if cfg.model.create is None:
             raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
