@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ from .work import CountingPolicy, Load, of_sampling
 
 _FLOAT = 4  # bytes of float32
 _USABLE = 0.95  # of a GPU's memory; the rest is CUDA's own and lost between blocks
+_CALLS = 3  # of a model, while a sampler's own memory is looked at
 _VOCABULARY = 65536  # wide enough that logits outweigh all that a sampler keeps for itself
 
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -166,10 +168,24 @@ def _logits(plan: Plan, load: Load, taken: int) -> int:
     return int(each * load.positions * plan.skeleton.config.vocab_size)
 
 
+class _Enough(Exception):
+    """Nothing more is to be learnt from this sampler."""
+
+
+class _FewCalls(CountingPolicy):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.forwards == _CALLS:
+            raise _Enough
+        return super().forward(*args, **kwargs)
+
+
 def bytes_per_logit(sampler: Any, dtype: torch.dtype) -> float:
-    """Most bytes that a sampler holds for each logit of a block, itself included."""
-    policy = CountingPolicy(_VOCABULARY, dtype)
-    with Tracer() as tracer:
+    """Most bytes that a sampler holds for each logit of a block, itself included.
+
+    A block is fullest at its beginning, so the sampler is stopped after a few model calls.
+    """
+    policy = _FewCalls(_VOCABULARY, dtype)
+    with Tracer() as tracer, suppress(_Enough):
         of_sampling(sampler, policy)
     return tracer.peak / (policy.largest * _VOCABULARY)
 
