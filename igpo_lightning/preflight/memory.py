@@ -18,7 +18,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -206,10 +206,24 @@ def verdict(plan: Plan, memory: Memory) -> str:
     if place.device is None:
         needed = memory.peak / _USABLE / 2**30
         return f"no GPU here to compare with: it takes one with {needed:,.1f} GiB or more"
-    available, what = _available(place)
-    if memory.peak * (1 if place.accelerator == "gpu" else place.devices) <= available:
+    what = _available(place)[1]
+    if _fits(place, memory):
         return f"fits into {what}"
     return f"! DOES NOT FIT into {what}. What helps: {'; '.join(_advice(plan, memory))}"
+
+
+def spared(plan: Plan, loads: Sequence[Load]) -> str | None:
+    """Say if gradient checkpointing is paid for in vain: all activations would fit as well."""
+    if not plan.skeleton.gradient_checkpointing or plan.placement.device is None:
+        return None
+    without = replace(plan, skeleton=replace(plan.skeleton, gradient_checkpointing=False))
+    if not _fits(plan.placement, forecast(without, loads)[0]):
+        return None
+    return "so would all activations: model.load.gradient_checkpointing=false spares their second computation"
+
+
+def _fits(place: Placement, memory: Memory) -> bool:
+    return memory.peak * (1 if place.accelerator == "gpu" else place.devices) <= _available(place)[0]
 
 
 def _available(place: Placement) -> tuple[float, str]:
