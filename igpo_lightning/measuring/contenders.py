@@ -76,8 +76,7 @@ class Published:
         return self.load.policy
 
     def __call__(self, meter: Meter) -> None:
-        with kept(self.policy):
-            _PUBLISHED[self.what](self.load, meter)
+        _PUBLISHED[self.what](self.load, meter)
 
 
 def _sample(load: Workload, meter: Meter) -> None:
@@ -143,7 +142,7 @@ def _publish_update(load: Workload, meter: Meter) -> None:
     generator = torch_rng(load.algorithm.seed, "bench", "completions")
     size = load.policy.network.config.vocab_size
     drawn = torch.randint(size, shape, generator=generator, dtype=torch.long, device="cpu").to(load.device)
-    with load.precision(), meter.running():
+    with kept(load.policy), load.precision(), meter.running():
         _learn(load, meter, drawn)
     _tell(load, meter, drawn, sampled=False)
 
@@ -153,7 +152,7 @@ def _publish_iteration(load: Workload, meter: Meter) -> None:
     which = [p for p in range(prompts) for _ in range(group)]
     order = sorted(range(prompts), key=_width(load))  # as the completions come
     inner = replace(load, prompts=[load.prompts[p] for p in order])
-    with load.precision(), meter.running():
+    with kept(load.policy), load.precision(), meter.running():
         with meter.phase("sample"):
             done = published_completions(inner, which)
             load.policy.tokenizer.batch_decode(done.tolist(), skip_special_tokens=True)
@@ -220,7 +219,7 @@ class Filled:
 def kept(policy: Policy) -> Iterator[None]:
     """After this context the policy has the weights, and no gradients, that it had before."""
     trained = {name: weight for name, weight in policy.named_parameters() if weight.requires_grad}
-    before = {name: weight.detach().clone() for name, weight in trained.items()}
+    before = {name: weight.detach().to("cpu", copy=True) for name, weight in trained.items()}
     device = next(policy.parameters()).device
     try:
         yield
