@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,19 +29,30 @@ def bars(results: Sequence[Result], path: str | Path, title: str) -> None:
 
 
 def curves(results: Sequence[Result], path: str | Path) -> None:
-    """Seconds against each size that was swept, in factors on both axes; a panel for each size and kind."""
+    """Seconds against each size that was swept, in factors on both axes; a row a size, a column a kind."""
+    from matplotlib.ticker import LogLocator
+
     lines = growth(results)
-    panels = list(dict.fromkeys((key, what) for key, what, _ in lines))
-    with drawn(path, 4.8 * len(panels), 3.9) as figure:
-        for (key, what), ax in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
-            shown = [(name, line) for (k, w, name), line in lines.items() if (k, w) == (key, what)]
-            for colour, (name, line) in zip(_COLOURS, shown, strict=False):
-                values, results_ = zip(*line, strict=True)
-                ax.plot(values, [r.seconds for r in results_], color=colour, marker="o", label=name)
-            ax.set(title=what, xlabel=key.replace("_", " "), xscale="log", yscale="log", ylabel="seconds")
-            ax.set_xticks(values, [f"{value:,}" for value in values])
-            ax.minorticks_off()
-            ax.legend(loc="best")
+    sizes, kinds, names = (list(dict.fromkeys(key[i] for key in lines)) for i in range(3))
+    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    with drawn(path, 4.6 * len(kinds), 3.4 * len(sizes)) as figure:
+        grid = figure.subplots(len(sizes), len(kinds), squeeze=False)
+        for (size, kind), ax in zip(product(sizes, kinds), grid.ravel(), strict=True):
+            shown = [(name, line) for (*key, name), line in lines.items() if key == [size, kind]]
+            if not shown:
+                ax.set_axis_off()
+            for name, line in shown:
+                values, measured = zip(*line, strict=True)
+                heights = [result.seconds for result in measured]
+                ax.plot(values, heights, color=colours[name], marker="o", label=name)
+                ax.set(
+                    title=kind, xlabel=size.replace("_", " "), xscale="log", yscale="log", ylabel="seconds"
+                )
+                ax.set_xticks(values, [f"{value:,}" for value in values])
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                ax.minorticks_off()
+                ax.legend(loc="best")
 
 
 def _bars(ax: Axes, kind: str, results: Sequence[Result]) -> None:

@@ -51,7 +51,7 @@ def test_its_noise_draws_from_the_softmax():
     """2/3 ln 2 at temperature 2/3 is ln 2: of two tokens one comes twice as often, in 2/3 of 20,000."""
     logits = torch.full((1, 20_000, 4), -torch.inf)
     logits[..., 2], logits[..., 3] = 0.0, 2 / 3 * 0.6931471805599453
-    drawn = PublishedSampler(8, 8, 8, 2 / 3)._draw(logits, torch_rng(0, "noise"))
+    drawn = PublishedSampler(8, 8, 8, 2 / 3)._noisy(logits, torch_rng(0, "noise")).argmax(-1)
     assert (drawn == 3).double().mean().item() == pytest.approx(2 / 3, abs=4 * (2 / 9 / 20_000) ** 0.5)
 
 
