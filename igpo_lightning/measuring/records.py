@@ -68,8 +68,8 @@ def sizes_of(load: Workload) -> dict[str, int | float]:
 def ratios_of(results: Sequence[Result]) -> dict[str, float]:
     """``what/case`` → times as fast as the published code, where that was measured.
 
-    On a CPU by processor time, which other processes on the machine hardly change. A user's checkout has none:
-    others do not have it.
+    On a CPU by processor time, which other processes on the machine hardly change. Checkouts have none:
+    others do not have them.
     """
     found = {}
     for result in results:
