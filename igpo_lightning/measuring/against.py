@@ -36,6 +36,7 @@ FUNCTIONS: dict[str, dict[str, str]] = {
         "Fast-dLLM, dual cache": "generate_with_dual_cache",
     },
 }
+CHECKOUTS = tuple(name for functions in FUNCTIONS.values() for name in functions)
 OWN_MODEL = "generate_with_dual_cache"  # a checkout that has it needs its own model class for its caches
 _PACKAGE = "igpo_lightning_checkout"  # the name under which a checkout is imported
 

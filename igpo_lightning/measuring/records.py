@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from .. import provenance
 from ..checks import ConfigError, existing_path
 from ..files import write_atomic
+from .against import CHECKOUTS
 from .rounds import PUBLISHED, Result
 from .workload import Workload
 
@@ -67,12 +68,13 @@ def sizes_of(load: Workload) -> dict[str, int | float]:
 def ratios_of(results: Sequence[Result]) -> dict[str, float]:
     """``what/case`` → times as fast as the published code, where that was measured.
 
-    On a CPU by processor time, which other processes on the machine hardly change.
+    On a CPU by processor time, which other processes on the machine hardly change. Checkouts have none:
+    others do not have them.
     """
     found = {}
     for result in results:
         ratio = result.ratio if result.cpu_ratio is None else result.cpu_ratio
-        if ratio is not None and result.name != PUBLISHED:
+        if ratio is not None and result.name not in (PUBLISHED, *CHECKOUTS):
             found[f"{result.what}/{result.name}"] = round(ratio, 3)
     return found
 
