@@ -27,10 +27,6 @@ from igpo_lightning.errors import ConfigError
 from igpo_lightning.paths import TABLES as TABLES
 from igpo_lightning.paths import data_source, existing_path, model_source, writable_folder
 
-ACTIONS = ("warn", "skip", "stop")
-"""What a guard may do about an alarm."""
-
-_GUARDS = ("finite", "identical_completions", "constant_reward", "exploding_metric", "logprob_drift")
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 _STRATEGIES = re.compile(r"(auto|ddp|fsdp|deepspeed|single_device)(_\w+)?")  # Lightning's words for them
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -179,10 +175,6 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "data.source.steps": lambda name, value: interval(name, value, 1, integer=True),
     "data.source.train_size": whole_number,
     "data.split_seed": whole_number,
-    "data.on_bad_row": lambda name, value: choice(name, value, "drop", "error"),
-    "data.on_long": lambda name, value: choice(name, value, "cut", "drop", "error"),
-    "data.on_mask_token": lambda name, value: choice(name, value, "drop", "error", "text"),
-    "data.on_missing_answer": lambda name, value: choice(name, value, "drop", "error"),
     "data.on_other_split": lambda name, value: choice(name, value, "error", "warn"),
     "algo.supervise_padding": lambda name, value: choice(name, value, "all", "one", "none"),
     "seed": whole_number,
@@ -214,7 +206,6 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "hardware.num_nodes": positive_int,
     "hardware.threads": positive_int,
     "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
-    **{f"callbacks.{guard}.action": lambda name, value: choice(name, value, *ACTIONS) for guard in _GUARDS},
     "batch_size": positive_int,
     "limit": positive_int,
     "benchmarks_dir": existing_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import tokenizers
 from transformers import PreTrainedTokenizerBase
@@ -97,9 +97,9 @@ class Encoder:
         mask_id: int | None = None,
         cache_dir: str | None = None,
     ) -> None:
-        choice("data.on_long", on_long, "cut", "drop", "error")
-        choice("data.on_missing_answer", on_missing_answer, "drop", "error")
-        choice("data.on_mask_token", on_mask_token, "drop", "error", "text")
+        choice("data.on_long", on_long, *get_args(OnLong))
+        choice("data.on_missing_answer", on_missing_answer, *get_args(OnBad))
+        choice("data.on_mask_token", on_mask_token, *get_args(OnMask))
         self.tokenizer, self.prompt = tokenizer, prompt or PLAIN
         self.hints, self.targets = hints, targets
         self.max_prompt, self.max_response = max_prompt, max_response

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.rewards.answers import extract
@@ -159,7 +159,7 @@ def gather(
     Raises:
         BadRow: See ``on_bad_row``; or no row is left.
     """
-    choice("data.on_bad_row", on_bad_row, "error", "drop")
+    choice("data.on_bad_row", on_bad_row, *get_args(OnBadRow))
     problems: list[Problem] = []
     dropped: Counter[str] = Counter()
     errors = [] if errors is None else errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from hydra.errors import CompactHydraException
@@ -10,11 +10,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 
-from ...checks import ACTIONS, choice, positive_int
+from ...checks import choice, positive_int
 from ...reporting.callbacks import RolloutProgress
 from ..checkpoints import save_now
 
-WARN, SKIP, STOP = ACTIONS
+Action = Literal["warn", "skip", "stop"]
+WARN, SKIP, STOP = get_args(Action)
 UPDATES_PER_ROLLOUT = 10  # updates of supervised training that count as one rollout between two messages
 
 
@@ -41,8 +42,8 @@ class Guard(Callback):
     name = "guard"  # its key under ``callbacks``, and of its metric
     remembers: tuple[str, ...] = ()  # attributes of a subclass that belong in the checkpoint
 
-    def __init__(self, action: str = WARN, repeat_every: int = 10) -> None:
-        self.action = choice(f"callbacks.{self.name}.action", action, *ACTIONS)
+    def __init__(self, action: Action = WARN, repeat_every: int = 10) -> None:
+        self.action = choice(f"callbacks.{self.name}.action", action, WARN, SKIP, STOP)
         self.repeat_every = positive_int(f"callbacks.{self.name}.repeat_every", repeat_every)
         self.alarms = 0
         self.in_a_row = 0  # bad rollouts or updates, for a subclass to count

@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ...checks import positive_int
 from ...distributed import gather, gather_objects
-from .base import SKIP, STOP, Guard
+from .base import SKIP, STOP, Action, Guard
 
 # In the order of cause and effect: the first one that is not finite is the one to look at.
 QUANTITIES = ("reward", "logits of sampling", "old log-probs", "reference log-probs", "logits of training",
@@ -33,7 +33,7 @@ class FiniteGuard(Guard):
 
     name = "finite"
 
-    def __init__(self, action: str = SKIP, patience: int = 3, repeat_every: int = 1) -> None:
+    def __init__(self, action: Action = SKIP, patience: int = 3, repeat_every: int = 1) -> None:
         super().__init__(action, repeat_every)
         self.patience = positive_int(f"callbacks.{self.name}.patience", patience)
         self._marks: dict[str, Tensor] = {}  # 0-d, NaN once the quantity was not finite

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from ...checks import ConfigError, positive_int
 from ...distributed import reduce
-from .base import WARN, Guard
+from .base import WARN, Action, Guard
 
 # The ratio of a rollout's first update is 1 by construction: it says nothing.
 _OF_RATIO = ("clip_fraction", "ratio_max")
@@ -56,7 +56,7 @@ class ExplodingMetric(Guard):
     def __init__(
         self,
         metrics: Mapping[str, Mapping[str, float] | None],
-        action: str = WARN,
+        action: Action = WARN,
         updates: int = 5,
         history: int = 100,
         repeat_every: int = 10,
@@ -127,7 +127,7 @@ class LogProbDrift(Guard):
 
     def __init__(
         self,
-        action: str = WARN,
+        action: Action = WARN,
         tolerance: float = 1e-3,
         tolerance_16bit: float = 4e-3,
         repeat_every: int = 10,

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...checks import fraction, positive_int
 from ...distributed import reduce
 from ...types import Rollout
-from .base import WARN, Guard
+from .base import WARN, Action, Guard
 
 
 class IdenticalCompletions(Guard):
@@ -27,7 +27,7 @@ class IdenticalCompletions(Guard):
     name = "identical_completions"
 
     def __init__(
-        self, action: str = WARN, share: float = 0.9, rollouts: int = 3, repeat_every: int = 10
+        self, action: Action = WARN, share: float = 0.9, rollouts: int = 3, repeat_every: int = 10
     ) -> None:
         super().__init__(action, repeat_every)
         self.share = fraction(f"callbacks.{self.name}.share", share)
@@ -63,7 +63,7 @@ class ConstantReward(Guard):
     name = "constant_reward"
     remembers = ("value",)
 
-    def __init__(self, action: str = WARN, rollouts: int = 5, repeat_every: int = 10) -> None:
+    def __init__(self, action: Action = WARN, rollouts: int = 5, repeat_every: int = 10) -> None:
         super().__init__(action, repeat_every)
         self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
         self.value: float | None = None  # the reward that all completions of the last rollout had
