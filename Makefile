@@ -36,11 +36,12 @@ bench: $(READY)  ## speed beside the published code, on one thread of a CPU, abo
 bench-check: $(READY)  ## the same, compared with benchmarks/cpu.json: exit code 1 and names if something is slower
 	OMP_NUM_THREADS=1 $(BIN)/python -m igpo_lightning.bench check=benchmarks/cpu.json $(ARGS)
 
-lint: $(READY)  ## ruff, as CI runs it
+lint: $(READY)  ## ruff, and types once `make typecheck` has been run, as CI runs it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if [ -x $(BIN)/basedpyright ]; then $(MAKE) --no-print-directory typecheck; fi
 
-typecheck: $(TYPES)  ## basedpyright in basic mode (about a minute; loads 75 MB the first time)
+typecheck: $(TYPES)  ## basedpyright in basic mode (about 2 minutes; loads 75 MB the first time)
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: $(READY)  ## let ruff fix what it can

@@ -34,10 +34,23 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def construct(node: Any, **values: Any) -> Any:
+    """The object that ``node`` names by ``_target_``, with all objects within it.
+
+    Lists and nodes become plain lists and dicts. Left to itself, Hydra would put objects into nodes of its
+    own, where a dataclass or attrs class is taken for the schema of a config and is no longer callable.
+
+    Args:
+        node: Of a composed config; None gives None.
+        **values: Further arguments: numbers and texts. Objects are given by a call, of ``_partial_=True``.
+    """
+    return instantiate(node, _convert_="all", **values)
+
+
 def build_algorithm(cfg: DictConfig) -> Any:
     """The algorithm of a composed config with all its pieces, each of them built once."""
-    sampler, reward = instantiate(cfg.sampler), instantiate(cfg.reward)
-    return instantiate(cfg.algo, sampler=sampler, reward=reward, seed=cfg.seed)
+    algorithm = construct(cfg.algo, _partial_=True)
+    return algorithm(sampler=construct(cfg.sampler), reward=construct(cfg.reward), seed=cfg.seed)
 
 
 def find_conf(package: Path = _PACKAGE) -> Path:

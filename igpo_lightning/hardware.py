@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from .checks import positive_int
+from .config import construct
 
 
 def use_threads(hardware: DictConfig) -> None:
@@ -22,7 +22,7 @@ def use_threads(hardware: DictConfig) -> None:
 
 def trainer_options(hardware: DictConfig) -> dict[str, Any]:
     """The keyword arguments of Lightning's Trainer."""
-    options = instantiate(hardware, _convert_="all")
+    options = construct(hardware)
     options.pop("threads", None)
     return options
 

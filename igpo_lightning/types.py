@@ -100,7 +100,8 @@ class Samples:
     tokens: Tensor  # [B, L] int64, no mask id left in the fillable columns
     step_map: Tensor  # [B, L] int32, the step that wrote each token; -1 where it was given or never drawn
     forwards: int = 0  # model calls
-    row_forwards: int = 0  # rows summed over model calls: the honest measure of sampling compute
+    row_forwards: int = 0  # rows summed over model calls
+    token_forwards: int = 0  # columns that ran, summed over rows and calls: what sampling computes
 
 
 # How a field of a Rollout is cut and merged is told by its annotation.

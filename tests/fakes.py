@@ -95,6 +95,18 @@ class HashReward:
         return Scores(total=correct.float(), correct=correct, parts={"accuracy": correct.float()})
 
 
+class HashTerm(HashReward):
+    """The same as a term of a reward, for which a text is its own answer."""
+
+    weight = 1.0
+
+    def judge(self, problems: Sequence[Problem], completions: Sequence[str]) -> tuple[Tensor, Sequence[str]]:
+        return HashReward.__call__(self, problems, completions).total, completions
+
+    def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Tensor:
+        return self.judge(problems, completions)[0]
+
+
 class OneSidedReward(HashReward):
     """On the first process everything is correct, so only the others have groups to sample again."""
 

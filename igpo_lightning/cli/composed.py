@@ -41,7 +41,7 @@ class Composed:
 
     def __init__(self, cfg: DictConfig) -> None:
         self.cfg = cfg
-        plain = OmegaConf.to_container(cfg)
+        plain: Any = OmegaConf.to_container(cfg)
         self.all = flatten(plain)
         self.flat = {key: value for key, value in self.all.items() if key.partition(".")[0] != "hydra"}
         self.choices: dict[str, Any] = plain["hydra"]["runtime"]["choices"]

@@ -18,7 +18,7 @@ from igpo_lightning.cli.line import check_command_line
 from igpo_lightning.cli.terminal import guarded
 from igpo_lightning.config import find_conf, quoted
 
-Main = Callable[[Sequence[str] | None], int | None]
+Main = Callable[..., int | None]
 
 RUN, EVALUATION = "run", "evaluation"
 _MARKS = {  # files of which a folder of this kind has at least one

@@ -124,7 +124,7 @@ def _check_readable(tree: ConfigTree, text: str, line: Sequence[str], multirun: 
     if not override.is_sweep_override() and not quoting.readable(override.value()):
         if quoting.unclosed(value) == "${":
             raise ConfigError(f"{text}: the ${{ at its start is not closed")
-        meant = override.value() if isinstance(override.value(), str) else value
+        meant = found if isinstance(found := override.value(), str) else value
         right = quoting.in_shell(key, meant, tree.try_parse, like="")
         raise ConfigError(f"{text}: ${{ begins an interpolation; as text it is typed {right}")
 

@@ -39,7 +39,7 @@ from igpo_lightning.sweeping import Sweep, cause, register, run_job
 register()  # here, because launchers import this module in every process that runs a job
 
 
-def entry(config_name: str, run: str) -> Callable[[], None]:
+def entry(config_name: str, run: str) -> Callable[..., int | None]:
     """A program around ``run``.
 
     Args:

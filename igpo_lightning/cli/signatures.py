@@ -102,13 +102,14 @@ def _of_class(node: ast.ClassDef, module: str) -> Signature | None:
         base = found if isinstance(found, Signature) else None
     if own is not None:
         signature = _of_function(own, module, skip=1)
-        same_package = base and base.module.partition(".")[0] == module.partition(".")[0]
-        if signature.open and same_package and _hands_on(own):
+        if base is None or base.module.partition(".")[0] != module.partition(".")[0]:
+            return signature
+        if signature.open and _hands_on(own):
             return Signature(module, {**base.parameters, **signature.parameters}, base.open)
         return signature
     if not is_dataclass:
         return base
-    fields = {
+    fields: dict[str, ast.expr | None] = {
         field.target.id: field.annotation
         for field in node.body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)

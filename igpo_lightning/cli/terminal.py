@@ -9,9 +9,11 @@ import signal
 import stat
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
+from igpo_lightning.processes import stay_with_first
 
 BAD_INPUT = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -26,7 +28,7 @@ def show_anything() -> None:
     """Make stdout and stderr write other characters for those that their encoding lacks."""
     codecs.register_error("igpo_plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="igpo_plain")
 
 
@@ -46,6 +48,7 @@ def guarded(main: Callable[..., int | None]) -> Callable[..., int | None]:
 
     @functools.wraps(main)
     def guard(*args: object, **kwargs: object) -> int | None:
+        stay_with_first()
         show_anything()
         former, sys.stdout = sys.stdout, _ends_with_its_reader(sys.stdout)
         try:

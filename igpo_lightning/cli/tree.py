@@ -246,7 +246,7 @@ class ConfigTree:
     def _option(self, path: str) -> Any:
         """An option as its file has it, with those of its group that it is built on."""
         source = next(source for source in self._loader.get_sources() if source.is_config(path))
-        config = source.load_config(path).config
+        config: Any = source.load_config(path).config
         bases = [base for base in config.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
         folder = path.rpartition("/")[0]
         return OmegaConf.merge(*(self._option(f"{folder}/{base}") for base in bases), config)

@@ -8,7 +8,7 @@ from typing import Any
 from igpo_lightning.cli.plain import is_interpolation
 
 # These take words, numbers, lists and objects, whatever their default is.
-_ANY_TYPE = re.compile(r"hydra\.|hardware\.(devices|strategy|precision)\b|model\.compile\b")
+_ANY_TYPE = re.compile(r"hydra\.|sweep\.|hardware\.(devices|strategy|precision)\b|model\.compile\b")
 
 # What is a path, and what is another name; needed where the default is null or missing.
 _PATH = re.compile(r"(.*[._])?(path|dir|folder)|resume|rescore|run|checkpoint|against|record|check")

@@ -10,6 +10,7 @@ import lightning as L
 
 from ..algos.algorithm import Stage
 from ..checks import ConfigError, positive_int
+from ..lightning_private import log_under_updates
 from ..types import Problem, Prompt
 from .account import Account
 from .contamination import Decontaminated
@@ -34,6 +35,7 @@ class ProblemDataModule(L.LightningDataModule):
 
     hints = True
     trainer: Any  # Lightning gives it some attributes only when it is made
+    algorithm: Any  # a Stage of the kind that the subclass trains
 
     def __init__(
         self,
@@ -105,10 +107,8 @@ class ProblemDataModule(L.LightningDataModule):
                 hook(self.trainer)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        # Rows are logged under the number of updates done. Lightning keeps a count of its own for that,
-        # which is one too high after a resume at a step where a validation was due.
         if self.trainer.training:
-            self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.trainer.global_step
+            log_under_updates(self.trainer)
         return batch
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from .. import lineage
+from ..config import construct
 from ..data.sources.rows import BadRow
 from ..models.skeleton import skeleton_of_saved
 from ..types import Problem
@@ -44,7 +44,7 @@ def notes(
 def mask_name(cfg: DictConfig) -> str | None:
     """The mask token of ``cfg.model.path`` as text, None if that can't be told without its weights."""
     skeleton, tokenizer = skeleton_of_saved(
-        cfg.model.path, lora=None, **{**instantiate(cfg.model.load).keywords, "quantize": None}
+        cfg.model.path, lora=None, **{**construct(cfg.model.load).keywords, "quantize": None}
     )
     if tokenizer is None or tokenizer.mask_token is not None:
         return tokenizer and tokenizer.mask_token

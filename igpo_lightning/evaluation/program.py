@@ -12,13 +12,13 @@ from typing import Any
 
 import lightning as L
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
 from ..checks import ConfigError, existing_path, positive_int
+from ..config import construct
 from ..console import quieten
 from ..data.encoding import Encoder
 from ..distributed import ended
@@ -26,6 +26,7 @@ from ..files import write_atomic
 from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..precision import check_precision
+from ..processes import connecting
 from ..reporting.callbacks import WorkProgress
 from ..rewards import extract
 from ..stopping import interruptible
@@ -71,7 +72,7 @@ def _evaluate(cfg: DictConfig) -> float:
     use_threads(cfg.hardware)
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     problems = _problems(cfg, benchmarks)
-    policy = instantiate(cfg.model.load)(cfg.model.path, lora=None)
+    policy = construct(cfg.model.load)(cfg.model.path, lora=None)
     batches, trainer = _batches(cfg, policy, benchmarks, problems), _trainer(cfg)
     folder, manifest = None, None
     if trainer.is_global_zero:
@@ -81,12 +82,12 @@ def _evaluate(cfg: DictConfig) -> float:
         Store(folder).merge()
         manifest.save(folder)
     samplers = {
-        name: instantiate(cfg.sampler, temperature=benchmark.temperature)
+        name: construct(cfg.sampler, temperature=benchmark.temperature)
         for name, benchmark in benchmarks.items()
     }
     started, data = time.perf_counter(), EvaluationData(batches, folder, cfg.sampler.length)
     try:
-        with interruptible(trainer):
+        with interruptible(trainer), connecting(trainer):
             trainer.predict(EvaluationModule(policy, samplers), datamodule=data, return_predictions=False)
     except KeyboardInterrupt:
         if trainer.is_global_zero:
@@ -135,7 +136,7 @@ def judge(reward: Any, rows: Sequence[Generation]) -> list[Generation]:
 
 def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
     """Verdicts and figures of everything in ``folder``."""
-    store, reward = Store(folder), instantiate(cfg.reward)
+    store, reward = Store(folder), construct(cfg.reward)
     store.merge()
     results: list[Result] = []
     for name in (name for name in manifest.expected if name in store.names()):
@@ -155,7 +156,7 @@ def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
 
 def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:
     try:
-        benchmark = instantiate(node, _convert_="all")
+        benchmark = construct(node)
     except InstantiationException as error:
         if not isinstance(error.__cause__, TypeError):
             raise
@@ -184,7 +185,7 @@ def _batches(
     """Everything that is asked for, in batches."""
     encoder = Encoder(
         policy.tokenizer,
-        prompt=instantiate(cfg.prompt),
+        prompt=construct(cfg.prompt),
         hints=False,
         on_mask_token="text",
         mask_id=policy.mask_id,
@@ -203,7 +204,7 @@ def _manifest(
     benchmarks: Mapping[str, Benchmark],
     problems: Mapping[str, Sequence[Problem]],
 ) -> Manifest:
-    prompt, device = instantiate(cfg.prompt), trainer.strategy.root_device
+    prompt, device = construct(cfg.prompt), trainer.strategy.root_device
     sampler = OmegaConf.to_container(cfg.sampler, resolve=True)
     sampler.pop("temperature")
     identity = {

@@ -76,8 +76,7 @@ class Published:
         return self.load.policy
 
     def __call__(self, meter: Meter) -> None:
-        with kept(self.policy):
-            _PUBLISHED[self.what](self.load, meter)
+        _PUBLISHED[self.what](self.load, meter)
 
 
 def _sample(load: Workload, meter: Meter) -> None:
@@ -88,7 +87,7 @@ def _sample(load: Workload, meter: Meter) -> None:
     canvas = torch.full(shape, policy.mask_id, dtype=torch.long, device="cpu")
     seeds = [derive(algorithm.seed, "bench", row) for row in range(load.rows)]
     with load.precision(), torch.no_grad(), meter.running():
-        done = generate(policy, algorithm.sampler, prompts, which, canvas, seeds, algorithm.rows_per_forward)
+        done = generate(policy, algorithm.sampler, prompts, which, canvas, seeds, algorithm.row_budget)
     meter.turn.tokens, meter.turn.row_forwards = done.tokens.numel(), done.row_forwards
 
 
@@ -126,7 +125,7 @@ def published_completions(load: Workload, which: list[int]) -> Tensor:
         ids = [load.prompts[p].ids for p in rows]
         assert all(len(row) == width for row in ids)
         prompts = torch.tensor(ids, dtype=torch.long, device=load.device)
-        most = load.algorithm.rows_per_forward
+        most = load.algorithm.row_budget.rows or load.rows
         done += [sample(load.policy, part, generator) for part in prompts.split(most)]
     return torch.cat(done)
 
@@ -143,7 +142,7 @@ def _publish_update(load: Workload, meter: Meter) -> None:
     generator = torch_rng(load.algorithm.seed, "bench", "completions")
     size = load.policy.network.config.vocab_size
     drawn = torch.randint(size, shape, generator=generator, dtype=torch.long, device="cpu").to(load.device)
-    with load.precision(), meter.running():
+    with kept(load.policy), load.precision(), meter.running():
         _learn(load, meter, drawn)
     _tell(load, meter, drawn, sampled=False)
 
@@ -153,7 +152,7 @@ def _publish_iteration(load: Workload, meter: Meter) -> None:
     which = [p for p in range(prompts) for _ in range(group)]
     order = sorted(range(prompts), key=_width(load))  # as the completions come
     inner = replace(load, prompts=[load.prompts[p] for p in order])
-    with load.precision(), meter.running():
+    with kept(load.policy), load.precision(), meter.running():
         with meter.phase("sample"):
             done = published_completions(inner, which)
             load.policy.tokenizer.batch_decode(done.tolist(), skip_special_tokens=True)
@@ -220,7 +219,7 @@ class Filled:
 def kept(policy: Policy) -> Iterator[None]:
     """After this context the policy has the weights, and no gradients, that it had before."""
     trained = {name: weight for name, weight in policy.named_parameters() if weight.requires_grad}
-    before = {name: weight.detach().clone() for name, weight in trained.items()}
+    before = {name: weight.detach().to("cpu", copy=True) for name, weight in trained.items()}
     device = next(policy.parameters()).device
     try:
         yield

@@ -23,6 +23,8 @@ class Turn:
 
     Attributes:
         seconds: From start to stop.
+        cpu: Seconds of processor time of the process in between, where the work is done by the CPU: other
+            processes on the machine hardly change it. 0 elsewhere.
         phases: Seconds of the parts that have a name; the rest is of the work itself.
         memory: Most bytes that were held at once: of a GPU all that torch allocated; on a CPU the resident
             set of the whole process, or None where the system does not tell.
@@ -35,6 +37,7 @@ class Turn:
     phases: dict[str, float] = field(default_factory=dict)
     memory: int | None = None
     before: int | None = None
+    cpu: float = 0.0
     tokens: int = 0
     row_forwards: int | None = None
 
@@ -48,17 +51,19 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.turn = device, Turn()
-        self._started = 0.0
+        self._started = self._cpu = 0.0
         self._phase: tuple[str, float] | None = None
 
     def start(self) -> None:
         self._wait()
         self.turn = Turn(before=self._reset())
-        self._started = time.perf_counter()
+        self._cpu, self._started = time.process_time(), time.perf_counter()
 
     def stop(self) -> None:
         self._wait()
         self.turn.seconds = time.perf_counter() - self._started
+        if self.device.type == "cpu":
+            self.turn.cpu = time.process_time() - self._cpu
         self.turn.memory = self._memory()
 
     @contextmanager

@@ -147,8 +147,9 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"what={cfg.what}: expected a list of {', '.join(KINDS)}")
     if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ConfigError("hardware: it asks for a GPU, and there is none here; choose hardware=cpu")
-    if cfg.hardware.devices not in (1, "auto", "1") or cfg.hardware.num_nodes != 1:
-        raise ConfigError("hardware.devices: it measures one device; choose hardware=cpu or gpu")
+    one = cfg.hardware.devices in (1, "1") and cfg.hardware.num_nodes == 1
+    if not one or cfg.hardware.strategy != "auto":
+        raise ConfigError("hardware: it measures one device, without a strategy; choose hardware=cpu or gpu")
     check_precision(cfg.hardware, trains=False)
 
 

@@ -12,6 +12,11 @@ from .meter import Meter, Turn
 from .operations import Counter, Shapes, plain_rate
 
 PUBLISHED = "published"
+FIGURES = (
+    *("what", "name", "changes", "point", "seconds", "spread", "ratio", "ratios", "cpu_ratio", "operations"),
+    *("tokens_per_second", "forwards_per_token", "share", "memory", "memory_of_work", "phases"),
+)
+"""Attributes of a :class:`Result` that its record holds."""
 
 
 @dataclass
@@ -33,7 +38,7 @@ class Result:
     operations: int | None = None
     rate: float | None = None
     point: dict[str, int] = field(default_factory=dict)
-    against: list[float] | None = None  # seconds of the published code, round by round
+    against: Sequence[Turn] = ()  # of the published code, round by round
 
     @property
     def seconds(self) -> float:
@@ -47,12 +52,19 @@ class Result:
 
     @property
     def ratios(self) -> list[float]:
-        """How many times as fast as the published code in each round; none without it."""
-        return [theirs / turn.seconds for theirs, turn in zip(self.against or [], self.turns, strict=False)]
+        """Times as fast as the published code, round by round; none without it."""
+        return [theirs.seconds / own.seconds for theirs, own in zip(self.against, self.turns, strict=False)]
 
     @property
     def ratio(self) -> float | None:
         return median(self.ratios) if self.ratios else None
+
+    @property
+    def cpu_ratio(self) -> float | None:
+        """The same of processor time; None where that was not measured."""
+        pairs = zip(self.against, self.turns, strict=False)
+        ratios = [theirs.cpu / own.cpu for theirs, own in pairs if own.cpu]
+        return median(ratios) if ratios else None
 
     @property
     def tokens_per_second(self) -> float:
@@ -90,12 +102,8 @@ class Result:
 
     def record(self) -> dict[str, Any]:
         """The figures, as plain values."""
-        names = (
-            *("what", "name", "changes", "point", "seconds", "spread", "ratio", "ratios", "operations"),
-            *("tokens_per_second", "forwards_per_token", "share", "memory", "memory_of_work", "phases"),
-        )
-        turns = {"turns": [turn.seconds for turn in self.turns], "tokens": self.turns[0].tokens}
-        return {**{name: getattr(self, name) for name in names}, **turns}
+        turns = {"turns": [vars(turn) for turn in self.turns], "tokens": self.turns[0].tokens}
+        return {**{name: getattr(self, name) for name in FIGURES}, **turns}
 
 
 def measure(
@@ -123,9 +131,9 @@ def measure(
             meter = Meter(contenders[turn].load.device)
             contenders[turn](meter)
             results[turn].turns.append(meter.turn)
-    theirs = {r.what: [t.seconds for t in r.turns] for r in results if r.name == PUBLISHED}
+    theirs = {r.what: r.turns for r in results if r.name == PUBLISHED}
     for result in results:
-        result.rate, result.against = max(rates), theirs.get(result.what)
+        result.rate, result.against = max(rates), theirs.get(result.what, ())
     return results
 
 

@@ -11,7 +11,7 @@ from ..reporting.table import aligned
 from .rounds import PUBLISHED, Result
 
 HEAD = (
-    *("what", "case", "seconds", "spread", "× published", "tokens/s"),
+    *("what", "case", "seconds", "spread", "× published", "by CPU time", "tokens/s"),
     *("forwards/token", "of GEMM", "memory", "of the work"),
 )
 
@@ -70,7 +70,7 @@ def exponent(line: Line) -> float | None:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """What was measured on what, in two lines."""
+    """The machine, the model and the sizes, in two lines."""
     machine, model = record["machine"], record["model"]
     sizes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record["sizes"].items())
     threads = f", threads {machine['threads']}" if machine["is_cpu"] else ""
@@ -92,13 +92,18 @@ def _row(result: Result) -> tuple[str, ...]:
         result.name,
         seconds(result.seconds),
         f"{100 * result.spread:.0f}%",
-        "" if result.ratio is None or result.name == PUBLISHED else f"{result.ratio:.2f}",
+        _times(result, result.ratio),
+        _times(result, result.cpu_ratio),
         rate(result.tokens_per_second),
         "" if result.forwards_per_token is None else f"{result.forwards_per_token:.2f}",
         "" if result.share is None else f"{100 * result.share:.0f}%",
         _size(result.memory),
         _size(result.memory_of_work),
     )
+
+
+def _times(result: Result, ratio: float | None) -> str:
+    return "" if ratio is None or result.name == PUBLISHED else f"{ratio:.2f}"
 
 
 def _size(count: int | None) -> str:

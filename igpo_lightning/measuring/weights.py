@@ -13,6 +13,7 @@ from torch import nn
 
 from ..checks import ConfigError
 from ..models import Policy
+from ..models.compiling import Compiling
 from ..models.skeleton import Skeleton, skeleton_of_saved
 from ..seeding import torch_rng
 
@@ -61,6 +62,7 @@ def policy_of(cfg: DictConfig, device: torch.device) -> Policy:
         policy = instantiate(cfg.model.load)(path, lora=lora)
     else:
         policy = drawn(_skeleton(cfg, path, lora), device, cfg.seed)
+    policy.compiling = Compiling(cfg.model.compile)
     policy.disable_dropout()
     return policy.to(device).train()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -53,6 +54,6 @@ def discard_hydra_files() -> None:
     """Delete the temporary folder that Hydra made for this dry run; one that was named stays."""
     if not HydraConfig.initialized():
         return
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()  # with keys of our own
     if hydra.mode == RunMode.RUN and hydra.run.dir == hydra.env.folder["True"]:
         shutil.rmtree(hydra.runtime.output_dir, ignore_errors=True)

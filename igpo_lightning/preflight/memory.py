@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from .work import CountingPolicy, Load, of_sampling
 
 _FLOAT = 4  # bytes of float32
 _USABLE = 0.95  # of a GPU's memory; the rest is CUDA's own and lost between blocks
+_CALLS = 3  # of a model, while a sampler's own memory is looked at
 _VOCABULARY = 65536  # wide enough that logits outweigh all that a sampler keeps for itself
 
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -166,10 +168,24 @@ def _logits(plan: Plan, load: Load, taken: int) -> int:
     return int(each * load.positions * plan.skeleton.config.vocab_size)
 
 
+class _Enough(Exception):
+    """Nothing more is to be learnt from this sampler."""
+
+
+class _FewCalls(CountingPolicy):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.forwards == _CALLS:
+            raise _Enough
+        return super().forward(*args, **kwargs)
+
+
 def bytes_per_logit(sampler: Any, dtype: torch.dtype) -> float:
-    """Most bytes that a sampler holds for each logit of a block, itself included."""
-    policy = CountingPolicy(_VOCABULARY, dtype)
-    with Tracer() as tracer:
+    """Most bytes that a sampler holds for each logit of a block, itself included.
+
+    A block is fullest at its beginning, so the sampler is stopped after a few model calls.
+    """
+    policy = _FewCalls(_VOCABULARY, dtype)
+    with Tracer() as tracer, suppress(_Enough):
         of_sampling(sampler, policy)
     return tracer.peak / (policy.largest * _VOCABULARY)
 
@@ -190,10 +206,24 @@ def verdict(plan: Plan, memory: Memory) -> str:
     if place.device is None:
         needed = memory.peak / _USABLE / 2**30
         return f"no GPU here to compare with: it takes one with {needed:,.1f} GiB or more"
-    available, what = _available(place)
-    if memory.peak * (1 if place.accelerator == "gpu" else place.devices) <= available:
+    what = _available(place)[1]
+    if _fits(place, memory):
         return f"fits into {what}"
     return f"! DOES NOT FIT into {what}. What helps: {'; '.join(_advice(plan, memory))}"
+
+
+def spared(plan: Plan, loads: Sequence[Load]) -> str | None:
+    """Say if gradient checkpointing is paid for in vain: all activations would fit as well."""
+    if not plan.skeleton.gradient_checkpointing or plan.placement.device is None:
+        return None
+    without = replace(plan, skeleton=replace(plan.skeleton, gradient_checkpointing=False))
+    if not _fits(plan.placement, forecast(without, loads)[0]):
+        return None
+    return "so would all activations: model.load.gradient_checkpointing=false spares their second computation"
+
+
+def _fits(place: Placement, memory: Memory) -> bool:
+    return memory.peak * (1 if place.accelerator == "gpu" else place.devices) <= _available(place)[0]
 
 
 def _available(place: Placement) -> tuple[float, str]:

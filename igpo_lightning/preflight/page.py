@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import RolloutDataModule, SFTDataModule
 from ..reporting.table import duration
-from .memory import Memory, verdict
+from .memory import Memory, spared, verdict
 from .plan import Plan
 from .timing import flops_of
 from .tokens import ASSUMPTION
@@ -20,7 +20,7 @@ _NAME = 44  # width of the first column
 def needs(plan: Plan, memory: Memory, loads: Sequence[Load], flops: Mapping[bool, float]) -> str:
     """Everything that is known of a stage before anything is timed."""
     lines = [*(f"  ! {warning}" for warning in plan.warnings), *_model(plan), *_data(plan)]
-    return "\n".join([*lines, *_memory(plan, memory), *_work(plan, loads, flops)])
+    return "\n".join([*lines, *_memory(plan, memory, loads), *_work(plan, loads, flops)])
 
 
 def _model(plan: Plan) -> Iterable[str]:
@@ -51,7 +51,7 @@ def _data(plan: Plan) -> Iterable[str]:
     yield _row("completions, tokens", f"{plan.datamodule.length}", "width of the canvas")
 
 
-def _memory(plan: Plan, memory: Memory) -> Iterable[str]:
+def _memory(plan: Plan, memory: Memory, loads: Sequence[Load]) -> Iterable[str]:
     place = plan.placement
     kind = "GPU" if place.accelerator == "gpu" else "process"
     where = f"{place.strategy}, {place.devices} a node, {place.nodes} node(s)"
@@ -68,6 +68,8 @@ def _memory(plan: Plan, memory: Memory) -> Iterable[str]:
     for name, size in memory.host.items():
         yield _row(name, _gib(size), "in the host's memory, for each process")
     yield f"  {verdict(plan, memory)}"
+    if (remark := spared(plan, loads)) is not None:
+        yield f"  {remark}"
 
 
 def _recomputed(plan: Plan) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.strategies import (
     DDPStrategy,
     DeepSpeedStrategy,
@@ -19,6 +18,7 @@ from lightning.pytorch.strategies import (
 )
 
 from ..checks import ConfigError
+from ..config import construct
 from ..precision import precision_of
 
 _ASSUMED_DEVICES = 8  # where "all" is asked for and none is here: as in arXiv 2509.10396, section 4.1
@@ -94,7 +94,7 @@ def _devices(value: Any, here: int) -> int:
 
 def _strategy(value: Any) -> Strategy | None:
     if not isinstance(value, str):
-        return instantiate(value, _convert_="all")
+        return construct(value)
     if value == "auto":
         return None
     if value not in StrategyRegistry:
@@ -106,7 +106,8 @@ def _strategy(value: Any) -> Strategy | None:
 
 def _sharing(strategy: Strategy | None, world: int) -> dict[str, Any]:
     if isinstance(strategy, DeepSpeedStrategy):
-        zero = strategy.config["zero_optimization"]
+        config: Any = strategy.config
+        zero = config["zero_optimization"]
         overlapping = 2 if zero.get("overlap_comm") else 1  # one bucket is filled while the other is sent
         return {
             "strategy": f"DeepSpeed ZeRO-{zero['stage']}",

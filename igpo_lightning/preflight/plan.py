@@ -8,12 +8,11 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from .. import lineage
 from ..checks import ConfigError
-from ..config import build_algorithm
+from ..config import build_algorithm, construct
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
 from ..precision import check_precision
@@ -59,8 +58,8 @@ class Plan:
     cfg: DictConfig
     skeleton: Skeleton
     policy: Policy
-    module: L.LightningModule
-    datamodule: L.LightningDataModule
+    module: Any  # whatever the config names: a LightningModule and its data
+    datamodule: Any
     placement: Placement
     widths: Widths
     warnings: list[str]  # of what would go wrong, or could not be found out here
@@ -74,12 +73,12 @@ def plan_stage(cfg: DictConfig) -> Plan:
     Raises:
         ConfigError: A setting is wrong, or the model, the data or the tokenizer does not fit it.
     """
-    hardware = OmegaConf.to_container(cfg.hardware, resolve=True)
+    hardware: Any = OmegaConf.to_container(cfg.hardware, resolve=True)
     warnings = list(filter(None, [check_precision(hardware, trains=True)]))
     placement = place(hardware)
     for callback in (cfg.callbacks or {}).values():
         if callback is not None and "_target_" in callback:
-            instantiate(callback)
+            construct(callback)
     algorithm = build_algorithm(cfg)
     datamodule = algorithm.datamodule(algorithm=algorithm)
     lineage.check(
@@ -102,13 +101,14 @@ def plan_stage(cfg: DictConfig) -> Plan:
 
 def _model(cfg: DictConfig, source: Any, warnings: list[str]) -> tuple[Skeleton, Any]:
     """The skeleton and a tokenizer; ``warnings`` grows by what the run will miss."""
-    path, lora = cfg.model.path, OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
+    path = cfg.model.path
+    lora: Any = OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
     if path is None:
         if cfg.model.create is None:
             raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
-        tokenizer = instantiate(cfg.data.tokenizer)(source)
-        return skeleton_of_new(instantiate(cfg.model.create), tokenizer, lora), tokenizer
-    skeleton, tokenizer = skeleton_of_saved(path, lora=lora, **instantiate(cfg.model.load).keywords)
+        tokenizer = construct(cfg.data.tokenizer)(source)
+        return skeleton_of_new(construct(cfg.model.create), tokenizer, lora), tokenizer
+    skeleton, tokenizer = skeleton_of_saved(path, lora=lora, **construct(cfg.model.load).keywords)
     if tokenizer is None:
         tokenizer = assumed_tokenizer(path)
         warnings.append(

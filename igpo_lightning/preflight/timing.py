@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
 
 from .plan import Plan
 from .trace import lower
 from .work import Load
 
 _TOKENS = 16384  # of a timed pass, at most
-_OPERATIONS = {"cpu": 2e10, "cuda": 2e13}  # of a timed pass, at most: less than a second
+_GROWTH = 4  # tokens of a pass, as a multiple of those of the one before
+_ENOUGH = 0.5  # seconds of timed passes, after which no larger one follows
 
 
 def seconds_of(
@@ -33,19 +35,41 @@ def seconds_of(
     rates, notes = {}, [f"estimate, from one block that was timed on {name}, constants for weights"]
     for grad, operations in flops.items():
         same, block = [load for load in loads if load.grad == grad], operations / plan.skeleton.layers
-        most = min(
-            _TOKENS, _OPERATIONS[device.type] / block, max(load.at_once * load.columns for load in same)
-        )
-        columns = max(1, min(int(most), max(load.columns for load in same)))
-        tokens = torch.ones(max(1, int(most) // columns), columns, dtype=torch.long, device=device)
-        quickest = min(_seconds(network, tokens, plan.placement.autocast, grad) for _ in range(2))
-        rates[grad] = tokens.numel() * block / quickest
-        kind, shape = "forward and backward" if grad else "forward", "{} x {}".format(*tokens.shape)
-        notes.append(f"{kind}: {rates[grad] / 1e12:.3g} TFLOP/s, on {shape} tokens")
+        most = min(_TOKENS, max(load.at_once * load.columns for load in same))
+        run = partial(_seconds, network, autocast=plan.placement.autocast, grad=grad)
+        rates[grad], shape = _rate(run, most, max(load.columns for load in same), block, device)
+        kind = "forward and backward" if grad else "forward"
+        notes.append(f"{kind}: {rates[grad] / 1e12:.3g} TFLOP/s, on {shape[0]} x {shape[1]} tokens")
     notes.append(
         "not in it: output head, drawing, scoring, start-up, saving, communication between processes"
     )
     return [flops_of(load, flops) / rates[load.grad] for load in loads], notes
+
+
+def _rate(
+    run: Callable[[torch.Tensor], float], most: int, columns: int, block: float, device: torch.device
+) -> tuple[float, tuple[int, int]]:
+    """FLOPs a second of the best pass, and its shape.
+
+    Passes grow from one token, for which a CPU may need seconds.
+
+    Args:
+        run: [B, L] tokens → seconds.
+        most: Tokens of the largest pass.
+        columns: L, at most.
+        block: FLOPs of a token.
+    """
+    best, shape, count, spent = 0.0, (1, 1), 1, 0.0
+    while True:
+        wide = min(count, columns)
+        tokens = torch.ones(count // wide, wide, dtype=torch.long, device=device)
+        seconds = run(tokens)
+        spent += seconds
+        if (rate := tokens.numel() * block / seconds) > best:
+            best, shape = rate, (count // wide, wide)
+        if spent >= _ENOUGH or count == most:
+            return best, shape
+        count = min(_GROWTH * count, most)
 
 
 def flops_of(load: Load, flops: Mapping[bool, float]) -> float:
@@ -53,7 +77,7 @@ def flops_of(load: Load, flops: Mapping[bool, float]) -> float:
     return load.times * load.rows * load.columns * flops[load.grad]
 
 
-def _seconds(network: nn.Module, tokens: torch.Tensor, autocast: torch.dtype | None, grad: bool) -> float:
+def _seconds(network: Any, tokens: torch.Tensor, autocast: torch.dtype | None, grad: bool) -> float:
     wait = torch.cuda.synchronize if tokens.is_cuda else lambda: None
     wait()
     start = time.perf_counter()

@@ -89,7 +89,7 @@ def of_estimate(logprobs: Any, prompts: int, group_size: int, width: int) -> Cou
         rewards=zeros[..., 0],
         correct=flags[..., 0],
     )
-    policy = CountingPolicy()
+    policy: Any = CountingPolicy()
     score(policy, empty, logprobs.draws(empty, 0))
     return policy
 

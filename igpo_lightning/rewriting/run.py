@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils import flatten_dict
 
 from igpo_lightning import provenance
 from igpo_lightning.checks import ConfigError, positive_int
+from igpo_lightning.config import construct
 from igpo_lightning.console import quieten
 from igpo_lightning.files import write_atomic
 from igpo_lightning.locks import locked
@@ -44,11 +44,11 @@ def run(cfg: DictConfig) -> float | None:
     quieten()
     folder = Path(cfg.output_dir)
     limit = None if cfg.limit is None else positive_int("limit", cfg.limit)
-    rules, writer = instantiate(cfg.rules), instantiate(cfg.rewriter, _convert_="all")
+    rules, writer = construct(cfg.rules), construct(cfg.rewriter)
     settings = settings_of(cfg, rules, writer)
     check_settings(folder, settings)
-    judge = Judge(load_tokenizer(cfg.tokenizer), cfg.length, instantiate(cfg.prompt))
-    source = instantiate(cfg.data.source)
+    judge = Judge(load_tokenizer(cfg.tokenizer), cfg.length, construct(cfg.prompt))
+    source = construct(cfg.data.source)
     with locked(folder):
         journal = Journal(folder)
         traces = recall(source.train[:limit], journal)

@@ -78,7 +78,7 @@ class Fidelity:
             "squared_error": (_variance(exact.rewards) + _variance(fast.rewards)) / fast.rewards.numel(),
             "length_gained": _length(fast) - _length(exact),
             "logp_gained": _mean_logp(fast, logps(fast)) - _mean_logp(exact, logps(exact)),
-            "exact_row_forwards": torch.tensor(exact_calls / max(1, exact.rewards.numel())),
+            "exact_row_forwards": exact_calls / max(1, exact.rewards.numel()),
         }
         return dict(
             zip(values, reduce([float(v) for v in values.values()], "mean", probe.device), strict=True)

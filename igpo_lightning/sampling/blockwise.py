@@ -128,7 +128,8 @@ class BlockwiseSampler:
         with self.sessions.running(policy):
             session = self.sessions.open(policy, canvas, attention)
             self._fill(session, policy, seeds, start, keep_going)
-        return Samples(session.canvas, session.step_map, session.forwards, session.row_forwards)
+        costs = session.forwards, session.row_forwards, session.token_forwards
+        return Samples(session.canvas, session.step_map, *costs)
 
     def _fill(
         self,

@@ -27,6 +27,7 @@ class Generated:
     completion_mask: Tensor  # [B, C] bool, True up to and including the first stop token
     texts: list[str]  # up to that token
     row_forwards: int  # rows summed over model calls
+    token_forwards: int = 0  # columns that ran, summed over rows and calls
 
 
 def generate(
@@ -92,6 +93,7 @@ def generate(
         up_to_stop(tokens, policy.stop_ids),
         texts,
         sum(samples.row_forwards for _, samples in done),
+        sum(samples.token_forwards for _, samples in done),
     )
 
 

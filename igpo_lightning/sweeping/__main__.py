@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.cli.terminal import show_anything
+from igpo_lightning.processes import stay_with_first
 from igpo_lightning.sweeping.job import attempt, rank
 from igpo_lightning.sweeping.own_process import CONFIG
 from igpo_lightning.sweeping.record import Record
@@ -22,6 +23,7 @@ def main(target: str, folder: Path) -> int:
         module, _, function = target.partition(":")
         return getattr(importlib.import_module(module), function)(cfg)
 
+    stay_with_first()
     show_anything()
     try:
         outcome = attempt(Record.read(folder), run, OmegaConf.load(folder / CONFIG), folder)

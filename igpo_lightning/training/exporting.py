@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from .. import lineage
 from ..checks import ConfigError, existing_path
+from ..config import construct
 from ..console import quieten
 from ..models import Policy
 from .checkpoints import BEST, checked, kind_of, newest
@@ -32,11 +32,11 @@ def run(cfg: DictConfig) -> None:
     settings = _settings(folder, cfg.dtype)
     if cfg.checkpoint is None and (folder / MODEL).is_dir():
         source = folder / MODEL
-        policy = instantiate(settings.model.load)(str(source), lora=None)
+        policy = construct(settings.model.load)(str(source), lora=None)
         splits = lineage.read(source)
     else:
         source = _checkpoint(folder, cfg.checkpoint)
-        data = instantiate(settings.algo.datamodule.source)
+        data = construct(settings.algo.datamodule.source)
         policy = build_policy(settings, data)
         splits = [*lineage.read(settings.model.path), lineage.Split.of(settings.algo.name, data)]
         _load(policy, read_weights(source), source)

@@ -10,13 +10,12 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .. import lineage
 from ..checks import ConfigError
-from ..config import build_algorithm
+from ..config import build_algorithm, construct
 from ..console import quieten
 from ..distributed import ended
 from ..evaluation.heldout import HeldOutAccuracy
@@ -24,6 +23,7 @@ from ..hardware import trainer_options, use_threads
 from ..models import Policy
 from ..precision import check_precision
 from ..preflight.plan import plan_stage
+from ..processes import connecting
 from ..reporting import wandb_logger, write_report
 from ..reporting.summary import Accuracy, Stage, Summary
 from ..run_folder import BEGUN, run_folder
@@ -147,7 +147,7 @@ def run_stage(
     trainer.callbacks.append(Finish(*at_the_end))
     if resumption.checkpoint is not None:
         check_strategy(Path(resumption.checkpoint), trainer.strategy)
-    with interruptible(trainer):
+    with interruptible(trainer), connecting(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=resumption.checkpoint, weights_only=True)
     if cfg.algo.trainer.get("max_time") and trainer.global_step < datamodule.updates and _is_first_process():
         done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"
@@ -231,10 +231,10 @@ def build_policy(cfg: DictConfig, source: Any) -> Policy:
     """Load ``model.path``, or create a model with a tokenizer made for ``source``."""
     lora = OmegaConf.to_container(cfg.model.lora) if cfg.model.lora else None
     if cfg.model.path is not None:
-        return instantiate(cfg.model.load)(cfg.model.path, lora=lora)
+        return construct(cfg.model.load)(cfg.model.path, lora=lora)
     if cfg.model.create is None:
         raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
-    return instantiate(cfg.model.create)(instantiate(cfg.data.tokenizer)(source), lora=lora)
+    return construct(cfg.model.create)(construct(cfg.data.tokenizer)(source), lora=lora)
 
 
 def _entries(group: DictConfig | None) -> list[Mapping[str, Any]]:
@@ -242,7 +242,7 @@ def _entries(group: DictConfig | None) -> list[Mapping[str, Any]]:
 
 
 def _objects(group: DictConfig | None) -> list[Any]:
-    return [instantiate(entry) for entry in _entries(group)]
+    return [construct(entry) for entry in _entries(group)]
 
 
 def _is_first_process() -> bool:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-import igpo_lightning.reporting.csv_logger as csv_logger
+import igpo_lightning.lightning_private as lightning_private
 import igpo_lightning.training.checkpoints as checkpoints
 from igpo_lightning.models import Policy
 from igpo_lightning.rollout import RolloutEngine
@@ -29,8 +29,8 @@ MOMENTS: dict[str, tuple[Any, str, str]] = {
     "model call": (Policy, "forward", "before"),
     "loss computed": (DiffusionModule, "training_step", "after"),
     "optimizer steps": (torch.optim.AdamW, "step", "after"),
-    "metrics logged": (csv_logger._Writer, "save", "after"),
-    "new columns": (csv_logger._Writer, "_rewrite_with_new_header", "before"),
+    "metrics logged": (lightning_private.LastingWriter, "save", "after"),
+    "new columns": (lightning_private.LastingWriter, "_rewrite_with_new_header", "before"),
     "validation": (DiffusionModule, "validation_step", "after"),
     "saving begins": (checkpoints.Checkpoints, "_save", "before"),
     "save half written": (checkpoints.DirectIO, "save_checkpoint", "half"),

@@ -26,7 +26,8 @@ PROGRAM = Path(__file__).with_name("sharded_program.py")
 SETTINGS = [
     *(o for o in TINY if not o.startswith(("logger", "callbacks", "data.test_size"))), *TINY_RL,
     "algo.prompts_per_rollout=8", "data.test_size=3", "report=false",
-    "~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward", "+reward.share=0.4",
+    "~reward.terms", "~reward.correctness", "~reward.workers",
+    "reward._target_=fakes.HashReward", "+reward.share=0.4",
     'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
 ]  # fmt: skip
 ONE = "+hardware.strategy={_target_: cpu_strategies.OneDevice, device: cpu}"

@@ -25,7 +25,7 @@ def trained(request, tmp_path_factory):
         f"+callbacks.checkpoint.folder={folder}/run/checkpoints",
         "+callbacks.checkpoint.every=1",
     ]
-    reward = ["~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward"]
+    reward = ["~reward.terms", "~reward.correctness", "~reward.workers", "reward._target_=fakes.HashReward"]
     lora = [LORA] if request.param == "lora" else []
     base = f"model.path={folder}/base"
     train(compose(folder / "run", "algo=grpo", *TINY_RL, *keep, *reward, base, *lora, "report=false"))

@@ -24,7 +24,7 @@ RUN = [
     "callbacks.checkpoint.every=1",
     "callbacks.samples.every_n_rollouts=1",
     "report=false",
-    *("~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward"),
+    *("~reward.terms", "~reward.correctness", "~reward.workers", "reward._target_=fakes.HashReward"),
 ]
 KILLS = 20
 

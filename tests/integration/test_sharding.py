@@ -29,7 +29,13 @@ HARDWARE = {
 }
 # Adam divides by small numbers, which makes large ones of the last bit of a sum.
 SGD = ["algo.optimizer._target_=torch.optim.SGD", "~algo.optimizer.betas", "algo.optimizer.lr=0.5"]
-REWARD = ["~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward", "+reward.share=0.2"]
+REWARD = [
+    "~reward.terms",
+    "~reward.correctness",
+    "~reward.workers",
+    "reward._target_=fakes.HashReward",
+    "+reward.share=0.2",
+]
 RUN = [
     *(o for o in TINY if not o.startswith(("logger", "callbacks", "data.test_size"))),
     *TINY_RL, *SGD, *REWARD,
@@ -62,6 +68,9 @@ def assert_equal_runs(folder, alone):
             assert torch.equal(mine, other), name
     own, other = (read_metrics(f / "metrics" / "metrics.csv") for f in (folder, alone))
     names = ["train/grad_norm", "train/loss", "train/kl", "rollout/reward", "rollout/all_wrong_after"]
+    names += ["train/ratio_mean", "train/ratio_min", "train/ratio_max", "train/kl_old", "train/epoch"]
+    names += [f"rollout/completions/{which}_length" for which in ("min", "max")]
+    names += [f"rollout/{name}" for name in ("reward_std", "advantage_min", "pass_at_g", "num_tokens")]
     for name in [*names, "rollout/completions", "rollout/length", "val/accuracy"]:
         steps, values = own.series(name)
         assert steps == other.series(name)[0], name

@@ -21,7 +21,13 @@ SETTINGS = [
     *("logger=csv", "+callbacks.checkpoint._target_=igpo_lightning.training.checkpoints.Checkpoints"),
     *("+callbacks.checkpoint.folder=${output_dir}/checkpoints", "+callbacks.checkpoint.every=1"),
     'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]',
-    *("report=false", "~reward.terms", "~reward.correctness", "reward._target_=fakes.HashReward"),
+    *(
+        "report=false",
+        "~reward.terms",
+        "~reward.correctness",
+        "~reward.workers",
+        "reward._target_=fakes.HashReward",
+    ),
 ]
 PLACES = ("output_dir", "sweep_dir", "resume", "logger.csv.append", "logger.csv.save_dir")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -133,3 +134,18 @@ def test_two_processes_write_one_run(tmp_path):
     assert [s["updates"] for s in stages] == [4, 4]
     assert stages[1]["completions"] >= 2 * 4 * 4
     assert done.stdout.count("rollout 2/2") == 1
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_one_line(tmp_path, monkeypatch):
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        # All processes write into one pipe: this ends when the last of them does.
+        done = program(tmp_path, "algo=grpo", "hardware=cpu_ddp", *TINY_RL, "algo.warm_start=null")
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "error" in line.lower()] == [
+        f"error: MASTER_PORT={port}: another program on this machine listens there; "
+        "unset it, or name a free port"
+    ]
+    assert not (tmp_path / "run").exists()

@@ -1,15 +1,19 @@
 """What others have published fits into one small class each, named by a config and by nothing else."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import borders
 import pytest
 import torch
+from attrs import define
 from fakes import TINY_RL, compose, encoded, engine, rollout_batch, tiny_policy
 
 from igpo_lightning.algos.logprobs import score
 from igpo_lightning.rollout import AllWrong, ReplaceWrong, Retry
 from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.training.run import build
-from igpo_lightning.types import Problem
+from igpo_lightning.types import Problem, Scores
 
 OWN = {  # option of a config group → its file
     "algo/loss": "_target_: borders.GroupSoftmax",
@@ -34,9 +38,13 @@ terms: {tests: {_target_: borders.PassesTests}}
 
 @pytest.mark.parametrize("group", OWN)
 def test_each_trains_from_one_config_file(tmp_path, group):
+    _trains(tmp_path, group, OWN[group])
+
+
+def _trains(tmp_path, group, text):
     file = tmp_path / "own" / group / "mine.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text(OWN[group])
+    file.write_text(text)
     own = [f"hydra.searchpath=[file://{tmp_path / 'own'}]", f"{group}=mine", "algo.draws_per_micro_batch=1"]
     cfg = compose(tmp_path, "algo=igpo", *TINY_RL, *own)
     module, data, fit = build(cfg)
@@ -45,6 +53,89 @@ def test_each_trains_from_one_config_file(tmp_path, group):
     assert fit.global_step == data.updates == 4
     assert all(weight.isfinite().all() for weight in module.parameters())
     assert any((a != b).any() for a, b in zip(before, module.parameters(), strict=True))
+
+
+@dataclass
+class Sparing:
+    """One token a step, the surest."""
+
+    needs_entropy: bool = False
+
+    def most_steps(self, steps, width):
+        return width
+
+    def __call__(self, confidence, entropy, masked, left):
+        surest = confidence.masked_fill(~masked, -torch.inf).argmax(-1, keepdim=True)
+        return torch.zeros_like(masked).scatter(-1, surest, True) & masked
+
+
+@dataclass
+class Short:
+    """1 for a text of so many characters at most."""
+
+    most: int
+    weight: float = 0.5
+
+    def __call__(self, problems, completions):
+        return [float(len(text) <= self.most) for text in completions]
+
+
+@define
+class Halved:
+    """A loss within a loss."""
+
+    loss: Any
+    needs_reference: bool = False
+
+    def __call__(self, x):
+        loss, metrics = self.loss(x)
+        return loss / 2, metrics
+
+
+@define
+class Listed:
+    """An estimator out of a list of them."""
+
+    parts: list
+    renewed: bool = False
+
+    def count(self, width):
+        return sum(part.count(width) for part in self.parts)
+
+    def draws(self, rollout, iteration):
+        return [draw for part in self.parts for draw in part.draws(rollout, iteration)]
+
+
+@dataclass
+class OneTerm:
+    """A reward that is a dataclass itself."""
+
+    term: Any
+
+    def __call__(self, problems, completions):
+        values = torch.tensor(self.term(problems, completions), dtype=torch.float32, device="cpu")
+        return Scores(values, values > 0, {"short": values})
+
+
+RECORDS = {  # the same for classes whose fields Hydra would take for the schema of a config
+    "reward": "{_target_: test_borders.OneTerm, term: {_target_: test_borders.Short, most: 20}}",
+    "reward ": """
+_target_: igpo_lightning.rewards.RewardSum
+correctness: short
+terms: {short: {_target_: test_borders.Short, most: 20}, long: {_target_: test_borders.Short, most: 90}}
+""",
+    "algo/loss": "{_target_: test_borders.Halved, loss: {_target_: borders.GroupSoftmax}}",
+    "algo/logprobs": "{_target_: test_borders.Listed, parts: [{_target_: borders.Replay, steps: 4}]}",
+    "sampler": """
+{_target_: igpo_lightning.sampling.BlockwiseSampler, length: 16, block_length: 8, steps: 4, temperature: 1.0,
+ acceptance: {_target_: test_borders.Sparing}}
+""",
+}
+
+
+@pytest.mark.parametrize("group", RECORDS)
+def test_pieces_may_be_dataclasses_and_attrs_classes(tmp_path, group):
+    _trains(tmp_path, group.strip(), RECORDS[group])
 
 
 @torch.no_grad()

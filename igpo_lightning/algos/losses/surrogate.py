@@ -60,7 +60,7 @@ class Surrogate(ABC):
         """The gain, of [P, G, D or 1, C or 1] ratios and advantages."""
 
     def clipped(self, ratio: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
-        """(below, above): bool, where the ratio is out of the range on the side that the advantage clips."""
+        """Masks of ratios below and above the range, on the side that the advantage clips."""
         nowhere = torch.zeros_like(ratio, dtype=torch.bool)
         return nowhere, nowhere
 

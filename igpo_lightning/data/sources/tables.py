@@ -147,6 +147,7 @@ def _rows_of_hub(
         ) from None
     if columns is not None:
         table = table.select_columns([name for name in table.column_names if name in columns])
+    fields: Any
     for index, fields in enumerate(table):
         yield Row(f"{path} ({split}): row {index + 1}", index, fields)
 

@@ -1,4 +1,5 @@
-from fakes import compose, datamodule, rollout_fit, source, tiny_policy, trainer
+import pytest
+from fakes import compose, datamodule, rollout_fit, sft_fit, source, tiny_policy, trainer
 
 from igpo_lightning.data.account import Account
 from igpo_lightning.data.cache import Fate
@@ -22,3 +23,17 @@ def test_without_validation_problems_there_is_no_validation(tmp_path, recwarn):
     fitted.fit(module, datamodule=data)
     assert fitted.global_step == 2 and "val/accuracy" not in fitted.callback_metrics
     assert not [w for w in recwarn if "is zero" in str(w.message)]
+
+
+def test_tokens_that_fine_tuning_has_seen(tmp_path):
+    """Of each row its prompt, its trace and the end; counted again from the start when a run goes on."""
+    module, data = sft_fit(tiny_policy(), steps=8)
+    run = trainer(tmp_path)
+    run.fit(module, datamodule=data)
+    draws = [data._draws[update] for update in range(8)]
+    tokens = [sum(len(data._train[i].ids) + len(data._train[i].response) + 1 for i in rows) for rows in draws]
+    assert data.tokens_of(7) == (tokens[7], sum(tokens))
+    assert run.callback_metrics["train/num_tokens"] == sum(tokens)
+    assert run.callback_metrics["train/epoch"] == pytest.approx(8 / 6)  # updates of 4 rows out of 24
+    data.setup("fit")
+    assert data.tokens_of(2) == (tokens[2], sum(tokens[:3]))

@@ -12,7 +12,7 @@ SMALL = (
     *("model.create.hidden_size=16", "model.create.layers=2", "model.create.heads=2"),
     *("model.create.mlp_size=24", "vocabulary=32", "prompt_length=4", "prompts=2", "repeats=1"),
     *("sampler.length=8", "sampler.block_length=4", "sampler.steps=4", "algo.num_generations=2"),
-    *("algo.num_iterations=2", "cases.sampling={8 steps: null}"),
+    *("algo.num_iterations=2", "cases.sampling={half_steps: null, prefix_cache: null, dual_cache: null}"),
 )
 
 

@@ -94,7 +94,8 @@ def test_the_published_update_has_a_row_for_each_completion_and_mask(workload):
         ("repeats=0", r"repeats=0"),
         ("batch=0", r"batch=0"),
         ("vocabulary=3", r"vocabulary=3: it takes at least 4 ids"),
-        ("hardware.devices=2", r"hardware.devices: it measures one device"),
+        ("hardware.devices=2", r"hardware: it measures one device"),
+        ("hardware=zero2", r"hardware: it asks for a GPU|hardware: it measures one device"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(composed, override, message):

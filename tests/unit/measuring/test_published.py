@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from fakes import FixedPolicy
@@ -63,6 +65,16 @@ def test_its_sampler_and_ours_agree_on_a_network(workload):
     ours = load.algorithm.sampler(load.policy, canvas, None, [0] * 4)
     assert (ours.tokens[:, 4:] != load.policy.eos_id).all(), "choose another seed: a row ends early"
     assert torch.equal(theirs, ours.tokens[:, 4:])
+
+
+def test_prompts_of_one_length_go_together(workload):
+    """It knows no padding: with it, the shorter prompt's completion would be another."""
+    load = workload("sampler.temperature=0")
+    long, short = load.prompts[0], replace(load.prompts[1], ids=load.prompts[1].ids[:2])
+    both = published_completions(replace(load, prompts=[long, short]), [0, 0, 1, 1])
+    alone = [published_completions(replace(load, prompts=[prompt]), [0, 0]) for prompt in (short, long)]
+    assert torch.equal(both, torch.cat(alone))  # the shortest first
+    assert not torch.equal(*alone)
 
 
 def test_its_log_probs_are_those_of_the_mean_field(workload):

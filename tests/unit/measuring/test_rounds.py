@@ -31,7 +31,8 @@ class Scripted:
 
     def __call__(self, meter):
         self.log.append(self.name)
-        meter.turn = Turn(next(self.seconds), tokens=100, row_forwards=25)
+        seconds = next(self.seconds)
+        meter.turn = Turn(seconds, cpu=seconds**2, tokens=100, row_forwards=25)
 
 
 @pytest.fixture
@@ -64,6 +65,11 @@ def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds(results):
     assert (exact.tokens_per_second, exact.forwards_per_token) == (50.0, 0.25)
     assert published.ratio == 1.0 and alone.ratio is None
     assert exact.rate == 4e9  # the best of the run
+    assert exact.cpu_ratio == 9.0  # processor time here is the square: 16, 9, 4
+    assert ratios_of(results[0]) == {"sampling/exact": 9.0}
+    for result in (published, exact):
+        for turn in result.turns:
+            turn.cpu = 0.0
     assert ratios_of(results[0]) == {"sampling/exact": 3.0}
 
 
@@ -84,7 +90,7 @@ def test_the_tables_say_what_was_measured(results):
     lines = cases_table(results[0]).splitlines()
     assert len({len(line) for line in lines}) == 1 and len(lines) == 5
     assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == [
-        *("sampling", "exact", "2", "150%", "3.00", "50", "0.25", "", "", "")
+        *("sampling", "exact", "2", "150%", "3.00", "9.00", "50", "0.25", "", "", "")
     ]
     phased = Result("iteration", "exact", ["a=b"], [Turn(3, {"sample": 2.0, "update": 1.0}, tokens=1)])
     assert phases_table(results[0]) == ""
@@ -113,14 +119,14 @@ def test_pictures_are_drawn(results, tmp_path):
 
 
 RECORD = {
-    "sizes": {"rows": 4, "vocabulary": 8192}, "machine": {"device": "here"},
+    "sizes": {"rows": 4, "vocabulary": 8192}, "machine": {"device": "here", "is_cpu": True},
     "provenance": {"started": "now", "git": None, "python": "3", "platform": "x", "packages": {"torch": "2"}},
 }  # fmt: skip
 
 
 def test_recorded_ratios_come_back(results, tmp_path):
     write_ratios(tmp_path / "new" / "cpu.json", RECORD, results[0])
-    assert read_ratios(tmp_path / "new" / "cpu.json", RECORD["sizes"]) == ({"sampling/exact": 3.0}, 0.4)
+    assert read_ratios(tmp_path / "new" / "cpu.json", RECORD["sizes"]) == ({"sampling/exact": 9.0}, 0.4)
     with pytest.raises(ConfigError, match=r"recorded with vocabulary 8192, this is 512"):
         read_ratios(tmp_path / "new" / "cpu.json", {"rows": 4, "vocabulary": 512})
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from igpo_lightning.models import head as module
 from igpo_lightning.models.head import chunked_scores, token_scores
 
 VOCAB = 50
@@ -80,16 +81,38 @@ def test_what_is_kept_for_the_backward_pass_does_not_grow_with_the_vocabulary():
 
 
 def test_processes_agree_on_the_number_of_chunks_of_a_sharded_head(monkeypatch):
-    from igpo_lightning import distributed as module
+    from igpo_lightning import distributed
 
     out, asked = head(), []
     out.weight.ds_id = 0  # what DeepSpeed ZeRO-3 marks a parameter with
-    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(module.dist, "all_reduce", lambda t, op: asked.append(int(t)) or t.fill_(5))
+    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed.dist, "all_reduce", lambda t, op: asked.append(int(t)) or t.fill_(5))
     calls = []
     out.register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
     targets = torch.zeros(3, dtype=torch.long)
     scores = chunked_scores(out, torch.randn(3, 8), targets, chunk_logits=2 * VOCAB)
     assert asked == [2] and len(calls) == 5 and sum(calls) == 3
     assert scores.logps.shape == (3,)
+
+
+@pytest.mark.parametrize("gib, logits", [
+    (0.5, 2**23), (4, 2**24), (16, 2**26), (63, 2**27), (64, 2**28), (140, 2**28), (math.inf, 2**28),
+])  # fmt: skip
+def test_a_chunk_takes_a_sixteenth_of_what_is_free(gib, logits):
+    """16 bytes a logit: 64 GiB / 16 / 16 = 2^28; rounded down to a power of 2, within bounds."""
+    assert module.chunk_of(gib * 2**30) == logits
+
+
+def test_the_room_on_a_gpu_is_found_once(monkeypatch):
+    module.room.cache_clear()
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: asked.append(device) or (6 * 2**30, 0))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 11 * 2**30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2**30)  # so 10 GiB of it can be had
+    gpu = torch.device("cuda", 0)
+    assert module.room(gpu) == 2**26
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: pytest.fail("asked again"))
+    assert module.room(gpu) == 2**26 and asked == [gpu]
+    assert module.room(torch.device("cpu")) == module.CHUNK_LOGITS == 2**25
+    module.room.cache_clear()

@@ -11,6 +11,7 @@ from transformers import LlamaConfig
 from igpo_lightning.models.skeleton import Skeleton
 from igpo_lightning.preflight.memory import Memory, optimizer_bytes, states
 from igpo_lightning.preflight.placement import Placement
+from igpo_lightning.training.optimizers import AdamW
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 LORA = {"rank": 4, "alpha": 8, "targets": ["q_proj", "down_proj"]}
@@ -114,3 +115,15 @@ def test_an_optimiser_that_looks_at_numbers_is_counted_like_adam():
 def test_only_the_largest_phase_counts():
     memory = Memory({"weights": 10}, {"elsewhere": 99}, {"a": {"x": 3, "y": 4}, "b": {"z": 5}})
     assert memory.peak == 17 and memory.largest == "a"
+
+
+def test_a_fused_step_needs_nothing_besides():
+    """Where AdamW follows the device: torch's own would copy all parameters' moments at once."""
+    made, place = partial(AdamW, lr=1e-3), ONE
+    trained = [p for p in skeleton().model().parameters() if p.requires_grad]
+    states_of_torch, working_of_torch = optimizer_bytes(trained, ADAMW, place)
+    states_of_ours, working = optimizer_bytes(trained, made, place)
+    assert states_of_ours == states_of_torch
+    assert working < working_of_torch / 2
+    deepspeed = replace(place, deepspeed=True)  # steps over parts of its own, not fused
+    assert optimizer_bytes(trained, made, deepspeed) == optimizer_bytes(trained, ADAMW, deepspeed)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from igpo_lightning.rewards import checker as module
 from igpo_lightning.rewards.checker import Checker
 
 TOWER = "9^{9^{9^{9}}}"
@@ -77,3 +78,53 @@ def test_close_and_the_garbage_collector_end_the_process():
     process = checker._idle[0]._process
     checker._idle.clear()
     assert process.returncode is not None
+
+
+class Together:
+    """Stands in for a process; answers when so many are asked at the same time, or only one at a time."""
+
+    asking = most = 0
+    lock = threading.Lock()
+    barrier = None
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def usable(self):
+        return True
+
+    def stop(self):
+        pass
+
+    def ask(self, line, timeout):
+        with self.lock:
+            Together.asking += 1
+            Together.most = max(self.most, self.asking)
+        if self.barrier is not None:
+            self.barrier.wait(60)
+        with self.lock:
+            Together.asking -= 1
+        return None if "slow" in line else "1"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_as_many_pairs_at_once_as_there_may_be_processes(monkeypatch, workers):
+    monkeypatch.setattr(module, "_Worker", Together)
+    monkeypatch.setattr(Together, "most", 0)
+    monkeypatch.setattr(Together, "barrier", threading.Barrier(3) if workers == 3 else None)
+    checker = Checker(timeout=2.0, memory_gb=2.0, workers=workers)
+    threads = [threading.Thread(target=checker.equal, args=(f"{i}", "1")) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Together.most == workers >= len(checker._idle) and checker.timeouts == 0
+    checker.close()
+    assert checker._idle == []
+
+
+def test_what_is_given_up_is_counted(monkeypatch):
+    monkeypatch.setattr(module, "_Worker", Together)
+    checker = Checker(timeout=2.0, memory_gb=2.0)
+    assert checker.equal("1", "1") and not checker.equal("slow", "1") and not checker.equal("slow", "2")
+    assert checker.timeouts == 2

@@ -1,0 +1,148 @@
+"""Fast sampling against exact sampling: what it saves, and what it costs, on one trained model.
+
+python experiments/fast_sampling/run.py RUN            # a run folder of the embedded problems, or several
+python experiments/fast_sampling/run.py --collect      # only the table and the picture
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+import igpo_lightning as il
+from igpo_lightning.config import find_conf
+from igpo_lightning.data.encoding import Encoder
+from igpo_lightning.provenance import git_state
+from igpo_lightning.sampling.canvas import collate
+from igpo_lightning.sampling.generate import generate
+from igpo_lightning.seeding import derive
+
+HERE = Path(__file__).parent
+PROBLEMS = 1000
+SETTINGS = {
+    "exact": [],
+    "half the steps": ["sampler.steps=8"],
+    **{f"threshold {t}": ["sampler/acceptance=threshold", f"sampler.acceptance.threshold={t}",
+                          "sampler/order=max_probability"] for t in (0.99, 0.9, 0.7, 0.5)},
+    **{f"factor {f}": ["sampler/acceptance=factor", f"sampler.acceptance.factor={f}",
+                       "sampler/order=max_probability"] for f in (0.1, 0.5, 1.0)},
+    **{f"entropy bound {b}": ["sampler/acceptance=entropy_bound", f"sampler.acceptance.bound={b}",
+                              "sampler/order=least_entropy"] for b in (0.01, 0.1, 0.5, 1.0)},
+    **{f"budget {b}": ["sampler/acceptance=budget", f"sampler.acceptance.tokens={b}",
+                       "sampler/order=max_probability"] for b in (0.5, 1.0, 2.0)},
+    "prefix cache": ["sampler.cache=prefix"],
+    "dual cache": ["sampler.cache=dual"],
+    "dual cache, every 2": ["sampler.cache=dual", "sampler.refresh_every=2"],
+    "dual cache, entropy bound 0.1": ["sampler.cache=dual", "sampler/acceptance=entropy_bound",
+                                      "sampler/order=least_entropy"],
+}  # fmt: skip
+
+
+def measure(folder: Path) -> dict:
+    """Every setting on one model, greedily and at temperature 1."""
+    policy = il.load_policy(str(folder / "model"))
+    with initialize_config_dir(str(find_conf()), version_base="1.3"):
+        cfg = compose("train", ["experiment=quickstart", "output_dir=.", f"data.test_size={PROBLEMS}"])
+        samplers = {
+            name: compose("train", ["experiment=quickstart", "output_dir=.", *changes]).sampler
+            for name, changes in SETTINGS.items()
+        }
+    problems = list(instantiate(cfg.data.source).test)[:PROBLEMS]
+    reward = instantiate(cfg.reward)
+    encoder = Encoder(policy.tokenizer, instantiate(cfg.prompt), mask_id=policy.mask_id, hints=False)
+    prompts = collate(list(encoder.encode_all(problems).prompts), policy.pad_id)
+    which = torch.arange(len(problems))
+    seeds = [derive(0, "fast sampling", problem.id) for problem in problems]
+    found: dict = {}
+    for temperature in (0.0, 1.0):
+        exact = None
+        for name, config in samplers.items():
+            sampler = instantiate(config, temperature=temperature)
+            canvas = torch.full((len(problems), sampler.length), policy.mask_id)
+            done = generate(policy, sampler, prompts, which, canvas, seeds)
+            scores = reward(problems, done.texts)
+            exact = done if exact is None else exact
+            same = (done.tokens == exact.tokens) & exact.completion_mask
+            drawn = int(done.completion_mask.sum())
+            found[f"{name} at {temperature:g}"] = {
+                "accuracy": float(scores.correct.float().mean()),
+                "agreement": float(same.sum() / exact.completion_mask.sum()),
+                "calls_per_token": done.row_forwards / drawn,
+                "columns_per_token": done.token_forwards / drawn,
+                "length": drawn / len(problems),
+            }
+            print(folder.name, name, temperature, found[f"{name} at {temperature:g}"], flush=True)
+    return found
+
+
+def table(runs: dict) -> str:
+    lines = [
+        "| | accuracy, greedy | agreement, greedy | accuracy, T = 1 | calls per token | columns per token |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in SETTINGS:
+        cold, hot = ([run[f"{name} at {t}"] for run in runs.values()] for t in (0, 1))
+
+        def mean(rows: list, key: str, shown: str) -> str:
+            values = torch.tensor([row[key] for row in rows], dtype=torch.float64)
+            return format(float(values.mean()), shown)
+
+        lines.append(
+            f"| {name} | {mean(cold, 'accuracy', '.1%')} | {mean(cold, 'agreement', '.1%')} | "
+            f"{mean(hot, 'accuracy', '.1%')} | {mean(hot, 'calls_per_token', '.2f')} | "
+            f"{mean(hot, 'columns_per_token', '.1f')} |"
+        )
+    return "\n".join(lines)
+
+
+def picture(runs: dict, file: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, both = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for axes, temperature in zip(both, (0, 1), strict=True):
+        kinds: dict[str, list] = {}
+        for name in SETTINGS:
+            rows = [run[f"{name} at {temperature}"] for run in runs.values()]
+            kind = name.rstrip("0123456789.").strip()
+            kinds.setdefault(kind, []).append(
+                [sum(row[key] for row in rows) / len(rows) for key in ("columns_per_token", "accuracy")]
+            )
+        for kind, points in kinds.items():
+            axes.plot(*zip(*sorted(points), strict=True), marker="o", label=kind)
+        axes.set_xlabel("columns through the network per token")
+        axes.set_title(f"temperature {temperature}")
+        axes.grid(alpha=0.3)
+    both[0].set_ylabel(f"accuracy, {PROBLEMS} test problems, {len(runs)} models")
+    both[1].legend(fontsize=8)
+    figure.savefig(file, dpi=120)
+
+
+def main(arguments: list[str]) -> None:
+    file = HERE / "results.json"
+    if arguments != ["--collect"]:
+        torch.set_num_threads(1)
+        runs = {Path(folder).name: measure(Path(folder)) for folder in arguments}
+        result = {
+            "code": git_state(HERE),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+            "runs": runs,
+        }
+        file.write_text(json.dumps(result, indent=1))
+    runs = json.loads(file.read_text())["runs"]
+    (HERE / "results.md").write_text(table(runs) + "\n")
+    picture(runs, HERE / "results.png")
+    print(table(runs))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
