@@ -67,7 +67,11 @@ def with_signal(cfg):
     return cfg
 
 
-@pytest.mark.parametrize(("piece", "option"), PIECES, ids=lambda name: name)
+@pytest.mark.parametrize(("piece", "option"), [
+    # What an algorithm is made with runs with it, in test_algorithms.py.
+    pytest.param(*pair, marks=pytest.mark.slow) if pair[1] in algorithms_with(pair[0]) else pair
+    for pair in PIECES
+], ids=lambda name: name)  # fmt: skip
 def test_piece_of_an_algorithm(tmp_path, piece, option):
     algorithm = algorithms_with(piece).get(option, "igpo")
     cfg = compose(tmp_path, f"algo={algorithm}", f"algo/{piece}={option}", *TOY, *ONE_ROLLOUT)

@@ -51,7 +51,10 @@ def read(name, rl=None):
     return OmegaConf.create({"algo": algo, "model": {"rl": rl or {}}, "sampler": sampler}).algo
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [
+    # A cross is two algorithms, each of which is run by itself.
+    pytest.param(name, marks=pytest.mark.slow) if name.startswith("igpo_") else name for name in NAMES
+])  # fmt: skip
 def test_each_trains(tmp_path, name):
     small = ["algo.optimizer.lr=1e-2", "algo.optimizer.weight_decay=0", "seed=1"]
     if name != "sft" and read(name).logprobs.get("levels", 0) > 4:
