@@ -25,22 +25,33 @@ from igpo_lightning.seeding import derive
 
 HERE = Path(__file__).parent
 PROBLEMS = 1000
+ORDERS = {"drawn": "drawn_probability", "max-p": "max_probability", "entropy": "least_entropy"}
+
+
+def rule(acceptance: str, order: str, *more: str) -> list[str]:
+    """Overrides of a rule of acceptance with an order, and of ``key=value`` of that rule or of the sampler."""
+    keys = [
+        f"sampler.{text}" if text.startswith(("cache", "refresh")) else f"sampler.acceptance.{text}"
+        for text in more
+    ]
+    return [f"sampler/acceptance={acceptance}", f"sampler/order={ORDERS[order]}", *keys]
+
+
 SETTINGS = {
-    "exact": [],
-    "half the steps": ["sampler.steps=8"],
-    **{f"threshold {t}": ["sampler/acceptance=threshold", f"sampler.acceptance.threshold={t}",
-                          "sampler/order=max_probability"] for t in (0.99, 0.9, 0.7, 0.5)},
-    **{f"factor {f}": ["sampler/acceptance=factor", f"sampler.acceptance.factor={f}",
-                       "sampler/order=max_probability"] for f in (0.1, 0.5, 1.0)},
-    **{f"entropy bound {b}": ["sampler/acceptance=entropy_bound", f"sampler.acceptance.bound={b}",
-                              "sampler/order=least_entropy"] for b in (0.01, 0.1, 0.5, 1.0)},
-    **{f"budget {b}": ["sampler/acceptance=budget", f"sampler.acceptance.tokens={b}",
-                       "sampler/order=max_probability"] for b in (0.5, 1.0, 2.0)},
-    "prefix cache": ["sampler.cache=prefix"],
-    "dual cache": ["sampler.cache=dual"],
-    "dual cache, every 2": ["sampler.cache=dual", "sampler.refresh_every=2"],
-    "dual cache, entropy bound 0.1": ["sampler.cache=dual", "sampler/acceptance=entropy_bound",
-                                      "sampler/order=least_entropy"],
+    "exact, drawn": [],
+    "exact, max-p": ["sampler/order=max_probability"],
+    "exact, entropy": ["sampler/order=least_entropy"],
+    "fewer steps, drawn": ["sampler.steps=8"],
+    **{f"threshold, drawn, {t}": rule("threshold", "drawn", f"threshold={t}") for t in (0.99, 0.9, 0.7, 0.5)},
+    **{f"threshold, max-p, {t}": rule("threshold", "max-p", f"threshold={t}") for t in (0.99, 0.9, 0.7, 0.5)},
+    **{f"factor, drawn, {f}": rule("factor", "drawn", f"factor={f}") for f in (0.1, 0.5, 1.0)},
+    **{f"entropy bound, drawn, {b}": rule("entropy_bound", "drawn", f"bound={b}") for b in (0.01, 0.1, 0.5)},
+    **{f"entropy bound, entropy, {b}": rule("entropy_bound", "entropy", f"bound={b}") for b in (0.01, 0.1, 0.5)},
+    **{f"budget, drawn, {b}": rule("budget", "drawn", f"tokens={b}") for b in (0.5, 1.0, 2.0)},
+    "prefix cache, drawn": ["sampler.cache=prefix"],
+    "dual cache, drawn": ["sampler.cache=dual"],
+    "dual cache, every 2, drawn": ["sampler.cache=dual", "sampler.refresh_every=2"],
+    "dual cache, threshold, drawn, 0.9": rule("threshold", "drawn", "threshold=0.9", "cache=dual"),
 }  # fmt: skip
 
 
@@ -112,7 +123,7 @@ def picture(runs: dict, file: Path) -> None:
         kinds: dict[str, list] = {}
         for name in SETTINGS:
             rows = [run[f"{name} at {temperature}"] for run in runs.values()]
-            kind = name.rstrip("0123456789.").strip()
+            kind = name.rstrip("0123456789.").rstrip(", ")
             kinds.setdefault(kind, []).append(
                 [sum(row[key] for row in rows) / len(rows) for key in ("columns_per_token", "accuracy")]
             )
