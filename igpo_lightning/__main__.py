@@ -12,6 +12,7 @@ from igpo_lightning.errors import ConfigError
 
 PROGRAMS = {
     "train": "train a model: supervised fine-tuning, GRPO, IGPO; with -m, a sweep",
+    "sample": "complete prompts, with hints, and watch the canvas being filled",
     "evaluate": "measure a model on mathematics benchmarks, with confidence intervals",
     "bench": "measure speed and memory beside the published code, or a checkout of your own",
     "rescore": "judge the saved completions of an evaluation again",

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-
-import torch
 
 from .algos import Algorithm
 from .checks import ConfigError
-from .data.encoding import Encoder
-from .data.literal import literal_tokens
+from .completing import Asked, canvases, complete, encode
 from .data.prompts import PromptFormat
 from .models import Policy, load_policy
 from .rollout import RolloutEngine
 from .sampling import BlockwiseSampler
-from .sampling.canvas import collate, completion_texts
-from .sampling.generate import generate as fill_canvases
-from .seeding import derive
-from .types import Problem, Prompt, Rollout
+from .sampling.canvas import completion_texts
+from .types import Problem, Rollout
 
 __all__ = ["generate", "load_algorithm", "load_policy", "roll_out", "texts"]
-_GAP = re.compile(r"_{3,}")
 
 
 def generate(
@@ -36,6 +29,7 @@ def generate(
     sampler: BlockwiseSampler | None = None,
     prompt_format: PromptFormat | None = None,
     seed: int = 0,
+    watch: bool = False,
 ) -> list[str]:
     """Complete each prompt; with hints, inpaint.
 
@@ -49,6 +43,7 @@ def generate(
         sampler: One of your own instead.
         prompt_format: Words around the question, by default none.
         seed: Of the draws; a completion depends on it, its prompt and its place in the list alone.
+        watch: Show each canvas on standard output while it is filled, one after the other.
 
     Returns:
         The completions, hints included, each up to its end.
@@ -62,13 +57,13 @@ def generate(
         raise ConfigError(f"hints: {len(hints)} for {len(prompts)} prompts; give one (or None) for each")
     if not prompts:
         return []
-    problems = [Problem(f"prompt/{i}", text, "", "") for i, text in enumerate(prompts)]
-    encoded = _encode(policy, problems, prompt_format, hints=False)
-    canvas = torch.stack([_canvas(policy, hint, sampler.length) for hint in hints])
-    tensors = collate(encoded, policy.pad_id, next(policy.parameters()).device)
-    seeds = [derive(seed, "decode", problem.id) for problem in problems]
-    which = torch.arange(len(prompts), dtype=torch.long, device="cpu")
-    return fill_canvases(policy, sampler, tensors, which, canvas, seeds).texts
+    asked = [Asked(text, hint) for text, hint in zip(prompts, hints, strict=True)]
+    canvas = canvases(policy, asked, sampler.length)
+    if watch:
+        from .watching.terminal import watched
+
+        return watched(policy, sampler, asked, canvas, prompt_format, seed)
+    return complete(policy, sampler, asked, canvas, prompt_format, seed).texts
 
 
 def load_algorithm(*overrides: str) -> Algorithm:
@@ -106,7 +101,7 @@ def roll_out(
     """
     if algorithm.loss.needs_reference and not policy.keeps_reference:
         policy.keep_reference()
-    encoded = _encode(policy, problems, prompt_format, max_response=algorithm.sampler.length)
+    encoded = encode(policy, problems, prompt_format, max_response=algorithm.sampler.length)
     return RolloutEngine(algorithm).run(policy, encoded, index)
 
 
@@ -115,28 +110,3 @@ def texts(policy: Policy, result: Rollout) -> list[list[str]]:
     group = result.tokens.shape[1]
     flat = completion_texts(policy, result.tokens.flatten(0, 1))
     return [flat[start : start + group] for start in range(0, len(flat), group)]
-
-
-def _encode(
-    policy: Policy, problems: Sequence[Problem], prompt_format: PromptFormat | None, **options
-) -> list[Prompt]:
-    encoder = Encoder(
-        policy.tokenizer,
-        prompt_format,
-        mask_id=policy.mask_id,
-        on_long="cut",
-        on_mask_token="text",
-        **options,
-    )
-    return list(encoder.encode_all(list(problems)).prompts)
-
-
-def _canvas(policy: Policy, hint: str | None, width: int) -> torch.Tensor:
-    """[width] ids: the hint with its gaps as masks, then masks."""
-    ids: list[int] = []
-    for text, gap in zip(_GAP.split(hint or ""), [*_GAP.findall(hint or ""), ""], strict=True):
-        ids += literal_tokens([text], policy.tokenizer)[0][0] if text else []
-        ids += [policy.mask_id] * len(gap)
-    if len(ids) > width:
-        raise ConfigError(f"hints: {len(ids)} tokens do not fit a completion of {width}: {hint!r}")
-    return torch.tensor(ids + [policy.mask_id] * (width - len(ids)), dtype=torch.long, device="cpu")

@@ -16,7 +16,8 @@ from igpo_lightning.cli.tree import open_tree
 # Shown as far as the composed config has them.
 USUAL_KEYS = (
     "seed", "output_dir", "resume", "dry_run", "run", "checkpoint", "merge", "dtype", "warm_start",
-    "what", "weights", "vocabulary", "prompts", "batch", "repeats", "against", "kind", "record", "check",
+    "question", "hint", "watch", "out", "html", "device", "what", "weights", "vocabulary", "prompts", "batch",
+    "repeats", "against", "kind", "record", "check",
     "model.path", "model.lora", "data.path", "data.train_path", "benchmarks_dir", "rescore", "rewriter.model",
     "rewriter.base_url", "tokenizer", "length", "limit", "attempts", "keep_fitting", "batch_size",
     "algo.rollouts", "algo.steps", "algo.prompts_per_rollout", "algo.batch_size", "algo.rows_per_micro_batch",

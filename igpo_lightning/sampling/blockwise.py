@@ -18,6 +18,7 @@ from .acceptance import Acceptance, Quota
 from .distribution import Distribution
 from .order import DrawnProbability, Order
 from .sessions import Sessions
+from .steps import OnStep, Step
 
 EOS = ("free", "last", "never")
 _LAST = -1e9  # below any candidate's confidence, above that of what is not empty
@@ -109,6 +110,7 @@ class BlockwiseSampler:
         seeds: Tensor | list[int],
         *,
         keep_going: Callable[[bool], bool] = bool,
+        on_step: OnStep | None = None,
     ) -> Samples:
         """Fill every masked position of the last ``length`` columns.
 
@@ -119,6 +121,7 @@ class BlockwiseSampler:
             seeds: [B] identity seed of each row.
             keep_going: Called before every model call with "this process still needs one"; returns
                 whether to make it. Sharded policies pass an any-reduce, so all ranks call equally often.
+            on_step: Is told of each step that wrote something.
         """
         start = canvas.shape[1] - self.length
         if start < 0 or len(seeds) != len(canvas):
@@ -127,7 +130,7 @@ class BlockwiseSampler:
             )
         with self.sessions.running(policy):
             session = self.sessions.open(policy, canvas, attention)
-            self._fill(session, policy, seeds, start, keep_going)
+            self._fill(session, policy, seeds, start, keep_going, on_step)
         costs = session.forwards, session.row_forwards, session.token_forwards
         return Samples(session.canvas, session.step_map, *costs)
 
@@ -138,6 +141,7 @@ class BlockwiseSampler:
         seeds: Tensor | list[int],
         start: int,
         keep_going: Callable[[bool], bool],
+        on_step: OnStep | None,
     ) -> None:
         """Fill the session's columns from ``start`` on, block by block."""
         device, most = (
@@ -156,13 +160,20 @@ class BlockwiseSampler:
                 progress.step(step, self.blocks * most, block + 1, self.blocks)
                 if len(rows):
                     left = self.steps_per_block - step + block * most
-                    self._step(session, rows, uniforms[:, rows, step], step, left, stop_ids)
+                    self._step(session, rows, uniforms[:, rows, step], step, left, stop_ids, on_step)
                 else:  # nothing left here, but the other processes are making this call
                     session.idle()
             alive = self._retire(session, alive, stop_ids, policy.eos_id)
 
     def _step(
-        self, session: Session, rows: Tensor, uniforms: Tensor, step: int, left: int, stop_ids: Tensor
+        self,
+        session: Session,
+        rows: Tensor,
+        uniforms: Tensor,
+        step: int,
+        left: int,
+        stop_ids: Tensor,
+        on_step: OnStep | None,
     ) -> None:
         """Draw a candidate for each empty column of ``rows``; write those that are accepted."""
         masked = session.masked(rows)
@@ -176,7 +187,11 @@ class BlockwiseSampler:
             confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
         entropy = _spread(candidates.entropy(), masked, 0.0) if self.acceptance.needs_entropy else None
         accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
-        session.commit(rows, accepted, _spread(drawn, masked, 0), step)
+        ids = _spread(drawn, masked, 0)
+        session.commit(rows, accepted, ids, step)
+        if on_step is not None:
+            probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
+            on_step(Step(step, rows, session.columns, accepted, ids, probability))
 
     def _retire(self, session: Session, alive: Tensor, stop_ids: Tensor, eos_id: int) -> Tensor:
         """The rows that go on. Those whose finished block ends the completion need no more model calls.

@@ -16,6 +16,7 @@ from ..models import Policy
 from ..types import Samples
 from .canvas import PromptTensors, attention_of, completion_texts, up_to_stop
 from .row_budget import RowBudget
+from .steps import OnStep
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def generate(
     seeds: Sequence[int],
     budget: RowBudget | None = None,
     on_texts: Callable[[list[int], list[str]], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Generated:
     """Complete prompts. On several processes all of them must call, be it with no rows.
 
@@ -54,6 +56,8 @@ def generate(
         seeds: B identity seeds.
         budget: How many rows a call takes; None makes a single one.
         on_texts: Is told of rows that are complete, and of their texts, before the next call begins.
+        on_step: Is told of each step, in rows and columns of ``canvas``. A sampler that is given one has to
+            take an argument of this name.
     """
     device, width = prompts.ids.device, canvas.shape[1]
     which, canvas = which.to(device), canvas.to(device)
@@ -69,7 +73,10 @@ def generate(
         attention = attention_of(prompts.mask[asked, left:], width)
         progress.began(len(rows))
         numbers = rows.tolist()
-        samples = sampler(policy, whole, attention, [seeds[i] for i in numbers], keep_going=keep_going)
+        told = {} if on_step is None else {"on_step": lambda step: on_step(step.within(rows, longest))}
+        samples = sampler(
+            policy, whole, attention, [seeds[i] for i in numbers], keep_going=keep_going, **told
+        )
         progress.finished()
         for i, text in zip(
             numbers, written := completion_texts(policy, samples.tokens[:, -width:]), strict=True

@@ -20,6 +20,7 @@ PROGRAMS = {
     "rewrite": ([],),
     "export": ([],),
     "bench": ([],),
+    "sample": ([],),
 }
 
 

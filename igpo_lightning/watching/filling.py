@@ -1,0 +1,91 @@
+"""A completion on the host while it is filled: token, step and probability of each column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from ..completing import Asked
+from ..sampling.steps import Step
+
+
+@dataclass
+class Filling:
+    """A completion of C columns, as far as it has been filled.
+
+    Attributes:
+        asked: The question and its hint.
+        tokens: C ids; the mask token's where nothing stands yet.
+        mask_id: That token.
+        hint: C flags, True where the hint gave the token.
+        steps: C numbers of the step that wrote the token, as in a step map; -1 where none did.
+        probabilities: C probabilities that the model gave the token when it was written; 1 for hints.
+        forwards: Steps so far, each of which is one call of the model for this row.
+    """
+
+    asked: Asked
+    tokens: list[int]
+    mask_id: int
+    hint: list[bool] = field(init=False)
+    steps: list[int] = field(init=False)
+    probabilities: list[float] = field(init=False)
+    forwards: int = 0
+
+    def __post_init__(self) -> None:
+        self.hint = [token != self.mask_id for token in self.tokens]
+        self.steps = [-1] * len(self.tokens)
+        self.probabilities = [float(hint) for hint in self.hint]
+
+    @property
+    def filled(self) -> int:
+        """Columns that a step has filled."""
+        return sum(step >= 0 for step in self.steps)
+
+    @property
+    def sureness(self) -> float | None:
+        """Mean probability of these columns; None as long as there is none."""
+        sure = [p for p, step in zip(self.probabilities, self.steps, strict=True) if step >= 0]
+        return sum(sure) / len(sure) if sure else None
+
+    def cut(self, stop_ids: Sequence[int]) -> int:
+        """Columns up to and including the first token that ends a completion; all if none does."""
+        ends = (i for i, token in enumerate(self.tokens) if token in stop_ids)
+        return next(ends, len(self.tokens) - 1) + 1
+
+
+def take(fillings: Sequence[Filling], step: Step) -> None:
+    """Write a step into the completions of its rows."""
+    parts = (step.rows, step.written, step.ids, step.probability)
+    for row, written, ids, probabilities in zip(*(part.tolist() for part in parts), strict=True):
+        filling = fillings[row]
+        filling.forwards += 1
+        for column, (now, token, probability) in enumerate(
+            zip(written, ids, probabilities, strict=True), start=step.columns.start
+        ):
+            if now:
+                filling.tokens[column], filling.steps[column] = token, step.index
+                filling.probabilities[column] = probability
+
+
+class Pieces:
+    """Text of single tokens, with the space that its tokenizer puts before it.
+
+    Tokenizers differ in where a space is kept, so each token is decoded behind another one. A letter of
+    several tokens comes out as replacement characters; the text of a whole completion has it.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._before = tokenizer.eos_token_id
+        self._length = len(tokenizer.decode([self._before]))
+        self.of = lru_cache(maxsize=None)(self._of)
+
+    def _of(self, token: int) -> str:
+        return self.tokenizer.decode([self._before, token])[self._length :]
+
+
+def printable(text: str) -> str:
+    """The text without control characters, so that model output can't steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text.replace("\t", "    "))

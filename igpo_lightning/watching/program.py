@@ -1,0 +1,192 @@
+"""One sampling: a model, questions, completions; on the console, in a file, on a page."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from ..checks import ConfigError, positive_int
+from ..completing import Asked, canvases, complete
+from ..config import construct
+from ..console import quieten
+from ..data.prompts import PromptFormat
+from ..files import write_atomic
+from ..models import Policy
+from ..paths import path_text
+from .asked import questions, typed
+from .filling import Filling, Pieces, printable, take
+from .finding import take_from_run
+from .page import write_page
+from .terminal import LEGEND, Terminal
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A completion that is done.
+
+    Attributes:
+        filling: Its columns.
+        text: Up to its end.
+        length: Columns up to and including the token that ends it.
+        seconds: Of the call that it was sampled in, which may have held others.
+    """
+
+    filling: Filling
+    text: str
+    length: int
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """The completion as a line of JSON holds it; lists are cut at its end."""
+        now, end = self.filling, self.length
+        return {
+            "prompt": now.asked.prompt,
+            "hint": now.asked.hint,
+            "completion": self.text,
+            "tokens": now.tokens[:end],
+            "step_map": now.steps[:end],
+            "hint_mask": now.hint[:end],
+            "probabilities": [round(p, 6) for p in now.probabilities[:end]],
+            "seconds": round(self.seconds, 4),
+            "forwards": now.forwards,
+        }
+
+
+def run(cfg: DictConfig) -> None:
+    """Sample as ``cfg`` says, with the overrides that Hydra was given.
+
+    Raises:
+        ConfigError: No model or no prompt, a hint that does not fit, or a file that can't be written.
+    """
+    sample(cfg, HydraConfig.get().overrides.task)
+
+
+def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None = None) -> list[Completion]:
+    """Sample as ``cfg`` says; returns the completions.
+
+    Args:
+        cfg: Composed of ``conf/sample.yaml``.
+        overrides: As typed: what they say goes before what the model's run says.
+        stream: Where to print; standard output if None.
+    """
+    asked = questions(cfg.question, cfg.prompts, cfg.hint)
+    size = positive_int("batch_size", cfg.batch_size)
+    files = {key: _writable(key, cfg[key]) for key in ("out", "html") if cfg[key] is not None}
+    take_from_run(cfg, overrides)
+    quieten()
+    device = _device(cfg.device)
+    if device.type == "cpu" and (threads := cfg.model.get("threads")) is not None:
+        torch.set_num_threads(positive_int("model.threads", threads))
+    program = Program(
+        construct(cfg.model.load)(cfg.model.path, lora=None).to(device).eval(),
+        construct(cfg.sampler),
+        construct(cfg.prompt),
+        cfg.seed,
+        stream or sys.stdout,
+    )
+    if asked is None:
+        done = [one for text in typed(cfg.hint) for one in program.batch([text], watch=bool(cfg.watch))]
+    else:
+        done = program.all(asked, size, bool(cfg.watch))
+    if "out" in files:
+        write_atomic(files["out"], (json.dumps(one.record(), ensure_ascii=False) + "\n" for one in done))
+    if "html" in files:
+        write_page(files["html"], [one.filling for one in done], program.pieces, program.policy.stop_ids)
+    return done
+
+
+class Program:
+    """A model and a sampler, which complete and print.
+
+    Args:
+        stream: Where to print.
+    """
+
+    def __init__(
+        self, policy: Policy, sampler, prompt_format: PromptFormat, seed: int, stream: TextIO
+    ) -> None:
+        self.policy, self.sampler, self.prompt_format = policy, sampler, prompt_format
+        self.seed, self.stream, self.pieces = seed, stream, Pieces(policy.tokenizer)
+        self.place = 0  # of the next question among all
+
+    def all(self, asked: Sequence[Asked], size: int, watch: bool) -> list[Completion]:
+        """Complete all questions, ``size`` at a time, or one by one where they are watched."""
+        canvases(
+            self.policy, asked, self.sampler.length, "hint"
+        )  # what does not fit is refused before any work
+        if watch:
+            self._print(LEGEND if self.stream.isatty() else "[[hint]]  ·: empty")
+        size = 1 if watch else size
+        parts = [asked[i : i + size] for i in range(0, len(asked), size)]
+        return [one for part in parts for one in self.batch(part, watch, several=len(asked) > 1)]
+
+    def batch(self, asked: Sequence[Asked], watch: bool = False, several: bool = False) -> list[Completion]:
+        """Complete these questions in one call, and print them.
+
+        Args:
+            watch: Show the one question's canvas while it is filled.
+            several: Print the question above each completion.
+        """
+        canvas = canvases(self.policy, asked, self.sampler.length, "hint")
+        fillings = [
+            Filling(one, row, self.policy.mask_id) for one, row in zip(asked, canvas.tolist(), strict=True)
+        ]
+        view = Terminal(self.pieces, self.policy.stop_ids, self.stream) if watch else None
+        if view:
+            view.begin(fillings[0], self.sampler.steps, self.sampler.block_length)
+        started = time.perf_counter()
+        made = complete(
+            self.policy, self.sampler, asked, canvas, self.prompt_format, self.seed, self.place,
+            view.step if view else lambda step: take(fillings, step),
+        )  # fmt: skip
+        seconds, self.place = time.perf_counter() - started, self.place + len(asked)
+        for filling, tokens in zip(fillings, made.tokens.tolist(), strict=True):
+            filling.tokens = tokens
+        if view:
+            view.end()
+        lengths = made.completion_mask.sum(-1).tolist()
+        done = [
+            Completion(filling, text, length, seconds)
+            for filling, text, length in zip(fillings, made.texts, lengths, strict=True)
+        ]
+        self._show(done, several and view is None)
+        return done
+
+    def _show(self, done: Iterable[Completion], named: bool) -> None:
+        for one in done:
+            if named:
+                self._print(f"{printable('> ' + one.filling.asked.prompt)}")
+            self._print(printable(one.text))
+
+    def _print(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device={name}: expected auto, cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device={name}: there is no GPU here; take device=cpu")
+    return device
+
+
+def _writable(key: str, value: str) -> Path:
+    """``value`` as the path of a file whose folder there is."""
+    path = Path(path_text(key, value))
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        what = "is a folder; give a file" if path.is_dir() else f"there is no folder {path.parent}"
+        raise ConfigError(f"{key}={value}: {what}")
+    return path

@@ -1,0 +1,324 @@
+"""``igpo-sample``: prompts in, completions out, into files, onto a page and before one's eyes."""
+
+import io
+import json
+import os
+import re
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from fakes import BLOCK, WIDTH, FixedPolicy, source, tiny_policy
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import igpo_lightning as il
+from igpo_lightning import sample as script
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.line import check_command_line
+from igpo_lightning.completing import Asked
+from igpo_lightning.config import find_conf, quoted
+from igpo_lightning.sampling import BlockwiseSampler
+from igpo_lightning.watching.asked import questions, read_prompts
+from igpo_lightning.watching.filling import Filling, Pieces, take
+from igpo_lightning.watching.finding import newest_toy, run_of, take_from_run, with_run
+from igpo_lightning.watching.program import sample
+from igpo_lightning.watching.terminal import Glyph, Terminal, wrapped
+
+QUESTIONS = [problem.prompt for problem in source().train[:3]]
+CANVAS = [f"sampler.length={WIDTH}", f"sampler.block_length={BLOCK}", f"sampler.steps={WIDTH}"]
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return tiny_policy()
+
+
+@pytest.fixture(scope="module")
+def model(policy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "model"
+    policy.save(folder)
+    return folder
+
+
+def run(model, *overrides, stream=None):
+    texts = [f"model.path={quoted(str(model))}", *CANVAS, *overrides]
+    with initialize_config_dir(str(find_conf()), version_base="1.3"):
+        return sample(compose("sample", texts), texts, stream or io.StringIO())
+
+
+class Screen(io.StringIO):
+    """A terminal of which nothing is known but that it is one."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_prompt_is_completed_as_from_python(policy, model):
+    out = io.StringIO()
+    (done,) = run(model, f"question={quoted(QUESTIONS[0])}", stream=out)
+    assert [done.text] == il.generate(policy, QUESTIONS[:1], length=WIDTH, block_length=BLOCK)
+    assert out.getvalue() == done.text + "\n"
+
+
+@pytest.mark.parametrize("watch", ["false", "true"])
+def test_prompts_of_a_file(policy, model, tmp_path, watch):
+    """Whether they are watched, and how many run together, changes no completion."""
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n\n".join(QUESTIONS) + "\n")
+    done = run(
+        model, f"prompts={path}", f"watch={watch}", "batch_size=2", "sampler.temperature=1.0", "seed=3"
+    )
+    expected = il.generate(
+        policy, QUESTIONS, length=WIDTH, block_length=BLOCK, temperature=1.0, seed=3, steps=WIDTH
+    )
+    assert [one.text for one in done] == expected
+    assert [one.filling.asked.prompt for one in done] == QUESTIONS
+
+
+def test_what_is_written_to_a_file(policy, model, tmp_path):
+    words = policy.tokenizer.convert_ids_to_tokens(range(10, 14))
+    hint = f"{words[0]} {words[1]} ___ {words[2]}"
+    run(model, f"question={quoted(QUESTIONS[0])}", f"hint={quoted(hint)}", f"out={tmp_path / 'out.jsonl'}")
+    (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
+    row = json.loads(line)
+    assert (row["prompt"], row["hint"]) == (QUESTIONS[0], hint)
+    tokens, given, steps = row["tokens"], row["hint_mask"], row["step_map"]
+    assert policy.tokenizer.decode(tokens, skip_special_tokens=True) == row["completion"]
+    assert len(tokens) == len(given) == len(steps) == len(row["probabilities"]) <= WIDTH
+    places = [i for i, is_given in enumerate(given) if is_given]
+    assert places == [0, 1, 5][: len(places)] and [tokens[i] for i in places] == [10, 11, 12][: len(places)]
+    assert [step < 0 for step in steps] == given  # every other token has been written by a step
+    assert all(0 < p <= 1 for p in row["probabilities"]) and row["forwards"] <= WIDTH - 3
+    if policy.eos_id not in tokens:  # one token a step: five in the first block, eight in the second
+        assert row["forwards"] == WIDTH - 3
+
+
+def test_jsonl_prompts_have_their_own_hints(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"prompt": "a", "hint": "x ___"}\n\n{"prompt": "b", "answer": 3}\n')
+    assert read_prompts(path, "y") == [Asked("a", "x ___"), Asked("b", "y")]
+    path.write_text('{"prompt": "a"}\n{"question": "b"}\n')
+    with pytest.raises(ConfigError, match=r"line 2: expected a JSON object"):
+        read_prompts(path)
+    path.write_text("\n")
+    with pytest.raises(ConfigError, match="there is nothing in it"):
+        read_prompts(path)
+
+
+class Page(HTMLParser):
+    """Tokens, sliders, and what the page would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tokens, self.sliders, self.loads, self.inside = [], [], [], [], None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.loads += [attrs[name] for name in ("src", "href") if name in attrs]
+        if tag == "input":
+            self.sliders.append(attrs)
+        if tag not in ("meta", "input"):
+            self.open.append(tag)
+        if tag == "span" and "data-step" in attrs:
+            self.inside = [attrs["class"].split(), int(attrs["data-step"]), ""]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "span" and self.inside:
+            self.tokens.append(tuple(self.inside))
+            self.inside = None
+
+    def handle_data(self, data):
+        if self.inside:
+            self.inside[2] += data
+
+
+def test_the_page_holds_every_token_and_loads_nothing(policy, model, tmp_path):
+    word = policy.tokenizer.convert_ids_to_tokens([10])[0]
+    path = tmp_path / "page.html"
+    (done,) = run(model, f"question={quoted('<script> & ' + QUESTIONS[0])}", f"hint={word}", f"html={path}")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == [] and page.loads == []
+    tokens = done.filling.tokens[: done.length]
+    pieces = Pieces(policy.tokenizer)
+    assert [text for _, _, text in page.tokens] == [pieces.of(token) for token in tokens]
+    assert page.tokens[0][:2] == (["t", "hint"], 0)
+    written = sorted(step for _, step, _ in page.tokens[1:])
+    assert written == list(range(1, len(tokens)))  # one token a step
+    (slider,) = page.sliders
+    assert slider["type"] == "range" and slider["aria-label"] and int(slider["max"]) == len(tokens) - 1
+    assert "<script> &" not in path.read_text(encoding="utf-8")
+
+
+def test_a_terminal_is_redrawn_in_place(policy, model, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LINES", "40")
+    word = policy.tokenizer.convert_ids_to_tokens([10])[0]
+    screen = Screen()
+    (done,) = run(model, f"question={quoted(QUESTIONS[0])}", f"hint={word}", "watch=true", stream=screen)
+    text = screen.getvalue()
+    frames = text.split("\x1b[1A\r")
+    assert len(frames) == done.filling.forwards + 1  # as given, then once a step
+    plain = [ANSI.sub("", frame) for frame in frames]
+    assert f"\x1b[7m {word}\x1b[0m" in frames[1] and plain[0].count("·") > plain[1].count("·") > 0
+    assert "step 1 | 1 of 15 tokens" in plain[1] and "mean probability" in plain[1]
+    assert "\x1b[38;5;27m" in frames[1] and plain[-1].endswith(f"\n{done.text}\n")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen()
+    run(model, f"question={quoted(QUESTIONS[0])}", f"hint={word}", "watch=true", stream=screen)
+    assert "38;5" not in screen.getvalue() and f"\x1b[7m {word}" in screen.getvalue()
+
+
+def test_elsewhere_a_block_is_a_line(policy, capsys):
+    word = policy.tokenizer.convert_ids_to_tokens([10])[0]
+    texts = il.generate(
+        policy, QUESTIONS[:2], [f"{word} ___ {word}", None], length=WIDTH, block_length=BLOCK, watch=True
+    )
+    assert texts == il.generate(
+        policy, QUESTIONS[:2], [f"{word} ___ {word}", None], length=WIDTH, block_length=BLOCK
+    )
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and shown.count("> ") == 2
+    lines = [line for line in shown.splitlines() if line.startswith("block 1 ")]
+    assert len(lines) == 2 and f"[[ {word}]]" in lines[0] and "6 of 14 tokens" in lines[0]
+    assert "8 of 16 tokens" in lines[1] and "[[" not in lines[1]
+
+
+def test_steps_are_told_with_rows_columns_and_probabilities():
+    """Logits of two tokens, ln 3 apart: the likelier has probability 3/4. Prompts of different lengths."""
+
+    def logits(tokens):
+        table = torch.full((*tokens.shape, 6), -torch.inf)
+        table[..., 4], table[..., 5] = 0.0, torch.tensor(3.0).log()
+        return table
+
+    policy, told = FixedPolicy(logits), []
+    canvas = torch.tensor([[7, 1, 1, 4, 1], [8, 1, 1, 1, 1]])
+    sampler = BlockwiseSampler(4, 2, 2)  # a step fills a block
+    samples = sampler(policy, canvas, None, [0, 1], on_step=told.append)
+    assert [(step.index, step.columns) for step in told] == [(0, slice(1, 3)), (1, slice(3, 5))]
+    assert told[1].written.tolist() == [[False, True], [True, True]]
+    assert told[1].probability.tolist() == [[0.0, pytest.approx(0.75)], [pytest.approx(0.75)] * 2]
+    moved = told[1].within(torch.tensor([9, 3]), 1)
+    assert moved.rows.tolist() == [9, 3] and moved.columns == slice(2, 4)
+    filling = Filling(Asked("?"), [1, 1, 4, 1], mask_id=1)
+    other = Filling(Asked("?"), [1, 1, 1, 1], mask_id=1)
+    for step in told:
+        take([filling, other], step.within(torch.tensor([0, 1]), 1))
+    assert filling.tokens == samples.tokens[0, 1:].tolist() == [5, 5, 4, 5]
+    assert filling.steps == samples.step_map[0, 1:].tolist() == [0, 0, -1, 1]
+    assert (filling.filled, filling.forwards, filling.sureness) == (3, 2, pytest.approx(0.75))
+
+
+def test_lines_are_wrapped_by_cells():
+    assert wrapped(iter([Glyph("ab", "<"), Glyph(" cd"), Glyph(" e\nf")]), 5) == ["<ab\x1b[0m cd", "e", "f"]
+    assert wrapped(iter([Glyph("答案")]), 4) == ["答案"]
+    assert wrapped(iter([Glyph("a"), Glyph("答案")]), 4) == ["a", "答案"]
+    assert wrapped(iter([Glyph("abcdefg")]), 3) == ["", "abc", "def", "g"]
+
+
+def test_output_cannot_steer_a_terminal():
+    class Tokenizer:
+        eos_token_id = 0
+
+        def decode(self, ids):
+            return "".join("<end>" if i == 0 else "\x1b[2J" for i in ids)
+
+    screen = Screen()
+    view = Terminal(Pieces(Tokenizer()), [0], screen)
+    view.begin(Filling(Asked("q\x1b[2J"), [5, 1], mask_id=1), steps=2, block_length=2)
+    assert "\x1b[2J" not in screen.getvalue() and "\ufffd[2J" in screen.getvalue()
+
+
+@pytest.mark.parametrize("overrides, said", [
+    (["question=a", "prompts=b"], "prompts: there is a prompt, too"),
+    ([], 'prompt: there is none; give prompt="What is 3 + 4 ?"'),
+    (["prompts=nowhere.txt"], "prompts=nowhere.txt: no such file"),
+    (["question=a", "hint=" + "_" * 17], "hint: 17 tokens do not fit a completion of 16"),
+    (["question=a", "out=nowhere/out.jsonl"], "out=nowhere/out.jsonl: there is no folder nowhere"),
+    (["question=a", "device=tpu9"], "device=tpu9: expected auto, cpu, cuda"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_said(model, overrides, said, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        run(model, *overrides)
+
+
+def test_without_a_prompt_a_person_is_asked(policy, model, monkeypatch):
+    lines = iter([QUESTIONS[0], QUESTIONS[1], ""])
+    monkeypatch.setattr("sys.stdin", Screen())
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    assert questions(None, None, None) is None
+    assert [one.text for one in run(model)] == il.generate(
+        policy, QUESTIONS[:2], length=WIDTH, block_length=BLOCK
+    )
+
+
+def saved_run(folder, policy, name="tiny"):
+    """A run folder as training leaves it."""
+    policy.save(folder / "model")
+    with initialize_config_dir(str(find_conf()), version_base="1.3"):
+        cfg = compose("train", ["output_dir=x", "prompt.user='Q: {question}'", "sampler.order._target_=mine"])
+    cfg.model.name = name
+    OmegaConf.save({key: cfg[key] for key in ("model", "sampler", "prompt")}, folder / "config.yaml")
+
+
+def test_a_run_says_how_it_is_sampled_and_what_is_typed_stays(policy, tmp_path):
+    folder = tmp_path / "one"
+    saved_run(folder, policy)
+    typed = ["sampler.steps=8", "sampler/acceptance=threshold", f"model.path={folder}"]
+    texts = with_run(typed)
+    assert texts[:3] == [f"model.path='{folder}/model'", "sampler.length=14", "sampler.block_length=7"]
+    line = check_command_line(find_conf(), "sample", texts)
+    take_from_run(line.cfg, texts)
+    cfg = line.cfg
+    assert (cfg.sampler.length, cfg.sampler.steps, cfg.sampler.temperature) == (14, 8, 0.0)
+    assert cfg.sampler.acceptance._target_.endswith("Threshold") and cfg.sampler.order._target_ == "mine"
+    assert (cfg.prompt.user, cfg.model.threads) == ("Q: {question}", 1)
+    chosen = [f"model.path={folder}", "prompt=igpo", "sampler=paper"]
+    cfg = check_command_line(find_conf(), "sample", with_run(chosen)).cfg
+    take_from_run(cfg, chosen)
+    assert (cfg.prompt.name, cfg.sampler.length) == ("igpo", 256)
+
+
+def test_the_newest_toy_is_found(policy, tmp_path, monkeypatch):
+    assert newest_toy(tmp_path / "runs") is None
+    for age, (name, kind) in enumerate([("day/large", "llada"), ("day/new", "tiny"), ("old", "tiny")]):
+        saved_run(tmp_path / "runs" / name, policy, kind)
+        os.utime(tmp_path / "runs" / name / "model" / "config.json", (100 - age, 100 - age))
+    assert newest_toy(tmp_path / "runs") == tmp_path / "runs" / "day" / "new"
+    monkeypatch.chdir(tmp_path)
+    assert with_run(["question=a"])[0] == "model.path='runs/day/new/model'"
+    assert with_run(["model=llada"]) == ["model=llada"]
+
+
+def test_no_model_and_a_run_without_one_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = check_command_line(find_conf(), "sample", with_run(["question=a"])).cfg
+    with pytest.raises(ConfigError, match=r"model\.path: give a model folder.* experiment=quickstart"):
+        take_from_run(cfg, [])
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ConfigError, match="this run has left no model yet"):
+        run_of(tmp_path)
+
+
+@pytest.mark.parametrize("text", [
+    "What is 3 + 4 ?", r"Put it in \boxed{3}, it's ${x}", "ends in \\", r"\' and \${y}", 'he said "x"',
+    "'a' or 'b'", "größe #1, (x) = 3", "two\nlines",
+])  # fmt: skip
+def test_a_prompt_needs_no_quotes_of_hydras(text):
+    for typed in ([f"prompt={text}"], [f"question={text}"]):
+        line = check_command_line(find_conf(), "sample", script.as_overrides([*typed, f"hint={text}"]))
+        assert (line.cfg.question, line.cfg.hint) == (text, text)
+
+
+def test_a_format_is_a_word_and_a_prompt_has_spaces():
+    words = ["prompt=igpo", 'prompt="a b"', "a b", "a", "--config-dir", "c d", "hint=null", "seed=1", "~x y"]
+    assert script.as_overrides(words) == [
+        "prompt=igpo", "question='a b'", "question='a b'", "a", "--config-dir", "c d", "hint=null", "seed=1",
+        "~x y",
+    ]  # fmt: skip
