@@ -46,7 +46,9 @@ SETTINGS = {
     **{f"threshold, max-p, {t}": rule("threshold", "max-p", f"threshold={t}") for t in (0.99, 0.9, 0.7, 0.5)},
     **{f"factor, drawn, {f}": rule("factor", "drawn", f"factor={f}") for f in (0.1, 0.5, 1.0)},
     **{f"entropy bound, drawn, {b}": rule("entropy_bound", "drawn", f"bound={b}") for b in (0.01, 0.1, 0.5)},
-    **{f"entropy bound, entropy, {b}": rule("entropy_bound", "entropy", f"bound={b}") for b in (0.01, 0.1, 0.5)},
+    **{
+        f"entropy bound, entropy, {b}": rule("entropy_bound", "entropy", f"bound={b}") for b in (0.01, 0.1, 0.5)
+    },
     **{f"budget, drawn, {b}": rule("budget", "drawn", f"tokens={b}") for b in (0.5, 1.0, 2.0)},
     "prefix cache, drawn": ["sampler.cache=prefix"],
     "dual cache, drawn": ["sampler.cache=dual"],
