@@ -29,7 +29,7 @@ ORDERS = {"drawn": "drawn_probability", "max-p": "max_probability", "entropy": "
 
 
 def rule(acceptance: str, order: str, *more: str) -> list[str]:
-    """Overrides of a rule of acceptance with an order, and of ``key=value`` of that rule or of the sampler."""
+    """Overrides of a rule of acceptance with an order, and of ``key=value`` of the rule or of the cache."""
     keys = [
         f"sampler.{text}" if text.startswith(("cache", "refresh")) else f"sampler.acceptance.{text}"
         for text in more
@@ -46,9 +46,8 @@ SETTINGS = {
     **{f"threshold, max-p, {t}": rule("threshold", "max-p", f"threshold={t}") for t in (0.99, 0.9, 0.7, 0.5)},
     **{f"factor, drawn, {f}": rule("factor", "drawn", f"factor={f}") for f in (0.1, 0.5, 1.0)},
     **{f"entropy bound, drawn, {b}": rule("entropy_bound", "drawn", f"bound={b}") for b in (0.01, 0.1, 0.5)},
-    **{
-        f"entropy bound, entropy, {b}": rule("entropy_bound", "entropy", f"bound={b}") for b in (0.01, 0.1, 0.5)
-    },
+    **{f"entropy bound, entropy, {b}": rule("entropy_bound", "entropy", f"bound={b}") for b in (0.1, 0.5)},
+    "entropy bound, entropy, 0.01": rule("entropy_bound", "entropy", "bound=0.01"),
     **{f"budget, drawn, {b}": rule("budget", "drawn", f"tokens={b}") for b in (0.5, 1.0, 2.0)},
     "prefix cache, drawn": ["sampler.cache=prefix"],
     "dual cache, drawn": ["sampler.cache=dual"],
@@ -120,7 +119,7 @@ def picture(runs: dict, file: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, both = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    figure, both = plt.subplots(1, 2, figsize=(12, 4.5), sharey=True, layout="constrained")
     for axes, temperature in zip(both, (0, 1), strict=True):
         kinds: dict[str, list] = {}
         for name in SETTINGS:
@@ -129,13 +128,14 @@ def picture(runs: dict, file: Path) -> None:
             kinds.setdefault(kind, []).append(
                 [sum(row[key] for row in rows) / len(rows) for key in ("columns_per_token", "accuracy")]
             )
-        for kind, points in kinds.items():
-            axes.plot(*zip(*sorted(points), strict=True), marker="o", label=kind)
+        for i, (kind, points) in enumerate(kinds.items()):
+            look = {"color": plt.colormaps["tab20"](i), "marker": "os^Dv"[i % 5]}
+            axes.plot(*zip(*sorted(points), strict=True), label=kind, **look)
         axes.set_xlabel("columns through the network per token")
         axes.set_title(f"temperature {temperature}")
         axes.grid(alpha=0.3)
     both[0].set_ylabel(f"accuracy, {PROBLEMS} test problems, {len(runs)} models")
-    both[1].legend(fontsize=8)
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(file, dpi=120)
 
 
