@@ -47,7 +47,7 @@ COLLECTIVES = {"all_reduce", "all_gather", "all_gather_object", "broadcast", "br
                "barrier", "reduce_boolean_decision", "reduce_scatter"}  # fmt: skip
 # How weights are split and gathered is torch's business, not a message of ours.
 STRUCTURE = ("distributed.fsdp", "distributed.tensor", "distributed.device_mesh", "checkpoint.state_dict",
-             "distributed.checkpoint")  # fmt: skip
+             "distributed.checkpoint", "DistNetworkError")  # fmt: skip
 
 
 class StopAfterOne(Callback):
