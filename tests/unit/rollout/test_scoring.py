@@ -108,7 +108,7 @@ def test_an_error_in_sampling_leaves_nothing_to_be_scored():
     problems = [Problem(f"t/{i}", "", "", "") for i in range(3)]
     with pytest.raises(MemoryError), Scoring(Held(), problems, CPU) as scoring:
         for i in range(3):
-            scoring.add(slice(i, i + 1), [str(i)])
+            scoring.add([i], [str(i)])
         raise MemoryError
     held.set()
     for thread in scoring._pool._threads:
@@ -136,7 +136,7 @@ def test_answers_that_a_verifier_gave_up_are_counted():
     given = RewardSum({"accuracy": Correctness(GivesUp())}, "accuracy")
     problems = [Problem(f"t/{i}", "", "", "1") for i in range(4)]
     with Scoring(given, problems, CPU) as scoring:
-        scoring.add(slice(0, 2), ["#### 9", "#### 8"])
+        scoring.add([0, 1], ["#### 9", "#### 8"])
         scoring.add(slice(2, 4), ["#### 9", "nothing"])
         scores = scoring.result()
     assert scoring.timeouts == 2 and given.timeouts == 7
