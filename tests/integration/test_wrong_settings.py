@@ -9,7 +9,7 @@ from igpo_lightning import cli
 
 TRAIN = {
     # a group's option, or a key
-    "algo=igpoo": "did you mean igpo or grpo?",
+    "algo=igpoo": "did you mean igpo or",
     "model=llda": "did you mean llada",
     "data=gsm8": "did you mean gsm8k?",
     "hardware=zero4": "did you mean zero3 or zero2 or zero1?",

@@ -137,7 +137,7 @@ def test_answers_that_a_verifier_gave_up_are_counted():
     problems = [Problem(f"t/{i}", "", "", "1") for i in range(4)]
     with Scoring(given, problems, CPU) as scoring:
         scoring.add([0, 1], ["#### 9", "#### 8"])
-        scoring.add(slice(2, 4), ["#### 9", "nothing"])
+        scoring.add(list(range(2, 4)), ["#### 9", "nothing"])
         scores = scoring.result()
     assert scoring.timeouts == 2 and given.timeouts == 7
     answers = scores.answers.tolist()
