@@ -19,22 +19,33 @@ class AdamW(torch.optim.AdamW):
 
     Args:
         params: Parameters, or groups of them.
+        lr, betas, eps, weight_decay: As of :class:`torch.optim.AdamW`.
         fused: Whether a step is one kernel; None: where all parameters are on GPUs and no engine
             (DeepSpeed) is going to put others in their place.
-        **options: Those of :class:`torch.optim.AdamW`.
+        **options: Its others.
 
     Raises:
         ConfigError: ``fused`` is neither true, false nor null.
     """
 
-    def __init__(self, params: Iterable[Any], *, fused: bool | None = None, **options: Any):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        fused: bool | None = None,
+        **options: Any,
+    ):
         if fused not in (True, False, None):
             raise ConfigError(f"algo.optimizer.fused={fused}: expected true, false or null")
         groups = list(params)
         self.follows_device = fused is None
         fuses = _on_gpus(groups) if fused is None else fused
         # None, not False, which would also take away torch's own choice of a step for all parameters at once.
-        super().__init__(groups, fused=fuses or None, **options)
+        super().__init__(groups, lr, betas, eps, weight_decay, fused=fuses or None, **options)
         # Lightning takes it for a sign that a step unscales gradients by itself, and refuses to clip them.
         # It unscales before it clips, so that a step never has to.
         self._step_supports_amp_scaling = False
