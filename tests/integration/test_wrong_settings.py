@@ -93,7 +93,7 @@ TRAIN = {
     "output_dir=~/b": """'output_dir="~/b"'""",
     "resume=4": "resume=4: no such file or folder",
     # a class, or its arguments
-    "algo.loss._target_=igpo_lightning.algos.losses.ClipSurrogate": "did you mean igpo_lightning.algos.losses.ClippedSurrogate",
+    "algo.loss._target_=igpo_lightning.algos.losses.ClipSurrogate": "losses.ClippedSurrogate",
     "algo.optimizer._target_=torch.optim.AdmW": "did you mean torch.optim.AdamW",
     "+algo.loss.epsilonn=0.3": "did you mean algo.loss.epsilon",
     "+hardware.max_epochs=3": "hardware.max_epochs: here it is algo.",

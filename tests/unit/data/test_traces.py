@@ -167,6 +167,7 @@ def test_gsm8k_hints_hold_no_number_of_the_answers_value(real_data):
         assert float(problem.answer) not in numbers, problem
 
 
+@pytest.mark.slow
 def test_math_traces(real_data):
     source = Math(str(real_data("math_train")), val_size=0, test_size=0)
     share, missed = found_share(source.train)
