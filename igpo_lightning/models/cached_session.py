@@ -43,6 +43,7 @@ class CachedSession(Session):
         graphs: bool = False,
     ):
         super().__init__(policy, canvas, attention)
+        self.policy: Any = policy  # more of it is needed than of a Scorer
         self.to_the_end, self.refresh_every, self.graphs = cache == "prefix", refresh_every, graphs
         self._check_memory()
         self._cache = CanvasCache(len(policy.network.model.layers), canvas.shape[1])

@@ -54,7 +54,8 @@ class Policy(nn.Module):
         self.shifted = published is not None and published.family.shifted
         self.mask_id = special_id(model, tokenizer, "mask")
         self.eos_id = special_id(model, tokenizer, "eos")
-        self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos_id
+        pad: Any = tokenizer.pad_token_id
+        self.pad_id: int = self.eos_id if pad is None else pad
         self.stop_ids = stop_ids(tokenizer, self.eos_id)
         # Kept out of the module tree on purpose: a frozen copy belongs neither to the checkpoint
         # nor to the optimiser, and is made again from the starting weights on resume.

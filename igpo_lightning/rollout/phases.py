@@ -19,7 +19,7 @@ class Phases:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
         self.clock = clock
-        self.seconds = dict.fromkeys(("sample", "score", "logprobs"), 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(("sample", "score", "logprobs"), 0.0)
 
     @contextmanager
     def of(self, phase: str) -> Iterator[None]:

@@ -90,6 +90,7 @@ def rollout_metrics(
         entropy: [] mean nats.
         stop_ids: Tokens that end a completion.
     """
+    assert rollout.advantages is not None and rollout.loss_mask is not None  # the engine's last steps
     lengths = rollout.completion_mask.sum(-1)
     stops = torch.tensor(stop_ids, dtype=torch.long, device=rollout.tokens.device)
     ended = torch.isin(rollout.tokens, stops) & rollout.completion_mask

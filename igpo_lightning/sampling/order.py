@@ -23,6 +23,7 @@ class Order(Protocol):
 
     def __call__(self, step: Distribution, drawn: Tensor, uniform: Tensor | None) -> Tensor:
         """[N] float64 confidences of the tokens ``drawn`` [N]; ``uniform`` [N] in [0, 1), or None."""
+        ...
 
 
 class DrawnProbability:

@@ -28,6 +28,7 @@ class Acceptance(Protocol):
 
     def most_steps(self, steps: int, width: int) -> int:
         """Most steps that a block of ``width`` columns can take where the schedule has ``steps``."""
+        ...
 
     def __call__(self, confidence: Tensor, entropy: Tensor | None, masked: Tensor, left: int) -> Tensor: ...
 
