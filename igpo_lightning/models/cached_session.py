@@ -10,12 +10,12 @@ from torch import Tensor
 from ..checks import ConfigError
 from .graphs import Graphed
 from .kv_cache import CanvasCache, bytes_per_column
+from .policy import positions_of
 from .session import Session
 
 CACHES = ("none", "prefix", "dual")
-_FEWER = (
-    0.75  # rows left of those cached, from which on the others are dropped: a copy costs a tenth of a call
-)
+# Of the cached rows: when so few are left, the others are dropped. A copy costs about a tenth of a call.
+_FEWER = 0.75
 _SPARE = 0.9  # of the free memory
 
 
@@ -49,7 +49,9 @@ class CachedSession(Session):
         self._cache = CanvasCache(len(policy.network.model.layers), canvas.shape[1])
         self._rows = torch.arange(len(canvas), dtype=torch.long, device=canvas.device)
         self._calls = 0  # since the last whole pass
-        self._open_calls: dict[int, Graphed] = {}
+        self._recorded: dict[int, Graphed] = {}  # by the number of columns that run
+        real = torch.ones_like(canvas, dtype=torch.bool) if attention is None else attention
+        self._positions = positions_of(real)
 
     def open(self, left: int, width: int) -> None:
         super().open(left, width)
@@ -72,7 +74,7 @@ class CachedSession(Session):
             rows_run = self._rows = rows
         self._cache.renew_all()
         attention = None if self.attention is None else self.attention[rows_run]
-        hidden = self.policy.hidden(self.canvas[rows_run], attention, self._positions(rows_run), self._cache)
+        hidden = self.policy.hidden(self.canvas[rows_run], attention, self._positions[rows_run], self._cache)
         self.token_forwards += hidden.shape[0] * hidden.shape[1]
         return self._of_block(hidden[:, self._first :], rows)
 
@@ -84,7 +86,7 @@ class CachedSession(Session):
         stop = self.canvas.shape[1] if self.to_the_end else self.columns.stop
         columns = torch.arange(self._first, stop, dtype=torch.long, device=self.canvas.device)
         mask = None if self.attention is None else self.attention[self._rows][:, None, None]
-        tokens, positions = self.canvas[self._rows][:, columns], self._positions(self._rows)[:, columns]
+        tokens, positions = self.canvas[self._rows][:, columns], self._positions[self._rows][:, columns]
         hidden = self._run(columns, tokens, positions, mask)
         self.token_forwards += tokens.numel()
         return self._of_block(hidden, rows)
@@ -97,7 +99,9 @@ class CachedSession(Session):
         inputs = (columns, tokens, positions, *(() if mask is None else (mask,)))
         if not self.graphs:
             return call(*inputs)
-        return self._open_calls.setdefault(tokens.shape[1], Graphed(call))(*inputs)
+        if len(columns) not in self._recorded:
+            self._recorded[len(columns)] = Graphed(call)
+        return self._recorded[len(columns)](*inputs)
 
     @property
     def _first(self) -> int:
@@ -109,13 +113,6 @@ class CachedSession(Session):
         if len(rows) < len(hidden):
             hidden = hidden[torch.searchsorted(self._rows, rows)]
         return hidden[:, : self.columns.stop - self.columns.start]
-
-    def _positions(self, rows: Tensor) -> Tensor:
-        """[R, L] rotary positions: real tokens are counted."""
-        if self.attention is None:
-            counted = torch.arange(self.canvas.shape[1], dtype=torch.long, device=self.canvas.device)
-            return counted.expand(len(rows), -1)
-        return (self.attention[rows].long().cumsum(-1) - 1).clamp(min=0)
 
     def _check_memory(self) -> None:
         device = self.canvas.device
