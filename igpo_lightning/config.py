@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,13 +26,17 @@ def _escaped(value: Any) -> Any:
         return {key: _escaped(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_escaped(inner) for inner in value]
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
+    return _literal(value) if isinstance(value, str) else value
+
+
+def _literal(text: str) -> str:
+    """``text`` with no interpolation in it."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def quoted(text: str) -> str:
     """``text`` as Hydra's command line takes it, whatever is in it."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return QuotedString(text=_literal(text), quote=Quote.single).with_quotes()
 
 
 def construct(node: Any, **values: Any) -> Any:

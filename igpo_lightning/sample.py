@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from igpo_lightning.cli import entry
 from igpo_lightning.cli.terminal import guarded
+from igpo_lightning.config import quoted
 from igpo_lightning.watching.finding import with_run
 
 _OVERRIDE = re.compile(r"[+~]*[\w./@]+=")
@@ -38,23 +39,21 @@ def as_overrides(words: Sequence[str]) -> list[str]:
 def _override(word: str) -> str:
     key, _, value = word.partition("=")
     if not _OVERRIDE.match(word):
-        return f"question={_literal(word)}" if _is_text(word) else word
+        return f"question={_quoted(word)}" if _is_text(word) else word
     if key == "prompt" and _is_text(value):
         key = "question"
-    return f"{key}={_literal(value)}" if key in _TEXTS and value and value != "null" else word
+    return f"{key}={_quoted(value)}" if key in _TEXTS and value and value != "null" else word
 
 
 def _is_text(value: str) -> bool:
     return any(character.isspace() for character in value.strip())
 
 
-def _literal(value: str) -> str:
-    """``value`` in Hydra's quotes, without those that it came in, and with no interpolation in it."""
+def _quoted(value: str) -> str:
+    """``value`` in Hydra's quotes, without those that it came in."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value.count(value[0]) == 2:
         value = value[1:-1]
-    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # or OmegaConf would look the name up
-    value = re.sub(r"(\\*)'", r"\1\1\\'", value)  # of backslashes, Hydra reads those before a quote alone
-    return "'" + re.sub(r"(\\+)$", r"\1\1", value) + "'"
+    return quoted(value)
 
 
 if __name__ == "__main__":
