@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from igpo_lightning.pages import write_template
 from igpo_lightning.reporting.picture import picture
 from igpo_lightning.reporting.run import Run, read_run
 from igpo_lightning.reporting.samples import Sample, by_kind
@@ -53,18 +54,8 @@ def write_page(path: str | Path, template: str, drawn: Path | None, **values: An
     Args:
         drawn: The picture that it holds, if any.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    templates = Environment(
-        loader=PackageLoader("igpo_lightning.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     image = base64.b64encode(drawn.read_bytes()).decode() if drawn else None
-    text = templates.get_template(template).render(image=image, **values)
-    Path(path).write_text(text, encoding="utf-8", errors="replace")
+    write_template(path, "reporting", template, image=image, **values)
     return Path(path)
 
 

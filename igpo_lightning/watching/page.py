@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pages import write_template
 from .filling import Filling, Pieces
 
 
@@ -55,15 +56,5 @@ def write_page(
     path: Path, fillings: Sequence[Filling], pieces: Pieces, stop_ids: Sequence[int], title: str = "Denoising"
 ) -> None:
     """Write the page of these completions; all their text is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    templates = Environment(
-        loader=PackageLoader("igpo_lightning.watching"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = [shown(filling, pieces, stop_ids) for filling in fillings]
-    text = templates.get_template("denoising.html").render(title=title, rows=rows)
-    path.write_text(text, encoding="utf-8", errors="replace")
+    write_template(path, "watching", "denoising.html", title=title, rows=rows)
