@@ -52,10 +52,15 @@ def construct(node: Any, **values: Any) -> Any:
     return instantiate(node, _convert_="all", **values)
 
 
-def build_algorithm(cfg: DictConfig) -> Any:
-    """The algorithm of a composed config with all its pieces, each of them built once."""
+def build_algorithm(cfg: DictConfig, reward: Any | None = None) -> Any:
+    """The algorithm of a composed config with all its pieces, each of them built once.
+
+    Args:
+        reward: Another one than the config's.
+    """
     algorithm = construct(cfg.algo, _partial_=True)
-    return algorithm(sampler=construct(cfg.sampler), reward=construct(cfg.reward), seed=cfg.seed)
+    reward = construct(cfg.reward) if reward is None else reward
+    return algorithm(sampler=construct(cfg.sampler), reward=reward, seed=cfg.seed)
 
 
 def find_conf(package: Path = _PACKAGE) -> Path:

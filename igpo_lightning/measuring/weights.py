@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checks import ConfigError
+from ..config import construct
 from ..models import Policy
 from ..models.compiling import Compiling
 from ..models.skeleton import Skeleton, skeleton_of_saved
@@ -57,9 +57,9 @@ def policy_of(cfg: DictConfig, device: torch.device) -> Policy:
             raise ConfigError("model.path: this model has no weights of its own; give a folder or a hub id")
         if not cfg.vocabulary:
             raise ConfigError("vocabulary: a model that is made here needs a number, such as 8192")
-        policy = instantiate(cfg.model.create)(special_ids(cfg.vocabulary, {}), lora=lora)
+        policy = construct(cfg.model.create)(special_ids(cfg.vocabulary, {}), lora=lora)
     elif cfg.weights is None:
-        policy = instantiate(cfg.model.load)(path, lora=lora)
+        policy = construct(cfg.model.load)(path, lora=lora)
     else:
         policy = drawn(_skeleton(cfg, path, lora), device, cfg.seed)
     policy.compiling = Compiling(cfg.model.compile)
@@ -98,7 +98,7 @@ def drawn(skeleton: Skeleton, device: torch.device, seed: int) -> Policy:
 
 
 def _skeleton(cfg: DictConfig, path: str, lora: Any) -> Skeleton:
-    settings = dict(instantiate(cfg.model.load).keywords)
+    settings = dict(construct(cfg.model.load).keywords)
     if settings.get("quantize"):
         raise ConfigError("weights=random: model.load.quantize has to be null")
     skeleton, _ = skeleton_of_saved(path, lora=lora, **settings)

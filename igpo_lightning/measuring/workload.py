@@ -9,11 +9,11 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from ..algos import Algorithm
 from ..checks import ConfigError, positive_int
+from ..config import build_algorithm, construct
 from ..data.encoding import Encoder
 from ..hardware import trainer_options
 from ..models import Policy
@@ -93,7 +93,7 @@ def algorithm_of(cfg: DictConfig, prompts: int) -> Algorithm:
     """
     if "num_generations" not in cfg.algo:
         raise ConfigError("algo: it has no rollouts to measure; choose grpo or igpo")
-    whole = instantiate(cfg.algo, sampler=instantiate(cfg.sampler), reward=Coin(), seed=cfg.seed)
+    whole = build_algorithm(cfg, reward=Coin())
     return replace(whole, rollouts=1, epochs=None, prompts_per_rollout=prompts, validate_every=1)
 
 
@@ -102,9 +102,9 @@ def prompts_of(cfg: DictConfig, policy: Policy) -> list[Prompt]:
     count = positive_int("prompts", cfg.prompts)
     if cfg.model.path is None or cfg.weights == "random":
         return [_made_up(policy, cfg.seed, i, cfg.prompt_length) for i in range(count)]
-    problems = list(instantiate(cfg.data.source).train[:count])
+    problems = list(construct(cfg.data.source).train[:count])
     encode = Encoder(
-        policy.tokenizer, instantiate(cfg.prompt), hints=False, on_mask_token="text", mask_id=policy.mask_id
+        policy.tokenizer, construct(cfg.prompt), hints=False, on_mask_token="text", mask_id=policy.mask_id
     )
     prompts = list(encode.encode_all(problems).prompts)
     if len(prompts) < count:
