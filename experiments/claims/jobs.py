@@ -1,0 +1,125 @@
+"""Jobs: one training command each, whose result is a small file that is kept."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from igpo_lightning.files import write_atomic
+from igpo_lightning.reporting import read_run
+
+# Imported once, by the process that all jobs are forked from.
+_PRELOAD = [
+    "igpo_lightning.training",
+    "igpo_lightning.data",
+    "igpo_lightning.rewards",
+    "igpo_lightning.rollout",
+]
+_KEPT = ("started", "git", "python", "platform", "packages")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training command.
+
+    Attributes:
+        folder: Of the run; it may be deleted once the result is there.
+        result: File that gets what the run measured.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    folder: Path
+    result: Path
+
+    @property
+    def done(self) -> bool:
+        return self.result.is_file()
+
+    def read(self) -> dict[str, Any]:
+        return json.loads(self.result.read_text())
+
+
+def run_all(jobs: Sequence[Job], workers: int) -> None:
+    """Run what has no result yet, ``workers`` at a time; a job that was interrupted goes on.
+
+    Raises:
+        SystemExit: A job failed; the others have run.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    waiting = [job for job in jobs if not job.done]
+
+    def run(job: Job) -> str | None:
+        print("start", job.name, flush=True)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        command = [*job.overrides, f"output_dir={job.folder}", "resume=auto"]
+        process = context.Process(target=_train, args=(command, str(job.folder / "log.txt")))
+        process.start()
+        process.join()
+        if process.exitcode:
+            return f"{job.name} failed with exit code {process.exitcode}: {job.folder / 'log.txt'}"
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(job.result, json.dumps(measured(job), indent=1) + "\n")
+        print("done ", job.name, flush=True)
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        failures = [failure for failure in pool.map(run, waiting) if failure]
+    if failures:
+        raise SystemExit("\n".join(failures))
+
+
+def _train(command: list[str], log: str) -> None:
+    """In a process of its own: the training program, its output in a file."""
+    with open(log, "a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.argv = ["igpo-train", *command]
+    from igpo_lightning.train import main
+
+    main()
+
+
+def measured(job: Job) -> dict[str, Any]:
+    """What a run's folder says, small enough to be kept for good."""
+    run = read_run(job.folder)
+    stage = run.stages[-1]
+    metrics, provenance = stage.metrics, json.loads((job.folder / "provenance.json").read_text())
+    rates = ("all_wrong_before", "all_wrong_after", "hint_success", "reward_before", "reward")
+    curve = metrics.series("val/accuracy")
+    tokens = metrics.series("rollout/generated_tokens")
+    return {
+        "name": job.name,
+        "overrides": list(job.overrides),
+        "validation_before": _value(stage.stage.accuracy_before),
+        "validation_after": _value(stage.stage.accuracy_after),
+        "test": _value(stage.stage.test),
+        "seconds": round(stage.stage.seconds, 1),
+        "completions": metrics.last("rollout/completions"),
+        "curve": {"updates": curve[0], "accuracy": _short(curve[1])},
+        "generated_tokens": {"updates": tokens[0][-1:], "tokens": tokens[1][-1:]},
+        "first_tenth": {name: _round(metrics.mean(f"rollout/{name}", 0.0, 0.1)) for name in rates},
+        "last_fifth": {name: _round(metrics.mean(f"rollout/{name}", 0.8, 1.0)) for name in rates},
+        "provenance": {name: provenance[name] for name in _KEPT},
+    }
+
+
+def _value(accuracy: Any) -> dict[str, Any] | None:
+    return None if accuracy is None else {"value": accuracy.value, "n": accuracy.n}
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+def _short(values: Sequence[float]) -> list[float]:
+    return [round(value, 5) for value in values]

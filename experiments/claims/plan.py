@@ -1,0 +1,121 @@
+"""Plan of a claim: which training commands test it, in what order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+EXPERIMENTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model that reinforcement learning begins with: one run of supervised fine-tuning.
+
+    Attributes:
+        kind: Name of its settings in the plan; arms that begin with other data have another kind.
+        seed: Of the run; the unit that intervals are about.
+    """
+
+    kind: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train on from a start.
+
+    Attributes:
+        label: In tables and pictures.
+        overrides: Of the training command.
+        start: Kind of start.
+        rates_of: The arm whose learning rate it takes; None: it has one chosen for itself.
+    """
+
+    name: str
+    label: str
+    overrides: tuple[str, ...]
+    start: str = "sft"
+    rates_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A claim on one task.
+
+    Attributes:
+        claim: One sentence.
+        task: Name of the task.
+        common: Overrides of every run.
+        starts: Kind of start to the overrides of its run.
+        arms: By name, the reference first: the leads are its.
+        seeds: Starts that the intervals are about.
+        tuning_seeds: Others, for learning rates.
+        rates: First grid, equally spaced by factors; it grows where the best stands at its edge.
+        hours: What it is meant to take on two cores.
+    """
+
+    claim: str
+    task: str
+    common: tuple[str, ...]
+    starts: dict[str, tuple[str, ...]]
+    arms: dict[str, Arm]
+    seeds: tuple[int, ...]
+    tuning_seeds: tuple[int, ...]
+    rates: tuple[float, ...]
+    test_problems: int = 1000
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Arm:
+        return next(iter(self.arms.values()))
+
+    @property
+    def tuned(self) -> list[Arm]:
+        return [arm for arm in self.arms.values() if arm.rates_of is None]
+
+
+def read_plan(folder: Path, task: str | None = None) -> Plan:
+    """Read ``plan.yaml`` of a claim's folder.
+
+    Args:
+        folder: Of the claim.
+        task: One of its tasks; None: the first.
+
+    Raises:
+        SystemExit: No such task; the message names those there are.
+    """
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(folder / "plan.yaml"), resolve=True)
+    tasks = loaded["tasks"]
+    task = task or next(iter(tasks))
+    if task not in tasks:
+        raise SystemExit(f"{folder.name}: no task {task!r}; it has {', '.join(tasks)}")
+    merged = {**loaded, **tasks[task]}
+    arms = {
+        name: Arm(
+            name,
+            value.get("label", name),
+            tuple(value["overrides"]),
+            value.get("start", "sft"),
+            value.get("rates_of"),
+        )
+        for name, value in merged["arms"].items()
+    }
+    return Plan(
+        claim=merged["claim"],
+        task=task,
+        common=tuple(merged["common"]),
+        starts={kind: tuple(overrides) for kind, overrides in merged["starts"].items()},
+        arms=arms,
+        seeds=tuple(merged["seeds"]),
+        tuning_seeds=tuple(merged["tuning_seeds"]),
+        rates=tuple(float(rate) for rate in merged["rates"]),
+        test_problems=merged.get("test_problems", 1000),
+    )

@@ -1,0 +1,136 @@
+"""Test a claim: python experiments/claims/run.py CLAIM [--task NAME] [--workers 2] [--collect]
+
+CLAIM is a folder under experiments/ that holds a plan.yaml. Starts are trained first, then every arm at every
+learning rate from the tuning starts, then every arm at its best rate from the other starts. Runs lie under
+runs/claims and go on where they were stopped; what they measured is kept in CLAIM/results, a small file each,
+and a job whose file is there is not run again. --collect runs nothing: tables and pictures from these files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from collect import Arms, Tuning, collect
+from jobs import Job, run_all
+from plan import EXPERIMENTS, Arm, Plan, Start, read_plan
+from rates import best, grown
+
+RUNS = EXPERIMENTS.parent / "runs" / "claims"
+_MOST_RATES = 8
+
+
+class Study:
+    """The jobs of a plan.
+
+    Args:
+        folder: Of the claim.
+        plan: What is to be run.
+    """
+
+    def __init__(self, folder: Path, plan: Plan):
+        self.folder, self.plan = folder, plan
+        self.results = folder / "results" / plan.task
+
+    def start(self, start: Start) -> Job:
+        """Training of a start. Claims whose starts have the same overrides share the run."""
+        overrides = (*self.plan.common, *self.plan.starts[start.kind], f"seed={start.seed}", "report=false")
+        name = f"{start.name}-{hashlib.sha256(' '.join(overrides).encode()).hexdigest()[:8]}"
+        return Job(start.name, overrides, RUNS / "starts" / name, self.results / f"start-{start.name}.json")
+
+    def job(self, arm: Arm, seed: int, rate: float) -> Job:
+        """Training of an arm from a start; it has the start's seed."""
+        name = f"{arm.name}-{rate:.3g}-{seed}"
+        overrides = (
+            *self.plan.common,
+            *arm.overrides,
+            *(f"seed={seed}", f"algo.optimizer.lr={rate:.6g}", "report=false"),
+            f"model.path={self.start(Start(arm.start, seed)).folder / 'model'}",
+        )
+        return Job(
+            name, overrides, RUNS / self.folder.name / self.plan.task / name, self.results / f"{name}.json"
+        )
+
+    def train_starts(self, workers: int) -> None:
+        kinds = dict.fromkeys(arm.start for arm in self.plan.arms.values())
+        seeds = (*self.plan.seeds, *self.plan.tuning_seeds)
+        run_all([self.start(Start(kind, seed)) for seed in seeds for kind in kinds], workers)
+
+    def tune(self, workers: int, run: bool) -> Tuning:
+        """Mean validation accuracy of every tuned arm at its rates; grids grow until the best is inside."""
+        grids: dict[str, list[float]] = {arm.name: list(self.plan.rates) for arm in self.plan.tuned}
+        while True:
+            if run:
+                run_all(
+                    [
+                        self.job(self.plan.arms[name], seed, rate)
+                        for seed in self.plan.tuning_seeds
+                        for name, rates in grids.items()
+                        for rate in rates
+                    ],
+                    workers,
+                )
+            found = {
+                name: {
+                    rate: mean for rate in sorted(rates) if (mean := self._validation(name, rate)) is not None
+                }
+                for name, rates in grids.items()
+            }
+            more = {name: grown(list(means), best(means)) for name, means in found.items() if means}
+            missing = {name: rate for name, rate in more.items() if rate and len(grids[name]) < _MOST_RATES}
+            missing = {
+                name: rate
+                for name, rate in missing.items()
+                if run or self._validation(name, rate) is not None
+            }
+            if not missing:
+                return found
+            for name, rate in missing.items():
+                grids[name].append(rate)
+
+    def _validation(self, name: str, rate: float) -> float | None:
+        jobs = [self.job(self.plan.arms[name], seed, rate) for seed in self.plan.tuning_seeds]
+        if not all(job.done for job in jobs):
+            return None
+        return float(np.mean([job.read()["validation_after"]["value"] for job in jobs]))
+
+    def compare(self, tuning: Tuning, workers: int, run: bool) -> Arms:
+        """Results of all arms at their best rates: by arm, by seed."""
+        jobs = {
+            arm.name: {
+                seed: self.job(arm, seed, best(tuning[arm.rates_of or arm.name])) for seed in self.plan.seeds
+            }
+            for arm in self.plan.arms.values()
+            if tuning.get(arm.rates_of or arm.name)
+        }
+        if run:  # arms in turn, so that an interrupted study has comparable ones
+            run_all([of[seed] for seed in self.plan.seeds for of in jobs.values()], workers)
+        return {name: {seed: job.read() for seed, job in of.items() if job.done} for name, of in jobs.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("claim", help="a folder under experiments/ with a plan.yaml")
+    parser.add_argument("--task", help="one of the plan's tasks; the first by default")
+    parser.add_argument("--workers", type=int, default=2, help="jobs at a time, one thread each")
+    parser.add_argument("--collect", action="store_true", help="run nothing")
+    given = parser.parse_args(arguments)
+    folder = EXPERIMENTS / given.claim
+    if not (folder / "plan.yaml").is_file():
+        known = ", ".join(sorted(path.parent.name for path in EXPERIMENTS.glob("*/plan.yaml")))
+        raise SystemExit(f"{given.claim}: no such claim; there are {known}")
+    study = Study(folder, read_plan(folder, given.task))
+    run = not given.collect
+    if run:
+        study.train_starts(given.workers)
+    tuning = study.tune(given.workers, run)
+    collect(folder, study.plan, tuning, study.compare(tuning, given.workers, run))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The arithmetic and the plans of experiments/claims, by hand."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+
+
+@pytest.fixture(autouse=True)
+def on_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS / "claims"))
+    yield
+    for name in ("plan", "stats", "rates", "jobs", "collect", "run"):
+        sys.modules.pop(name, None)
+
+
+def test_an_interval_is_students():
+    from stats import Interval
+
+    found = Interval.of([0.1, 0.2, 0.3, 0.2])
+    # sd = sqrt(0.02 / 3) = 0.081650; / sqrt(4) = 0.040825; x 3.182 = 0.129905
+    assert (found.mean, found.n) == (pytest.approx(0.2), 4)
+    assert (found.low, found.high) == (pytest.approx(0.070095, abs=1e-5), pytest.approx(0.329905, abs=1e-5))
+    assert math.isnan(Interval.of([0.5]).low)
+    with pytest.raises(ValueError, match="between 1 and 16"):
+        Interval.of([])
+
+
+@pytest.mark.parametrize(
+    "differences, p",
+    [([0.1, 0.2, 0.3], 2 / 8), ([0.1, -0.2, 0.3], 6 / 8), ([0.0, 0.0], 1.0), ([0.1] * 8, 2 / 256)],
+)
+def test_signs_are_flipped_in_all_ways(differences, p):
+    from stats import sign_flip_p
+
+    assert sign_flip_p(differences) == pytest.approx(p)
+
+
+def test_leads_are_paired_on_the_starts_that_both_have():
+    from stats import lead
+
+    assert lead({3: 0.9, 1: 0.8, 7: 0.1}, {1: 0.5, 3: 1.0, 4: 0.0}) == ([1, 3], pytest.approx([0.3, -0.1]))
+
+
+@pytest.mark.parametrize(
+    "values, says",
+    [([0.1, 0.11, 0.12], "ahead"), ([-0.1, -0.11, -0.12], "behind"), ([0.1, -0.1], "not decided")],
+)
+def test_a_verdict_needs_an_interval_without_zero(values, says):
+    from stats import Interval, verdict
+
+    assert verdict(Interval.of(values)) == says
+
+
+@pytest.mark.parametrize("best, more", [(1e-3, None), (5e-4, 2.5e-4), (2e-3, 4e-3)])
+def test_a_grid_grows_where_the_best_is_at_its_edge(best, more):
+    from rates import grown
+
+    assert grown([5e-4, 1e-3, 2e-3], best) == (None if more is None else pytest.approx(more))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EXPERIMENTS.glob("*_claim/plan.yaml")), ids=lambda path: path.parent.name
+)
+def test_every_command_of_every_plan_composes(path):
+    from hydra import compose, initialize_config_dir
+    from plan import read_plan
+    from run import Study
+
+    from igpo_lightning.config import find_conf
+
+    study = Study(path.parent, read_plan(path.parent))
+    jobs = [study.job(arm, study.plan.seeds[0], 1e-3) for arm in study.plan.arms.values()]
+    with initialize_config_dir(str(find_conf()), version_base=None):
+        for job in jobs:
+            assert compose("train", overrides=list(job.overrides)).algo.optimizer.lr == 1e-3
+    assert not set(study.plan.seeds) & set(study.plan.tuning_seeds)
+
+
+def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
+    import collect
+    from plan import Arm, Plan
+
+    def result(test, before=0.2):
+        return {
+            "validation_before": {"value": before, "n": 10}, "test": {"value": test, "n": 1000},
+            "completions": 500,
+            "seconds": 3600, "curve": {"updates": [10, 20], "accuracy": [0.3, test]},
+            "generated_tokens": {"updates": [20], "tokens": [2e6]},
+            "first_tenth": {"all_wrong_before": 0.5, "all_wrong_after": 0.25, "hint_success": None},
+            "last_fifth": {"all_wrong_before": 0.1, "all_wrong_after": 0.1},
+            "provenance": {"git": {"commit": "abcdef0123"}, "packages": {"torch": "2.13.0"}},
+        }  # fmt: skip
+
+    arms = {name: Arm(name, name.upper(), ()) for name in ("igpo", "grpo")}
+    plan = Plan("It helps.", "words", (), {}, arms, (0, 1, 2), (9,), (1e-3,))
+    runs = {
+        "igpo": {0: result(0.9), 1: result(0.8), 2: result(0.7)},
+        "grpo": {0: result(0.8), 1: result(0.6), 2: result(0.4)},
+    }
+    collect.collect(tmp_path, plan, {"igpo": {1e-3: 0.5, 2e-3: 0.4}, "grpo": {1e-3: 0.3}}, runs)
+    text = (tmp_path / "results-words.md").read_text()
+    # leads 0.1, 0.2, 0.3: mean 0.2, half 4.303 x 0.1 / sqrt(3) = 0.248; all signs alike: p = 2/8
+    assert "| GRPO | +0.200 [-0.048, +0.448] | 0.250 | 3 | not decided |" in text
+    assert (
+        "| IGPO | 0.001 | 0.200 | **0.800** ± 0.248 | 0.500 → 0.250 | 0.100 → 0.100 | – | 500 | 2.00 | 3 |"
+        in text
+    )
+    assert "| IGPO | **0.500** | 0.400 |" in text
+    assert "6 runs, 6.0 hours on one thread" in text and "commit abcdef012" in text
+    assert (tmp_path / "results-words.png").stat().st_size > 1000
+    json.dumps(runs)
