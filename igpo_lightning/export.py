@@ -14,6 +14,8 @@ _SETTINGS = {
     "output_dir=FOLDER": "where the model goes: a new folder; has to be given",
     "checkpoint=NAME": "best, newest, or a path; without it the last weights, of a run that is on the newest",
     "merge=true": "add LoRA adapters to the weights and write a whole model",
+    "license=NAME": "of the model card, e.g. apache-2.0",
+    "push=NAME/MODEL": "upload it to the hub, too; a new repository is private",
     "dtype=NAME": "of the weights; without it the run's. In bfloat16 merging rounds: take float32",
 }
 

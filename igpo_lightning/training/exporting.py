@@ -16,6 +16,7 @@ from ..config import construct
 from ..console import quieten
 from ..models import Policy
 from .checkpoints import BEST, checked, kind_of, newest
+from .model_card import push, write_card
 from .resuming import check_tensors
 from .resumption import CHECKPOINTS
 from .run import MODEL, build_policy
@@ -24,7 +25,7 @@ _PREFIX = "policy."  # of the module's tensors
 
 
 def run(cfg: DictConfig) -> None:
-    """Write the weights that ``cfg.run`` ended with, or those of a checkpoint, to ``cfg.output_dir``."""
+    """Write a run's last weights, or a checkpoint's, and a model card to ``cfg.output_dir``."""
     quieten()
     folder, out = existing_path("run", cfg.run), Path(cfg.output_dir)
     if out.exists() and any(out.iterdir()):
@@ -42,7 +43,10 @@ def run(cfg: DictConfig) -> None:
         _load(policy, read_weights(source), source)
     policy.save(out, merge=cfg.merge)
     lineage.write(out, splits)
+    write_card(folder, settings, out, cfg.license)
     print(f"{source} → {out}")
+    if cfg.push is not None:
+        print(f"{out} → {push(out, cfg.push)}")
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:

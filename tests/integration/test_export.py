@@ -1,14 +1,19 @@
 """A checkpoint, or what a run ended with, as a model folder."""
 
+import json
+
 import pytest
 import torch
 from fakes import TINY_RL, compose, tiny_policy
+from huggingface_hub import ModelCard
 from omegaconf import OmegaConf
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
+from igpo_lightning.reporting.summary import Summary
 from igpo_lightning.training.checkpoints import numbered
 from igpo_lightning.training.exporting import read_weights, run
+from igpo_lightning.training.model_card import write_card
 from igpo_lightning.training.run import run as train
 
 LORA = "model.lora={rank: 2, alpha: 4, targets: [q_proj, down_proj]}"
@@ -33,7 +38,9 @@ def trained(request, tmp_path_factory):
 
 
 def exported(trained, out, **changes):
-    settings = {"checkpoint": None, "merge": False, "dtype": None, **changes}
+    settings = {
+        "checkpoint": None, "merge": False, "dtype": None, "license": None, "push": None, **changes
+    }  # fmt: skip
     run(OmegaConf.create({"run": str(trained), "output_dir": str(out), **settings}))
     return load_policy(str(out))
 
@@ -66,3 +73,59 @@ def test_nothing_is_written_over_and_nothing_made_up(trained, tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         exported(trained, tmp_path / "a", checkpoint=str(tmp_path / "absent.ckpt"))
     assert not (tmp_path / "a").exists()
+
+
+def test_the_card_says_what_it_is(trained, tmp_path):
+    exported(trained, tmp_path / "a", license="apache-2.0")
+    card, cfg = ModelCard.load(tmp_path / "a" / "README.md"), OmegaConf.load(trained / "config.yaml")
+    assert card.data.license == "apache-2.0" and card.data.library_name == "igpo_lightning"
+    assert card.data.base_model is None  # a folder here is no model of the hub
+    assert {"masked-diffusion", "grpo"} <= set(card.data.tags)
+    summary = Summary.load(trained)
+    [result] = card.data.eval_results
+    assert result.metric_value == round(summary.stages[-1].test.value, 4)
+    assert f"n = {summary.stages[-1].test.n}" in card.text
+    assert f"| `algo.num_generations` | `{cfg.algo.num_generations}` |" in card.text
+    provenance = json.loads((trained / "provenance.json").read_text())
+    assert provenance["git"]["commit"] in card.text
+    kept = OmegaConf.load(tmp_path / "a" / "training_config.yaml")
+    assert kept.algo.name == "grpo"
+
+
+def test_a_base_of_the_hub_is_named(trained, tmp_path, monkeypatch):
+    cfg = OmegaConf.load(trained / "config.yaml")
+    cfg.model.path = "GSAI-ML/LLaDA-8B-Instruct"
+    write_card(trained, cfg, tmp_path, None)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.base_model == "GSAI-ML/LLaDA-8B-Instruct"
+    assert "Not stated" in card.text
+
+
+def test_a_push_goes_to_a_private_repository(trained, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.create_repo", lambda self, name, **how: calls.append((name, how))
+    )
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.upload_folder",
+        lambda self, repo_id, folder_path: calls.append((repo_id, {p.name for p in folder_path.iterdir()})),
+    )
+    exported(trained, tmp_path / "a", push="me/mine")
+    (name, how), (again, files) = calls
+    assert name == again == "me/mine" and how == {"private": True, "exist_ok": True}
+    assert {"README.md", "config.json", "lineage.json"} <= files or "adapter_config.json" in files
+
+
+@pytest.mark.parametrize("hub_id", ["a/b/c", "me/mine"])
+def test_a_push_that_fails_is_one_line_and_the_model_stays(trained, tmp_path, monkeypatch, hub_id):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+    def unreachable(*args, **how):
+        raise ConnectionError("no route to the hub")
+
+    if hub_id == "me/mine":
+        monkeypatch.setattr("huggingface_hub.HfApi.create_repo", unreachable)
+    with pytest.raises(ConfigError, match=f"push={hub_id}: .*the model is in") as error:
+        exported(trained, tmp_path / "a", push=hub_id)
+    assert "\n" not in str(error.value)
+    load_policy(str(tmp_path / "a"))
