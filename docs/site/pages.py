@@ -1,7 +1,7 @@
-"""Gather the site's pages in build/site-pages: the Markdown of this repository where it lies, and a reference.
+"""Gather the site's pages: the Markdown of this repository where it lies, and a reference of the package.
 
-Run by `make docs`. A file of the reference is made for every module of the package that says in ``__all__`` what it
-offers; mkdocstrings fills it from the docstrings.
+Run by `make docs`; they go to build/site-pages. The reference has a page for every module that says in
+``__all__`` what it offers; mkdocstrings fills it from the docstrings.
 """
 
 from __future__ import annotations
