@@ -70,7 +70,9 @@ def test_twenty_kills(tmp_path):
     assert outcome(chain) == outcome(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("number, status", [("SIGTERM", 0), ("SIGINT", 130)])
+@pytest.mark.parametrize(
+    "number, status", [("SIGTERM", 0), pytest.param("SIGINT", 130, marks=pytest.mark.slow)]
+)
 def test_asked_to_stop_it_saves_and_ends_well(tmp_path, number, status):
     done = run(tmp_path / "run", number, "rollout ends", 2)
     assert done.returncode == status, done.stderr

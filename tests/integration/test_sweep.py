@@ -45,6 +45,7 @@ def test_one_job_fails_the_other_is_kept_and_both_are_collected(tmp_path):
     assert "1 of 2 jobs are not finished" in collected.stdout
 
 
+@pytest.mark.slow
 def test_two_devices_under_the_basic_launcher(tmp_path):
     """Lightning repeats the command line for the second process: it must be the job's, not the sweep's."""
     done = sweep(tmp_path, "hardware=cpu_ddp", "seed=0", "algo.batch_size=2")
