@@ -118,6 +118,23 @@ def test_nobody_waits_for_a_process_that_has_nothing_to_inpaint(tmp_path, hardwa
     assert first == [0, 0, 0] and sum(second) > 0
 
 
+MOVED = ["algo/reference=moved", "algo.reference.ref_model_sync_steps=2", "algo.loss.beta=0.5"]
+
+
+@pytest.mark.parametrize("hardware", ["ddp", "zero2"])
+def test_a_reference_moves_alike_on_all_processes(tmp_path, alone, hardware):
+    one = train(tmp_path / "one", "one", *MOVED)
+    assert_equal_runs(train(tmp_path / "run", hardware, *MOVED), one)
+    kl = [read_metrics(f / "metrics" / "metrics.csv").series("train/kl")[1] for f in (one, alone)]
+    assert kl[0][:2] == pytest.approx(kl[1][:2], abs=1e-2) and kl[0][2:] != pytest.approx(kl[1][2:], rel=0.1)
+
+
+@pytest.mark.parametrize("hardware", ["zero3", "fsdp"])
+def test_a_reference_that_moves_is_refused_where_weights_are_split(tmp_path, hardware):
+    with pytest.raises(AssertionError, match="algo.reference: one that moves can't follow weights"):
+        train(tmp_path / "run", hardware, *MOVED, "model.path=null", "evaluate=false")
+
+
 @pytest.mark.parametrize("first, then", [
     ("one", "ddp"), ("ddp", "one"), ("ddp", "ddp"), ("fsdp", "fsdp"), ("zero2", "zero2"), ("zero3", "zero3"),
 ])  # fmt: skip

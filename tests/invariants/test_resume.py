@@ -5,7 +5,7 @@ import torch
 from fakes import LORA, MemoryLogger, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
 from lightning.pytorch.callbacks import Callback
 
-from igpo_lightning.algos import TopEntropyHints
+from igpo_lightning.algos import Moved, TopEntropyHints
 from igpo_lightning.algos.logprobs import RandomMasking
 from igpo_lightning.training.checkpoints import Checkpoints, newest
 
@@ -73,8 +73,8 @@ def test_policy_optimisation_killed_within_and_between_rollouts(tmp_path, kill_a
 
 @pytest.mark.parametrize("options", [
     {"lora": LORA}, {"logprobs": RandomMasking()}, {"logprobs": RandomMasking(), "draws_per_micro_batch": 1},
-    {"slots": 4, "updates_per_iteration": 2},
-], ids=["lora", "random masking", "draw by draw", "two updates a pass"])  # fmt: skip
+    {"slots": 4, "updates_per_iteration": 2}, {"reference": Moved(2)}, {"reference": Moved(3), "lora": LORA},
+], ids=["lora", "random masking", "draw by draw", "two updates a pass", "moved", "moved adapter"])  # fmt: skip
 def test_other_policy_optimisations_killed_within_a_rollout(tmp_path, options):
     def make():
         return rl(**options)

@@ -22,7 +22,7 @@ SMALL = {
 RL = [*TINY_RL, "algo.rollouts=1", "algo.prompts_per_rollout=2", "algo.draws_per_micro_batch=null"]
 TOY = OmegaConf.load(find_conf() / "model" / "tiny.yaml").rl
 CHANGED = ("lr", "weight_decay", "levels")  # by the test itself
-PIECES = ("logprobs", "loss", "advantage", "inpaint", "token_filter", "optimizer")
+PIECES = ("logprobs", "loss", "advantage", "inpaint", "token_filter", "reference", "optimizer")
 
 
 def configured(folder, name, *more):
