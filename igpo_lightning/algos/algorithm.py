@@ -100,7 +100,10 @@ class Algorithm(Stage):
         first_box: Score completions by their first box (``reward.first_box()``). Held-out ones are not.
         fidelity: Comparison of a fast sampler with the exact one
             (:class:`~igpo_lightning.rollout.Fidelity`); None: none.
-        reference: Whether there are weights that the loss compares the policy with, and whether they move.
+        reference: Whether there are weights that the loss compares the policy with, and if they move.
+        select: Which groups are learnt from: (rollout, resampler) → (rollout, report); None: all.
+        credit: Which tokens an advantage goes to: (rollout, entropy, resampler) → advantages; None: all of a
+            completion's.
     """
 
     _: KW_ONLY
@@ -121,18 +124,27 @@ class Algorithm(Stage):
     first_box: bool = False
     fidelity: Any | None = None
     reference: Reference = field(default_factory=Kept)
+    select: Callable[..., Any] | None = None
+    credit: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         num_generations(self.num_generations)
         for name in ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch"):
             positive_int(f"algo.{name}", getattr(self, name))
         self.row_budget = RowBudget(self.rows_per_forward)
+        if getattr(self.logprobs, "needs_step_entropy", False):
+            if not hasattr(self.sampler, "recording"):
+                raise ConfigError(
+                    "algo.logprobs.choose=entropy: the sampler can't record the entropy of its steps; take "
+                    "choose=even"
+                )
+            self.sampler = self.sampler.recording()
         if self.draws_per_micro_batch is not None:
             positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
         if self.loss.needs_reference and not self.reference.there:
             raise ConfigError(
-                "algo.reference: none, but algo.loss compares the policy with one: take algo/reference=kept, or "
-                "a loss without (algo.loss.beta=0)"
+                "algo.reference: none, but algo.loss compares the policy with one: take algo/reference=kept, "
+                "or a loss without (algo.loss.beta=0)"
             )
         # Held-out completions are judged by ``reward`` as ever.
         self.training_reward = self.reward.first_box() if self.first_box else self.reward

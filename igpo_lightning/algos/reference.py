@@ -22,7 +22,7 @@ class Reference(Protocol):
     alpha: float
 
     def due(self, updates: int, per_rollout: int) -> bool:
-        """True if it is moved after the run's first ``updates``, of which each rollout has ``per_rollout``."""
+        """True if it is moved after the run's first ``updates``; each rollout has ``per_rollout`` of them."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class MovingReference:
 
     @torch.no_grad()
     def move(self, model: nn.Module, alpha: float) -> None:
-        """Copy ← alpha · policy + (1 - alpha) · copy; an alpha of 1 takes the policy's weights as they are."""
+        """Copy ← alpha · policy + (1 - alpha) · copy; an alpha of 1 copies the policy's weights."""
         for name, parameter in _trained(model):
             copy = self._on(name, parameter.device)
             copy.lerp_(parameter.to(torch.float32), alpha)

@@ -135,11 +135,15 @@ def _rollout(plan: Plan) -> list[Load]:
     loads = [_filling(name, data.rollouts, algorithm.sampler, rows, most, **common)]
     if can_sample_again(algorithm):
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))
+    if getattr(algorithm.select, "tries", 0):
+        loads.append(replace(loads[0], name="sampling, other prompts", optional=True))
     group, iterations = algorithm.num_generations, algorithm.num_iterations
     one = of_estimate(algorithm.logprobs, data.step_size, group, data.length)
     passes = {"log-probs of the sampling policy": algorithm.distinct_iterations}
     if plan.policy.keeps_reference:
         passes["log-probs of the reference"] = passes["log-probs of the sampling policy"]
+    if getattr(algorithm.credit, "runs_draws", False):
+        passes["greedy ends of replayed steps"] = 1
     for name, count in (passes | {"updates": iterations}).items():
         calls = count * data.slots
         loads.append(Load(name, data.rollouts, calls * one.forwards, calls * one.rows, columns))

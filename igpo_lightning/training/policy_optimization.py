@@ -22,6 +22,7 @@ from .strategies import splits_weights
 
 # Metrics of a rollout that add up over processes; all others are averaged.
 COUNTS = {
+    *("swapped", "others"),
     *("replaced", "triggered", "resampled", "resampled_correct"),
     *("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"),
     "time/tokens_per_second",
@@ -69,8 +70,8 @@ class PolicyOptimization(DiffusionModule):
         if self.policy.moving is not None:
             if "reference" not in checkpoint:
                 raise ConfigError(
-                    f"resume={self.trainer.ckpt_path}: it holds no moved reference, as its loss asked for none "
-                    "(algo.loss.beta=0): start a new run from its weights by model.path"
+                    f"resume={self.trainer.ckpt_path}: it holds no moved reference, as its loss asked for "
+                    "none (algo.loss.beta=0): start a new run from its weights by model.path"
                 )
             self.policy.moving.load_state_dict(checkpoint["reference"])
 

@@ -131,7 +131,7 @@ def test_a_reference_moves_alike_on_all_processes(tmp_path, alone, hardware):
 
 @pytest.mark.parametrize("hardware", ["zero3", "fsdp"])
 def test_a_reference_that_moves_is_refused_where_weights_are_split(tmp_path, hardware):
-    with pytest.raises(AssertionError, match="algo.reference: one that moves can't follow weights"):
+    with pytest.raises(AssertionError, match=r"algo\.reference: one that moves can't follow weights"):
         train(tmp_path / "run", hardware, *MOVED, "model.path=null", "evaluate=false")
 
 

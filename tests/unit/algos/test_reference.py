@@ -31,7 +31,7 @@ def test_what_makes_no_sense_is_refused(options, named):
 
 
 def test_none_is_refused_where_the_loss_needs_one():
-    with pytest.raises(ConfigError, match="algo.reference: none, but algo.loss") as caught:
+    with pytest.raises(ConfigError, match=r"algo\.reference: none, but algo\.loss") as caught:
         algorithm(reference=NoReference())
     assert "\n" not in str(caught.value)
     algorithm(reference=NoReference(), loss=ClippedSurrogate(beta=0.0))
@@ -42,8 +42,8 @@ def ref_logps(tmp_path, reference, rollouts=3):
     module, data = rollout_fit(tiny_policy(), rollouts=rollouts, reference=reference)
     seen, run = [], data.engine.run
 
-    def recorded(policy, prompts, index):
-        found = run(policy, prompts, index)
+    def recorded(*given):
+        found = run(*given)
         seen.append((found.ref_logps.clone(), found.old_logps.clone()))
         return found
 
@@ -53,7 +53,7 @@ def ref_logps(tmp_path, reference, rollouts=3):
 
 
 def test_a_reference_that_is_the_policy_of_each_rollouts_beginning(tmp_path):
-    """Moved wholly after the two updates of each rollout: its log-probs are the old ones, whatever is learnt."""
+    """Moved wholly after the two updates of each rollout: its log-probs are the old ones."""
     whole = Moved(ref_model_sync_steps=None, ref_model_sync_rollouts=1, ref_model_mixup_alpha=1.0)
     for ref, old in ref_logps(tmp_path / "moved", whole):
         assert torch.equal(ref, old)
