@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
+from .attention import BlockCausal
 from .casting import cast, exact_buffers
 from .compiling import Compiling
 from .head import TokenScores, chunked_scores
@@ -38,6 +39,7 @@ class Policy(nn.Module):
         mask_id, eos_id, pad_id: Special token ids. ``eos_id`` also fills a completion up after its end.
         compiling: Whether its layers are compiled for sampling.
         moving: The reference, if it is one that moves.
+        attention: Which columns see which, where not all see all.
         stop_ids: Ids that end a completion: the chat template's end of a turn, and eos.
         end_id: The first of them: what a target ends in.
     """
@@ -65,6 +67,8 @@ class Policy(nn.Module):
         self.moving: MovingReference | None = None
         self.compiling = Compiling(False)
         self.keeps_reference = False
+        block = getattr(model.config, "block_size", None)
+        self.attention = None if block is None else BlockCausal(block)
 
     @property
     def end_id(self) -> int:
@@ -121,12 +125,14 @@ class Policy(nn.Module):
 
         Args:
             tokens: [B, L] ids; with a ``cache`` of which columns are renewed, [B, W] of those.
-            attention: [B, L] bool, False on padding, [B, 1, 1, L] with a cache; None when nothing is padded.
+            attention: [B, L] bool, False on padding; with a cache [B, 1, 1 or W, L]. None: nothing is padded.
             position_ids: [B, L] or [B, W] int64; by default real tokens are counted.
             cache: Keys and values of all L columns; it is changed.
         """
         if position_ids is None and attention is not None:
             position_ids = positions_of(attention)
+        if self.attention is not None and cache is None:
+            attention = self.attention.mask(attention, tokens.shape[1], tokens.device)
         return self.network.model(
             input_ids=tokens,
             attention_mask=attention,

@@ -1,4 +1,4 @@
-"""Which tokens of a completion its advantage goes to; after old log-probs, before the update."""
+"""Shares of a completion's advantage among its tokens; after old log-probs, before the update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a trace hints show, by how hard a problem is or how far the run is."""
+"""Amounts of hints, by how hard a problem is or how far the run is."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ class BlockwiseSampler:
         eos: Tokens that end a completion: "free" as any other, "last" written only where nothing else of the
             block is left (LLaDA's ``confidence_eos_eot_inf``), "never" drawn (its ``logits_eos_inf``).
         cache: "none" is exact; "prefix" and "dual" keep keys and values within a block
-            (:class:`~igpo_lightning.models.cached_session.CachedSession`).
+            (:class:`~igpo_lightning.models.cached_session.CachedSession`); "blocks" is exact,
+            too: it keeps those of finished blocks, where the policy is block-causal
+            (:class:`~igpo_lightning.models.block_session.BlockSession`); of any other, none is ever final.
         refresh_every: Steps after which such a cache is made anew within a block; None: at its start only.
         graphs: "auto" records CUDA graphs where a cache is used with few rows; true, false.
         guidance: Scale of classifier-free guidance; 0 is none.
@@ -135,6 +137,8 @@ class BlockwiseSampler:
             raise ValueError(
                 f"canvas {tuple(canvas.shape)} does not hold {self.length} columns and {len(seeds)} rows"
             )
+        if (blocks := getattr(policy, "attention", None)) is not None:
+            blocks.check(self.length, self.block_length, self.sessions.cache)
         with self.sessions.running(policy):
             session = self.sessions.open(policy, canvas, attention)
             self._fill(session, policy, seeds, start, keep_going, on_step)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..algos import Algorithm
-from ..algos.logprobs import Draw, score, weights
+from ..algos.logprobs import Draw, check_blocks, score, weights
 from ..algos.losses import LossInputs, policy_metrics
 from ..checks import ConfigError
 from ..models import Policy
@@ -49,6 +49,7 @@ class PolicyOptimization(DiffusionModule):
     def __init__(self, policy: Policy, algorithm: Algorithm):
         super().__init__(policy, algorithm)
         self.logprobs, self.loss = algorithm.logprobs, algorithm.loss
+        check_blocks(policy, algorithm.logprobs)
         self._rollout: dict[str, float] = {}
         self._slope: Tensor | None = None
         self.policy.disable_dropout()

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ...checks import ConfigError
 from ...models import Policy
 from ...sampling.canvas import attention_of
 from ...types import Rollout
@@ -63,6 +64,27 @@ class LogProbs(Protocol):
 
     def draws(self, rollout: Rollout, iteration: int) -> list[Draw]:
         """The ``count`` draws of one iteration, on the device of ``rollout``; random by its ``seeds``."""
+
+
+def check_blocks(policy: Policy, estimator: LogProbs) -> None:
+    """Refuse an estimator that shows a block-causal policy canvases that its sampler never does.
+
+    Such a policy is trained on whole blocks followed by one that is partly empty. An estimator says by
+    ``within``, the columns of a block, or 0 for any, that its canvases are of that kind.
+
+    Raises:
+        ConfigError: It says which estimators are.
+    """
+    if getattr(policy, "attention", None) is None:
+        return
+    block, within = policy.attention.block, getattr(estimator, "within", None)
+    if within is None or (within and block % within):
+        raise ConfigError(
+            f"algo.logprobs: {type(estimator).__name__} hides tokens before the present block of {block}, "
+            "and a block-causal model reads a block after whole ones: take algo/logprobs=replay "
+            "(algo=tracerl, d2, cj_grpo, egspo), left_to_right, or block_masking with "
+            f"sampler.block_length={block}"
+        )
 
 
 def score(policy: Policy, rollout: Rollout, draws: Sequence[Draw], *, entropy: bool = False) -> Scored:

@@ -33,6 +33,8 @@ class Replay:
         weight: "token", each weighs the same; or "group", each group does.
     """
 
+    within = 0  # whatever the blocks are
+
     def __init__(
         self, steps: int, merge: int = 1, groups: int | None = None, keep: int | None = None,
         choose: str = "random", weight: str = "token",

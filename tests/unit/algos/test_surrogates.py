@@ -165,7 +165,7 @@ def test_a_step_has_the_ratio_and_the_kl_of_its_tokens_together():
     nothing, ones = torch.zeros(1, 1, 3), torch.ones(1, 1, 3, dtype=torch.bool)
     x = replace(
         loss_inputs(nothing, nothing, None, torch.ones(1, 1), ones),
-        logps=difference.masked_fill(~mask, 0.0), old=torch.zeros_like(difference), mask=mask, unfiltered=mask,
+        logps=difference.masked_fill(~mask, 0.0), old=difference * 0, mask=mask, unfiltered=mask,
         weight=torch.tensor([[[[0.5] * 3, [1.0] * 3]]]), advantages=torch.tensor([[[1.0, 1.0, 0.0]]]),
     )  # fmt: skip
     loss = ClippedSurrogate("step", epsilon=0.2, epsilon_high=0.5, beta=0.0)
