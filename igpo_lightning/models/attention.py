@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..checks import ConfigError, positive_int
+
+
+def attention_of(config: Any) -> BlockCausal | None:
+    """The mask of a network whose config has a ``block_size``; None: all columns see all.
+
+    Raises:
+        ConfigError: Its kernels take no mask.
+    """
+    if (block := getattr(config, "block_size", None)) is None:
+        return None
+    if "flash" in str(config._attn_implementation):
+        raise ConfigError(
+            f"model.load.attn_implementation=flash_attention_2: has no mask for blocks of {block}: take sdpa"
+        )
+    return BlockCausal(block)
 
 
 class BlockCausal:

@@ -85,8 +85,7 @@ def create_policy(
         **others,
     )
     config.mask_token_id = tokenizer.mask_token_id
-    if block_size is not None:
-        config.block_size = block_size
+    config.block_size = block_size
     with _initialised_from(seed):
         model = LlamaForCausalLM(config)
     return _finish(model, tokenizer, lora, seed, compile_layers)
@@ -273,10 +272,6 @@ def _finish(
     path: str | None = None,
 ) -> Policy:
     _bidirectional(model.config)
-    if (block := getattr(model.config, "block_size", None)) and "flash" in model.config._attn_implementation:
-        raise ConfigError(
-            f"model.load.attn_implementation=flash_attention_2: has no mask for blocks of {block}: take sdpa"
-        )
     for module in model.modules():
         # Attention backends that get no mask fall back to the module's own flag.
         if hasattr(module, "is_causal"):

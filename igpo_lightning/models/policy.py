@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
-from .attention import BlockCausal
+from .attention import attention_of
 from .casting import cast, exact_buffers
 from .compiling import Compiling
 from .head import TokenScores, chunked_scores
@@ -67,8 +67,7 @@ class Policy(nn.Module):
         self.moving: MovingReference | None = None
         self.compiling = Compiling(False)
         self.keeps_reference = False
-        block = getattr(model.config, "block_size", None)
-        self.attention = None if block is None else BlockCausal(block)
+        self.attention = attention_of(model.config)
 
     @property
     def end_id(self) -> int:

@@ -88,6 +88,7 @@ def of_estimate(logprobs: Any, prompts: int, group_size: int, width: int) -> Cou
         step_map=ids.int(),
         rewards=zeros[..., 0],
         correct=flags[..., 0],
+        step_entropy=zeros,
     )
     policy: Any = CountingPolicy()
     score(policy, empty, logprobs.draws(empty, 0))
