@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import progress
 from ..algos import Algorithm
-from ..algos.logprobs import Scored, score
+from ..algos.logprobs import Scored, check_blocks, score
 from ..distributed import world_size
 from ..models import Policy
 from ..types import Prompt, Rollout
@@ -62,6 +62,7 @@ class RolloutEngine:
             spares: Round → another prompt for each of the P, in case a group has nothing to say.
         """
         clock, algorithm, phases = time.perf_counter(), self.algorithm, Phases()
+        check_blocks(policy, algorithm.logprobs)
         sampler = algorithm.sampler.exact() if self.exact else algorithm.sampler
         resampler = Resampler(
             policy, prompts, index, algorithm, self.prompts_per_forward, phases, sampler, spares, self.history

@@ -77,7 +77,7 @@ class OtherPrompts:
                 rows = list(range(len(rollout.rewards)))
                 for row in found:
                     rows[places[row]] = len(rows) + row
-                order = torch.tensor(rows, dtype=torch.long, device=rollout.rewards.device)
+                order = torch.tensor(rows, dtype=torch.long, device="cpu")  # as the seeds are
                 rollout = Rollout.joined([rollout, fresh]).select(order).trimmed()
                 report.swapped += len(found)
         return rollout, report

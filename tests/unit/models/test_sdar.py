@@ -16,6 +16,7 @@ from igpo_lightning.algos.logprobs import (
     check_blocks,
 )
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.evaluation.likelihood import log_likelihood
 from igpo_lightning.models import load_policy
 
 TOKENS = torch.randint(0, 250, (2, 16), generator=torch.Generator().manual_seed(3))
@@ -78,3 +79,8 @@ def test_estimators_that_hide_earlier_blocks_are_refused(policy, estimator):
     with pytest.raises(ConfigError, match=r"algo\.logprobs: \w+ hides tokens before the present") as caught:
         check_blocks(policy, estimator)
     assert "\n" not in str(caught.value)
+
+
+def test_a_likelihood_of_random_masks_is_refused(policy):
+    with pytest.raises(ConfigError, match="a block-causal model gives no such bound"):
+        log_likelihood(policy, [1, 2], [3, 4, 5])
