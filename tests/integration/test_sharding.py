@@ -129,13 +129,21 @@ def test_a_reference_moves_alike_on_all_processes(tmp_path, alone, hardware):
     assert kl[0][:2] == pytest.approx(kl[1][:2], abs=1e-2) and kl[0][2:] != pytest.approx(kl[1][2:], rel=0.1)
 
 
+CHOSEN = ["algo/select=other_prompts", "algo/inpaint=hints_by_difficulty", "algo.inpaint.span.width=0.1"]
+
+
+@pytest.fixture(scope="module")
+def chosen_alone(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("chosen") / "run", "one", *CHOSEN)
+
+
 @pytest.mark.parametrize("hardware", ["ddp", "zero3"])
-def test_other_prompts_and_histories_do_not_depend_on_the_number_of_processes(tmp_path, hardware):
-    chosen = ["algo/select=other_prompts", "algo/inpaint=hints_by_difficulty", "algo.inpaint.span.width=0.1"]
-    one = train(tmp_path / "one", "one", *chosen)
-    run = train(tmp_path / "run", hardware, *chosen)
-    assert_equal_runs(run, one)
-    metrics = [read_metrics(f / "metrics" / "metrics.csv") for f in (run, one)]
+def test_other_prompts_and_histories_do_not_depend_on_the_number_of_processes(
+    tmp_path, chosen_alone, hardware
+):
+    run = train(tmp_path / "run", hardware, *CHOSEN)
+    assert_equal_runs(run, chosen_alone)
+    metrics = [read_metrics(f / "metrics" / "metrics.csv") for f in (run, chosen_alone)]
     for name in ("others", "swapped"):
         counts = [m.series(f"rollout/{name}")[1] for m in metrics]
         assert counts[0] == counts[1] and sum(counts[0]) > 0, name
