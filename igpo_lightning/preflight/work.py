@@ -136,8 +136,9 @@ def _rollout(plan: Plan) -> list[Load]:
     loads = [_filling(name, data.rollouts, algorithm.sampler, rows, most, **common)]
     if can_sample_again(algorithm):
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))
-    if getattr(algorithm.select, "tries", 0):
-        loads.append(replace(loads[0], name="sampling, other prompts", optional=True))
+    if tries := getattr(algorithm.select, "tries", 0):
+        again = {"times": data.rollouts * tries, "optional": True}
+        loads.append(replace(loads[0], name="sampling, other prompts", **again))
     group, iterations = algorithm.num_generations, algorithm.num_iterations
     one = of_estimate(algorithm.logprobs, data.step_size, group, data.length)
     passes = {"log-probs of the sampling policy": algorithm.distinct_iterations}

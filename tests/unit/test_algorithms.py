@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
 from igpo_lightning.algos import logprobs, losses
+from igpo_lightning.checks import check_config
 from igpo_lightning.config import find_conf
 from igpo_lightning.preflight.work import of_estimate
 from igpo_lightning.seeding import torch_rng
@@ -78,6 +79,11 @@ def test_each_trains(tmp_path, name):
             assert {k: toy[group][k] for k in toy[group] if k not in CHANGED} == {
                 k: v for k, v in cfg.algo[group].items() if k not in CHANGED
             }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_line_takes_each(tmp_path, name):
+    check_config(compose(tmp_path, f"algo={name}"))
 
 
 @pytest.mark.parametrize("name", NAMES)
