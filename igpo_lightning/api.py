@@ -100,7 +100,7 @@ def roll_out(
         prompt_format: Words around the question, by default none.
     """
     if algorithm.loss.needs_reference and not policy.keeps_reference:
-        policy.keep_reference()
+        policy.keep_reference(moves=algorithm.reference.moves)
     encoded = encode(policy, problems, prompt_format, max_response=algorithm.sampler.length)
     return RolloutEngine(algorithm).run(policy, encoded, index)
 

@@ -162,7 +162,9 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "algo.steps": positive_int,
     "algo.validate_every": positive_int,
     "algo.rows_per_forward": rows_per_forward,
-    "algo.loss.importance_sampling_level": lambda name, value: choice(name, value, "token", "sequence"),
+    "algo.loss.importance_sampling_level": (
+        lambda name, value: choice(name, value, "token", "sequence", "step")
+    ),
     "algo.loss.epsilon": not_negative,
     "algo.loss.epsilon_high": not_negative,
     "algo.loss.beta": not_negative,

@@ -102,6 +102,7 @@ class Samples:
     forwards: int = 0  # model calls
     row_forwards: int = 0  # rows summed over model calls
     token_forwards: int = 0  # columns that ran, summed over rows and calls: what sampling computes
+    entropy: Tensor | None = None  # [B, L] float32 nats of the distribution that each token was drawn from
 
 
 # How a field of a Rollout is cut and merged is told by its annotation.
@@ -124,6 +125,8 @@ class Rollout:
         completion_mask: [P, G, C] bool, True up to and including the first token that ends a completion.
         step_map: [P, G, C] int32, the denoising step that wrote each token; -1 where it was given (a
             hint) or never drawn (the fill after an end).
+        step_entropy: [P, G, C] float32 nats of the distribution that each token was drawn from, at
+            temperature 1; 0 where none was. None unless an estimator asks for it.
         rewards, correct: [P, G] float32 and bool, of the final groups.
         parts: name -> [P, G] float32, the reward's unweighted terms.
         answers: [P, G] int64, alike where the stated answers are written alike, -1 where there is none; None
@@ -136,6 +139,7 @@ class Rollout:
         update_tokens: [P, μ or 1] float32, True entries of ``loss_mask`` in the whole update, on all
             processes, that the prompt belongs to at each iteration.
         seeds: [P] int64, identity seeds of the draws.
+        candidate: [P] int64, which of the prompts that the rollout was given, spares after them, each is.
         index: Of the rollout in the run.
         iteration: Which of the μ passes over the rollout this is (0-based).
         draws: Draws of one iteration, D.
@@ -157,6 +161,8 @@ class Rollout:
     correct: PerCompletion
     parts: dict[str, PerCompletion] = field(default_factory=dict)
     answers: PerCompletion | None = None
+    step_entropy: PerCompletion | None = None
+    candidate: PerPrompt | None = None
     advantages: PerCompletion | None = None
     old_logps: PerCompletion | None = None
     ref_logps: PerCompletion | None = None
@@ -186,6 +192,11 @@ class Rollout:
     def select(self, prompts: slice | Tensor, **changes: Any) -> Rollout:
         """These prompts with their groups (views, for a slice); ``changes`` replace other fields."""
         return replace(self._mapped(lambda value: value[prompts]), **changes)
+
+    def trimmed(self) -> Rollout:
+        """Without columns that are padding in every row: as if these prompts had been collated alone."""
+        first = int(self.prompt_mask.any(0).long().argmax())
+        return replace(self, prompt_ids=self.prompt_ids[:, first:], prompt_mask=self.prompt_mask[:, first:])
 
     def put(self, at: tuple[int, int], other: Rollout, of: tuple[int, int]) -> None:
         """Overwrite completion ``at`` = (prompt, completion) by completion ``of`` of another rollout."""

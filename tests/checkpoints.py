@@ -155,6 +155,54 @@ def write_dream(
     return config
 
 
+def write_sdar(
+    folder: Path, *, sizes: dict[str, int] = GROUPED, seed: int = 0, **fields: Any
+) -> dict[str, Any]:
+    """An SDAR folder: Qwen3's names, with a norm of each head's queries and keys. Returns its config.json."""
+    tokenizer = llada_tokenizer()
+    vocab, hidden, mlp, head = len(tokenizer), sizes["hidden"], sizes["mlp"], 16
+    config = {
+        "architectures": ["SDARForCausalLM"],
+        "attention_bias": False,
+        "auto_map": {"AutoModelForCausalLM": "modeling_sdar.SDARForCausalLM"},
+        "block_size": 4,
+        "eos_token_id": tokenizer.convert_tokens_to_ids(EOS),
+        "fuse_cross_entropy": True,
+        "head_dim": head,  # not hidden / heads
+        "hidden_act": "silu",
+        "hidden_size": hidden,
+        "intermediate_size": mlp,
+        "mask_token_id": tokenizer.convert_tokens_to_ids(MASK),
+        "max_position_embeddings": 128,
+        "model_type": "sdar",
+        "num_attention_heads": sizes["heads"],
+        "num_hidden_layers": sizes["layers"],
+        "num_key_value_heads": sizes["kv_heads"],
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": None,
+        "rope_theta": 1000000,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float32",
+        "use_sliding_window": False,
+        "vocab_size": vocab,
+        **fields,
+    }
+    q, kv = head * sizes["heads"], head * sizes["kv_heads"]
+    inner = {
+        **{"input_layernorm.weight": (hidden,), "post_attention_layernorm.weight": (hidden,)},
+        **{f"self_attn.{n}_proj.weight": (w, hidden) for n, w in (("q", q), ("k", kv), ("v", kv))},
+        **{"self_attn.o_proj.weight": (hidden, q), "self_attn.q_norm.weight": (head,)},
+        **{"self_attn.k_norm.weight": (head,), "mlp.down_proj.weight": (hidden, mlp)},
+        **{"mlp.gate_proj.weight": (mlp, hidden), "mlp.up_proj.weight": (mlp, hidden)},
+    }
+    shapes = {f"model.layers.{i}.{name}": s for i in range(sizes["layers"]) for name, s in inner.items()}
+    shapes |= {"model.embed_tokens.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
+    tokenizer.save_pretrained(folder)
+    _write(folder, config, {**shapes, "lm_head.weight": (vocab, hidden)}, seed)
+    return config
+
+
 def _write(folder: Path, config: dict[str, Any], shapes: dict[str, tuple[int, ...]], seed: int) -> None:
     """config.json, generation_config.json, and the weights in two shards."""
     rng = torch_rng(seed, "checkpoint")

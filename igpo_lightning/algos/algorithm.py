@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ..amounts import positive_int
-from ..checks import num_generations
+from ..checks import ConfigError, num_generations
 from ..sampling.row_budget import RowBudget
 from ..types import Problem, Rollout, Scores
 from .logprobs import LogProbs
 from .losses import PolicyLoss
+from .reference import Kept, Reference
 
 
 class Reward(Protocol):
@@ -99,6 +100,10 @@ class Algorithm(Stage):
         first_box: Score completions by their first box (``reward.first_box()``). Held-out ones are not.
         fidelity: Comparison of a fast sampler with the exact one
             (:class:`~igpo_lightning.rollout.Fidelity`); None: none.
+        reference: Whether there are weights that the loss compares the policy with, and if they move.
+        select: Which groups are learnt from: (rollout, resampler) → (rollout, report); None: all.
+        credit: Which tokens an advantage goes to: (rollout, entropy, resampler) → advantages; None: all of a
+            completion's.
     """
 
     _: KW_ONLY
@@ -118,14 +123,29 @@ class Algorithm(Stage):
     tokens_after_eos: bool = False
     first_box: bool = False
     fidelity: Any | None = None
+    reference: Reference = field(default_factory=Kept)
+    select: Callable[..., Any] | None = None
+    credit: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         num_generations(self.num_generations)
         for name in ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch"):
             positive_int(f"algo.{name}", getattr(self, name))
         self.row_budget = RowBudget(self.rows_per_forward)
+        if getattr(self.logprobs, "needs_step_entropy", False):
+            if not hasattr(self.sampler, "recording"):
+                raise ConfigError(
+                    "algo.logprobs.choose=entropy: the sampler can't record the entropy of its steps; take "
+                    "choose=even"
+                )
+            self.sampler = self.sampler.recording()
         if self.draws_per_micro_batch is not None:
             positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
+        if self.loss.needs_reference and not self.reference.there:
+            raise ConfigError(
+                "algo.reference: none, but algo.loss compares the policy with one: take algo/reference=kept, "
+                "or a loss without (algo.loss.beta=0)"
+            )
         # Held-out completions are judged by ``reward`` as ever.
         self.training_reward = self.reward.first_box() if self.first_box else self.reward
 
@@ -133,6 +153,10 @@ class Algorithm(Stage):
     def distinct_iterations(self) -> int:
         """Iterations whose draws, and so whose old log-probs, differ: μ, or 1 where all share them."""
         return self.num_iterations if self.logprobs.renewed else 1
+
+    @property
+    def updates_per_rollout(self) -> int:
+        return self.num_iterations * self.updates_per_iteration
 
     def learnt(self, rollout: Rollout) -> Tensor:
         """[P, G, C] bool: tokens of the completions that may be trained on, before any filter."""

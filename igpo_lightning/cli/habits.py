@@ -63,6 +63,7 @@ _TABLE = {
     "num_rollouts",
     "algo.num_iterations": "num_iterations mu inner_updates ppo_epochs inner_epochs",
     "algo.loss.beta": "beta kl kl_beta kl_coef kl_coeff kl_loss_coef",
+    "algo/reference": "sync_ref_model ref_model_sync_steps ref_model_mixup_alpha",
     "algo.loss.epsilon": "epsilon eps clip clip_eps clip_range cliprange clip_ratio",
     "algo.loss.epsilon_high": "epsilon_high clip_ratio_high clip_eps_high",
     "algo.loss.importance_sampling_level": "importance_sampling_level",

@@ -13,7 +13,7 @@ from ..distributed import gather_objects, reduce
 from ..hardware import forget_peak_memory
 from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
-from ..types import Rollout, SampleRecord
+from ..types import Prompt, Rollout, SampleRecord
 from .base import ProblemDataModule
 from .rollout_state import share
 from .schedule import RolloutSchedule, RolloutStep, Sealed, StepLoader
@@ -81,16 +81,25 @@ class RolloutDataModule(ProblemDataModule):
         )
 
     def _generate(self, step: RolloutStep) -> None:
+        rows, schedule = list(step.indices), self._schedule()
+
+        def spares(attempt: int) -> list[Prompt]:
+            more = schedule.spares(step.rollout, attempt)
+            rows.extend(more)
+            return [self._train[i] for i in more]
+
         prompts = [self._train[i] for i in step.indices]
         forget_peak_memory(self.trainer.lightning_module.device)
         # Lightning turns autocast off in data hooks; sampling must see the precision of training.
         with self.trainer.precision_plugin.forward_context():
-            self.rollout = self.engine.run(self.policy, prompts, step.rollout)
+            self.rollout = self.engine.run(self.policy, prompts, step.rollout, spares)
         self.rollout.version = self.trainer.global_step
         ended = time.perf_counter()
         self.rollout.update_tokens = self._update_tokens(self.rollout)  # all processes meet here
         self.rollout.metrics["time/wait"] = time.perf_counter() - ended
-        self._indices = step.indices
+        for seen in gather_objects(self.engine.seen, self.trainer.lightning_module.device):
+            self.engine.history.record(seen)
+        self._indices = tuple(rows[i] for i in self.rollout.candidate.tolist())
         for name in self._totals:
             self._totals[name] += self.rollout.metrics[name]
         self.rollout.metrics.update(self._totals)
@@ -124,11 +133,13 @@ class RolloutDataModule(ProblemDataModule):
             "totals": dict(self._totals),
             "exact": self.engine.exact,
         }
-        return {"processes": gather_objects(mine, self.trainer.lightning_module.device)}
+        processes = gather_objects(mine, self.trainer.lightning_module.device)
+        return {"processes": processes, "history": self.engine.history.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         mine = share(state_dict["processes"], self.trainer.global_rank, self.trainer.world_size)
         self.rollout = None if mine["rollout"] is None else Rollout.from_state_dict(mine["rollout"])
         self._indices = tuple(mine["indices"])
         self.engine.exact = mine.get("exact", False)
+        self.engine.history.load_state_dict(state_dict.get("history", {}))
         self._totals.update(mine["totals"])

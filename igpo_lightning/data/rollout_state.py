@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..types import Rollout
@@ -31,16 +30,8 @@ def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[st
     mine = slice(rank * count, (rank + 1) * count)
     whole = Rollout.joined([Rollout.from_state_dict(state["rollout"]) for state in states])
     return {
-        "rollout": _trimmed(whole.select(mine)).state_dict(),
+        "rollout": whole.select(mine).trimmed().state_dict(),
         "indices": indices[mine],
         "totals": totals,
         "exact": states[0].get("exact", False),
     }
-
-
-def _trimmed(rollout: Rollout) -> Rollout:
-    """Without columns that are padding in every row: as if these prompts had been collated alone."""
-    first = int(rollout.prompt_mask.any(0).long().argmax())
-    return replace(
-        rollout, prompt_ids=rollout.prompt_ids[:, first:], prompt_mask=rollout.prompt_mask[:, first:]
-    )

@@ -141,6 +141,19 @@ class RolloutSchedule(Sequence[RolloutStep]):
             indices=tuple(self.draws[rollout][self.mine]),
         )
 
+    def spares(self, rollout: int, attempt: int) -> tuple[int, ...]:
+        """Rows of the training set, not of this rollout, for each of this process's places; () if too few.
+
+        Rounds of one rollout share no row.
+        """
+        count = self.draws.count
+        if (attempt + 2) * count > self.draws.size:
+            return ()
+        taken = set(self.draws[rollout])
+        others = [row for row in range(self.draws.size) if row not in taken]
+        python_rng(self.draws.seed, "spares", rollout).shuffle(others)
+        return tuple(others[attempt * count : (attempt + 1) * count][self.mine])
+
 
 class SFTSchedule(Sequence[SFTStep]):
     """Updates x slots; a new order each epoch.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..checks import positive_int
+from ..checks import ConfigError, positive_int
 from ..models import Policy
 from ..sampling import BlockwiseSampler
 from ..seeding import torch_rng
@@ -36,8 +36,16 @@ def log_likelihood(
         batch_size: Most draws in one model call.
         seed: With equal seeds, responses of one length are scored under the same masks, so that
             differences between them are less noisy.
+
+    Raises:
+        ConfigError: The policy is block-causal.
     """
     positive_int("samples", samples)
+    if getattr(policy, "attention", None) is not None:
+        raise ConfigError(
+            "model.path: a block-causal model gives no such bound, as it reads a block after whole ones: "
+            "take tasks that generate"
+        )
     device = next(policy.parameters()).device
     ids, width = torch.tensor([*prompt, *response], dtype=torch.long, device=device), len(response)
     masks = _masks(width, 1 if width == 1 else samples, seed).to(device)

@@ -80,5 +80,5 @@ class Cases:
             reason = str(error).splitlines()[-1].strip()
             raise ConfigError(f"{key}: it changes the weights, which all cases share: {reason}") from error
         if shared.keeps_reference:
-            policy.keep_reference()
+            policy.keep_reference(moves=shared.moving is not None)
         return policy

@@ -91,7 +91,7 @@ def workload_of(cfg: DictConfig) -> Workload:
     if set(cfg.what) - {"sampling"}:
         trained_in_float32(policy)
         if algorithm.loss.needs_reference:
-            policy.keep_reference()
+            policy.keep_reference(moves=algorithm.reference.moves)
     rows = len(prompts) * algorithm.num_generations if cfg.batch is None else cfg.batch
     return Workload(cfg, policy, prompts, algorithm, device, positive_int("batch", rows))
 

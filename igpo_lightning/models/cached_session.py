@@ -13,9 +13,9 @@ from .kv_cache import CanvasCache, bytes_per_column
 from .policy import positions_of
 from .session import Session
 
-CACHES = ("none", "prefix", "dual")
+CACHES = ("none", "prefix", "dual", "blocks")
 # Of the cached rows: when so few are left, the others are dropped. A copy costs about a tenth of a call.
-_FEWER = 0.75
+FEWER = 0.75
 _SPARE = 0.9  # of the free memory
 
 
@@ -80,7 +80,7 @@ class CachedSession(Session):
 
     def _block(self, rows: Tensor) -> Tensor:
         """The same by a pass over the columns that run."""
-        if not self.graphs and len(rows) <= _FEWER * len(self._rows):
+        if not self.graphs and len(rows) <= FEWER * len(self._rows):
             self._cache.keep(torch.searchsorted(self._rows, rows))
             self._rows = rows
         stop = self.canvas.shape[1] if self.to_the_end else self.columns.stop

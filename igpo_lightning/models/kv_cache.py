@@ -54,6 +54,8 @@ class CanvasCache(Cache):
                     kept[layer_idx] = states.contiguous().clone()
             return key_states, value_states
         for kept, states in new:
+            if not kept[layer_idx].numel():  # zeros, as what nobody sees is multiplied by 0 all the same
+                kept[layer_idx] = states.new_zeros(*states.shape[:2], self.length, states.shape[3])
             kept[layer_idx].index_copy_(2, self._columns, states)
         return self.keys[layer_idx], self.values[layer_idx]
 

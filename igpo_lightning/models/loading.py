@@ -27,11 +27,12 @@ from .llada import LLADA
 from .policy import Policy
 from .published import VOCABULARIES, Published, read_config, read_published
 from .quantization import quantization_options
+from .sdar import SDAR
 from .tokens import add_mask_token, make_room
 from .weight_files import check_loaded, check_model_files
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2")
-FAMILIES = {family.model_type: family for family in (LLADA, DREAM)}
+FAMILIES = {family.model_type: family for family in (LLADA, DREAM, SDAR)}
 
 
 def create_policy(
@@ -45,6 +46,7 @@ def create_policy(
     rope_theta: float = 500_000.0,
     init_std: float = 0.02,
     tie_embeddings: bool = False,
+    block_size: int | None = None,
     attn_implementation: str = "sdpa",
     lora: Mapping[str, Any] | None = None,
     compile_layers: bool | str = False,
@@ -57,6 +59,7 @@ def create_policy(
         max_length: Longest canvas, in tokens.
         rope_theta: Base of the rotary embedding; LLaDA's is 500,000. With heads of 16 dimensions and
             canvases of 40 tokens that leaves two usable frequencies: take about 100.
+        block_size: Columns of a block, for a block-causal policy; None: all columns see all.
         compile_layers: See :func:`load_policy`.
         init_std: Standard deviation of the initial weights.
         seed: Of the initial weights; the global generator is left as it was.
@@ -82,6 +85,7 @@ def create_policy(
         **others,
     )
     config.mask_token_id = tokenizer.mask_token_id
+    config.block_size = block_size
     with _initialised_from(seed):
         model = LlamaForCausalLM(config)
     return _finish(model, tokenizer, lora, seed, compile_layers)
@@ -104,7 +108,7 @@ def load_policy(
 ) -> Policy:
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
 
-    LLaDA and Dream checkpoints are read as published, any other causal LM with ``.model`` and
+    LLaDA, Dream and SDAR checkpoints are read as published, any other causal LM with ``.model`` and
     ``.lm_head`` (Llama, Qwen) is made bidirectional. An adapter folder is applied to its base model,
     which may be an adapter folder again.
 

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
+from .attention import attention_of
 from .casting import cast, exact_buffers
 from .compiling import Compiling
 from .head import TokenScores, chunked_scores
 from .kv_cache import CanvasCache
+from .moving import MovingReference
 from .published import Published
 from .tokens import special_id, stop_ids
 
@@ -36,6 +38,8 @@ class Policy(nn.Module):
     Attributes:
         mask_id, eos_id, pad_id: Special token ids. ``eos_id`` also fills a completion up after its end.
         compiling: Whether its layers are compiled for sampling.
+        moving: The reference, if it is one that moves.
+        attention: Which columns see which, where not all see all.
         stop_ids: Ids that end a completion: the chat template's end of a turn, and eos.
         end_id: The first of them: what a target ends in.
     """
@@ -60,8 +64,10 @@ class Policy(nn.Module):
         # Kept out of the module tree on purpose: a frozen copy belongs neither to the checkpoint
         # nor to the optimiser, and is made again from the starting weights on resume.
         self._frozen: list[Any] = []
+        self.moving: MovingReference | None = None
         self.compiling = Compiling(False)
         self.keeps_reference = False
+        self.attention = attention_of(model.config)
 
     @property
     def end_id(self) -> int:
@@ -118,12 +124,14 @@ class Policy(nn.Module):
 
         Args:
             tokens: [B, L] ids; with a ``cache`` of which columns are renewed, [B, W] of those.
-            attention: [B, L] bool, False on padding, [B, 1, 1, L] with a cache; None when nothing is padded.
+            attention: [B, L] bool, False on padding; with a cache [B, 1, 1 or W, L]. None: nothing is padded.
             position_ids: [B, L] or [B, W] int64; by default real tokens are counted.
             cache: Keys and values of all L columns; it is changed.
         """
         if position_ids is None and attention is not None:
             position_ids = positions_of(attention)
+        if self.attention is not None and cache is None:
+            attention = self.attention.mask(attention, tokens.shape[1], tokens.device)
         return self.network.model(
             input_ids=tokens,
             attention_mask=attention,
@@ -174,10 +182,15 @@ class Policy(nn.Module):
             elif hasattr(module, "attention_dropout"):
                 module.attention_dropout = 0.0
 
-    def keep_reference(self) -> None:
-        """Remember the present weights as the KL reference. Free with adapters: the base is it."""
+    def keep_reference(self, moves: bool = False) -> None:
+        """Remember the present weights as the reference.
+
+        Free with adapters, if it never ``moves``: the base is it.
+        """
         self.keeps_reference = True
-        if not self.has_adapters and not self._frozen:
+        if moves:
+            self.moving = self.moving or MovingReference(self.model)
+        elif not self.has_adapters and not self._frozen:
             self._frozen.append(copy.deepcopy(self.model).requires_grad_(False).eval())
 
     @contextmanager
@@ -185,6 +198,10 @@ class Policy(nn.Module):
         """Within this context the policy computes with the reference weights."""
         if not self.keeps_reference:
             raise RuntimeError("keep_reference() must be called before reference()")
+        if self.moving is not None:
+            with self.moving.in_place(self.model):
+                yield self
+            return
         if self.has_adapters:
             from .adapters import without_trained
 

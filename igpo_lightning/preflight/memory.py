@@ -132,9 +132,12 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 def forecast(plan: Plan, loads: Sequence[Load]) -> tuple[Memory, dict[bool, float]]:
     """Trace what the stage needs, and FLOPs of a token in all blocks without and with a backward pass."""
-    copied = plan.policy.keeps_reference and not plan.policy.has_adapters
+    moving = plan.policy.moving
+    copied = plan.policy.keeps_reference and not plan.policy.has_adapters and moving is None
     make, place = plan.module.algorithm.optimizer, plan.placement
     memory, adding = states(plan.policy.model, plan.skeleton, make, place, copied)
+    if moving is not None:
+        memory.always["KL reference"] = sum(map(_bytes, moving.weights.values()))
     columns, flops = plan.widths.longest + plan.datamodule.length, {}
     if isinstance(plan.datamodule, RolloutDataModule):
         memory.always["rollouts"] = _rollouts(plan)

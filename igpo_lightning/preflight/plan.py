@@ -16,6 +16,7 @@ from ..config import build_algorithm, construct
 from ..models import Policy
 from ..models.skeleton import Skeleton, skeleton_of_new, skeleton_of_saved
 from ..precision import check_precision
+from ..training.policy_optimization import SPLIT
 from .placement import Placement, place
 from .tokens import ASSUMPTION, assumed_tokenizer
 
@@ -88,6 +89,8 @@ def plan_stage(cfg: DictConfig) -> Plan:
     skeleton = skeleton.converted(placement.cast)
     policy = skeleton.policy(tokenizer)
     module = algorithm.module(policy=policy, algorithm=algorithm)
+    if policy.moving is not None and placement.stage >= 3:
+        raise ConfigError(SPLIT)
     module.trainer = datamodule.trainer = StandInTrainer(module, datamodule, placement.world)
     datamodule.setup("fit")
     datamodule.train_dataloader()  # the schedule checks how rollouts divide over processes

@@ -88,6 +88,7 @@ def of_estimate(logprobs: Any, prompts: int, group_size: int, width: int) -> Cou
         step_map=ids.int(),
         rewards=zeros[..., 0],
         correct=flags[..., 0],
+        step_entropy=zeros,
     )
     policy: Any = CountingPolicy()
     score(policy, empty, logprobs.draws(empty, 0))
@@ -135,11 +136,16 @@ def _rollout(plan: Plan) -> list[Load]:
     loads = [_filling(name, data.rollouts, algorithm.sampler, rows, most, **common)]
     if can_sample_again(algorithm):
         loads.append(replace(loads[0], name="sampling, second tries", optional=True))
+    if tries := getattr(algorithm.select, "tries", 0):
+        again = {"times": data.rollouts * tries, "optional": True}
+        loads.append(replace(loads[0], name="sampling, other prompts", **again))
     group, iterations = algorithm.num_generations, algorithm.num_iterations
     one = of_estimate(algorithm.logprobs, data.step_size, group, data.length)
     passes = {"log-probs of the sampling policy": algorithm.distinct_iterations}
     if plan.policy.keeps_reference:
         passes["log-probs of the reference"] = passes["log-probs of the sampling policy"]
+    if getattr(algorithm.credit, "runs_draws", False):
+        passes["greedy ends of replayed steps"] = 1
     for name, count in (passes | {"updates": iterations}).items():
         calls = count * data.slots
         loads.append(Load(name, data.rollouts, calls * one.forwards, calls * one.rows, columns))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from .. import progress
 from ..algos import Algorithm
-from ..algos.logprobs import Scored, score
+from ..algos.logprobs import Scored, check_blocks, score
 from ..distributed import world_size
 from ..models import Policy
 from ..types import Prompt, Rollout
+from .credit import PerCompletion
+from .history import History
 from .phases import Phases
 from .records import costs, failed_tries, rollout_metrics
 from .resampler import Resampler
+from .selection import AllGroups
 
 
 class RolloutEngine:
@@ -29,37 +32,66 @@ class RolloutEngine:
         prompts_per_forward: Prompts per log-prob pass; equal to the training micro-batch, so that the
             importance ratio of the first update is exactly 1.
         exact: Whether the fast sampler was given up.
+        history: Of the problems of former rollouts; whoever runs the engine tells it of ``seen``.
+        seen: After a rollout: (id, share correct) of each group that was sampled in it without hints.
     """
 
     def __init__(self, algorithm: Algorithm):
         self.algorithm = algorithm
         self.prompts_per_forward = algorithm.prompts_per_micro_batch
         self.exact = False
+        self.history = History()
+        self.seen: list[tuple[str, float]] = []
+        self._select = algorithm.select or AllGroups()
+        self._credit = algorithm.credit or PerCompletion()
 
     @torch.no_grad()
-    def run(self, policy: Policy, prompts: Sequence[Prompt], index: int) -> Rollout:
+    def run(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        index: int,
+        spares: Callable[[int], Sequence[Prompt]] | None = None,
+    ) -> Rollout:
         """Make one rollout with the present policy.
 
         Args:
             policy: Samples, and gives the old log-probs.
             prompts: P of them.
             index: Of the rollout; with the seed and the prompts' ids it determines every draw.
+            spares: Round → another prompt for each of the P, in case a group has nothing to say.
         """
         clock, algorithm, phases = time.perf_counter(), self.algorithm, Phases()
+        check_blocks(policy, algorithm.logprobs)
         sampler = algorithm.sampler.exact() if self.exact else algorithm.sampler
-        resampler = Resampler(policy, prompts, index, algorithm, self.prompts_per_forward, phases, sampler)
+        resampler = Resampler(
+            policy, prompts, index, algorithm, self.prompts_per_forward, phases, sampler, spares, self.history
+        )
         first = resampler.sample(range(len(prompts)), *resampler.blank(len(prompts)), "sample")
         rollout, report = algorithm.inpaint(first, resampler)
+        rollout, selection = self._select(rollout, resampler)
         rollout.advantages = algorithm.advantage(rollout.rewards)
+        self._remember(resampler, first, *selection.fresh)
         with phases.of("logprobs"):
-            entropy = self._add_logprobs(policy, rollout)
+            entropy, nats = self._add_logprobs(policy, rollout)
+            rollout.advantages = self._credit(rollout, nats, resampler)
             # Numbers of the device: what is asked of it has been done when they are here.
             rollout.metrics = rollout_metrics(first, rollout, report, entropy, policy.stop_ids)
+            rollout.metrics |= {"swapped": float(selection.swapped), "others": float(selection.sampled)}
             if algorithm.fidelity is not None and algorithm.fidelity.due(sampler, index):
                 rollout.metrics |= self._compare(policy, prompts, first)
         rollout.second_tries = failed_tries(policy, prompts, report, index)
         rollout.metrics |= costs(resampler, phases, time.perf_counter() - clock)
         return rollout
+
+    def _remember(self, resampler: Resampler, *unaided: Rollout) -> None:
+        self.seen = [
+            (resampler.prompts[p].problem.id, share)
+            for rollout in unaided
+            for p, share in zip(
+                rollout.candidate.tolist(), rollout.correct.float().mean(1).tolist(), strict=True
+            )
+        ]
 
     def _compare(self, policy: Policy, prompts: Sequence[Prompt], first: Rollout) -> dict[str, float]:
         """Compare the fast sampler with the exact one; later rollouts take the exact one if it must be."""
@@ -74,11 +106,12 @@ class RolloutEngine:
         del found["squared_error"]
         return {f"fidelity/{name}": value for name, value in found.items()}
 
-    def _add_logprobs(self, policy: Policy, rollout: Rollout) -> Tensor:
+    def _add_logprobs(self, policy: Policy, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Old and reference log-probs, and the tokens to learn from, in the draws of every iteration.
 
         Returns:
-            [] mean nats of the distributions that the completions' own tokens, without hints, were read from.
+            [] mean nats of the distributions that the completions' own tokens, without hints, were read from;
+            [P, G, C] those of each token, the mean over its draws.
         """
         estimator, width = self.algorithm.logprobs, rollout.tokens.shape[-1]
         rollout.draws = estimator.count(width)
@@ -92,11 +125,11 @@ class RolloutEngine:
                 with policy.reference() as frozen:
                     ref = [self._score(frozen, rollout, i) for i in iterations]
                 rollout.ref_logps = torch.cat([part.logps for part in ref], dim=2)
-        own = (rollout.completion_mask & ~rollout.hint_mask).unsqueeze(2)
-        nats, seen = (torch.stack(terms).sum() for terms in zip(*(
-            ((part.entropy * own).sum(), (part.scored & own).sum()) for part in old
-        ), strict=True))  # fmt: skip
-        return nats / seen.clamp(min=1)
+        own = rollout.completion_mask & ~rollout.hint_mask
+        nats = torch.stack([part.entropy.sum(2) for part in old]).sum(0)
+        seen = torch.stack([part.scored.sum(2) for part in old]).sum(0)
+        mean = (nats * own).sum() / (seen * own).sum().clamp(min=1)
+        return mean, nats / seen.clamp(min=1)
 
     def _loss_mask(self, rollout: Rollout, scored: Scored) -> Tensor:
         """[P, G, D, C]: the scored tokens that the filter lets through."""

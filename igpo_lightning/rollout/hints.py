@@ -11,6 +11,7 @@ from torch import Tensor
 from ..checks import choice, interval
 from ..seeding import python_rng
 from .resampler import Resampler
+from .spans import Span, Whole
 
 
 class Hints(Protocol):
@@ -54,6 +55,7 @@ class Chunks:
             its "answer", whose copies are rewarded for nothing.
         stretch: Spread the chunks over the canvas instead, as the published code does: see
             :func:`stretched`. The trace is then cut at the canvas less its last 30 columns.
+        span: Part of ``ratio`` that a problem has now; None: all of it.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Chunks:
         chunk: Sequence[int] = (5, 10),
         content: str = "trace",
         stretch: bool = False,
+        span: Span | None = None,
     ):
+        self.span = span or Whole()
         self.low, self.high = interval("algo.inpaint.ratio", ratio, 0.0, 1.0)
         self.shortest, self.longest = (int(v) for v in interval("algo.inpaint.chunk", chunk, 1, 10_000))
         self.field = _CONTENT[choice("algo.inpaint.content", content, *_CONTENT)]
@@ -78,9 +82,10 @@ class Chunks:
         canvas, hint_mask = resampler.blank(len(which), count)
         for row, p in enumerate(which):
             trace = getattr(resampler.prompts[p], self.field)
+            low, high = self.span(self.low, self.high, p, resampler)
             for g in range(count):
                 seed = resampler.seed("place" if purpose == "inpaint" else f"place-{purpose}", p, g)
-                ratio = python_rng(seed, "ratio").uniform(self.low, self.high)
+                ratio = python_rng(seed, "ratio").uniform(low, high)
                 canvas[row, g], hint_mask[row, g] = self.place(
                     trace, resampler.width, ratio, seed, resampler.mask_id
                 )

@@ -18,6 +18,7 @@ from ..checks import fraction, positive_int
 from ..types import Rollout
 from .hints import Chunks, Hints, NoHints
 from .resampler import Resampler
+from .spans import Span
 
 
 @dataclass
@@ -165,15 +166,16 @@ def inpaint(
     content: str = "trace",
     when: Trigger | None = None,
     stretch: bool = False,
+    span: Span | None = None,
 ) -> Retry:
     """IGPO: all-wrong groups once more, with chunks of the true trace as fixed hints.
 
     Args:
-        ratio, chunk, content, stretch: See :class:`~igpo_lightning.rollout.hints.Chunks`.
+        ratio, chunk, content, stretch, span: See :class:`~igpo_lightning.rollout.hints.Chunks`.
         replace: λ, see :class:`ReplaceWrong`.
         when: By default :class:`AllWrong`.
     """
-    hints = Chunks(ratio, chunk, content, stretch)
+    hints = Chunks(ratio, chunk, content, stretch, span)
     return Retry(when or AllWrong(), hints, ReplaceWrong(replace), purpose="inpaint")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ..sampling.canvas import collate
 from ..sampling.generate import Generated, generate
 from ..seeding import derive
 from ..types import Prompt, Rollout
+from .history import History
 from .phases import Phases
 from .scoring import Scoring
 
@@ -31,8 +32,11 @@ class Resampler:
         micro_batch: Prompts that are trained on together.
         phases: Is told of the time that is spent.
         sampler: Another one than the algorithm's.
+        spares: Round → another prompt of the training set for each of the P places, or none at all.
+        history: Of the run's problems.
 
     Attributes:
+        prompts: The P prompts, and after them the spares so far.
         group_size: G.
         width: C, columns of a completion.
         mask_id: Id of an empty column.
@@ -51,8 +55,11 @@ class Resampler:
         micro_batch: int = 1,
         phases: Phases | None = None,
         sampler: Any | None = None,
+        spares: Callable[[int], Sequence[Prompt]] | None = None,
+        history: History | None = None,
     ):
-        self.policy, self.prompts, self.index = policy, prompts, index
+        self.policy, self.prompts, self.index = policy, list(prompts), index
+        self._given, self._spares, self._history = len(prompts), spares, history
         self.algorithm, self.micro_batch = algorithm, micro_batch
         self.group_size, self.width = algorithm.num_generations, algorithm.sampler.length
         self.mask_id, self.device = policy.mask_id, next(policy.parameters()).device
@@ -62,9 +69,40 @@ class Resampler:
             ("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"), 0
         )
         self.drawn, self.verifying = 0, 0.0
-        self._tensors = collate(prompts, policy.pad_id, self.device)
-        plan = [derive(algorithm.seed, "plan", index, p.problem.id) for p in prompts]
+        self._encode()
+
+    def _encode(self) -> None:
+        self._tensors = collate(self.prompts, self.policy.pad_id, self.device)
+        plan = [derive(self.algorithm.seed, "plan", self.index, p.problem.id) for p in self.prompts]
         self._seeds = torch.tensor(plan, dtype=torch.long, device="cpu")
+
+    def add_spares(self, attempt: int) -> bool:
+        """Take up the other prompts of round ``attempt``; False if there are none, on any process."""
+        more = self._spares(attempt) if self._spares is not None else ()
+        self.prompts += more
+        if more:
+            self._encode()
+        return bool(more)
+
+    def spare(self, attempt: int, place: int) -> int:
+        """Index of the prompt that place ``place`` may get in round ``attempt``."""
+        return self._given * (attempt + 1) + place
+
+    def solved(self, p: int) -> float | None:
+        """Share of the last completions of prompt ``p`` that were correct; None: it was not seen yet."""
+        return None if self._history is None else self._history.solved(self.prompts[p].problem.id)
+
+    def judge(self, rollout: Rollout, texts: Sequence[str]) -> Tensor:
+        """[P * G] rewards of other completions of a rollout's prompts."""
+        assert rollout.candidate is not None
+        problems = [
+            self.prompts[p].problem for p in rollout.candidate.tolist() for _ in range(self.group_size)
+        ]
+        with Scoring(self.algorithm.training_reward, problems, self.device) as scoring:
+            scoring.add(list(range(len(texts))), list(texts))
+            total = scoring.result().total.to(self.device)
+        self.verifying += scoring.seconds
+        return total
 
     def seed(self, purpose: str, p: int, g: int) -> int:
         """The identity seed of completion ``g`` of prompt ``p``, for one purpose."""
@@ -127,6 +165,8 @@ class Resampler:
             hint_mask=hint_mask.to(self.device),
             completion_mask=grouped(done.completion_mask),
             step_map=grouped(done.step_map),
+            step_entropy=None if done.entropy is None else grouped(done.entropy),
+            candidate=chosen,
             rewards=grouped(scores.total),
             correct=grouped(scores.correct),
             parts={name: grouped(part) for name, part in scores.parts.items()},

@@ -47,7 +47,9 @@ class BlockwiseSampler:
         eos: Tokens that end a completion: "free" as any other, "last" written only where nothing else of the
             block is left (LLaDA's ``confidence_eos_eot_inf``), "never" drawn (its ``logits_eos_inf``).
         cache: "none" is exact; "prefix" and "dual" keep keys and values within a block
-            (:class:`~igpo_lightning.models.cached_session.CachedSession`).
+            (:class:`~igpo_lightning.models.cached_session.CachedSession`); "blocks" is exact,
+            too: it keeps those of finished blocks, where the policy is block-causal
+            (:class:`~igpo_lightning.models.block_session.BlockSession`); of any other, none is ever final.
         refresh_every: Steps after which such a cache is made anew within a block; None: at its start only.
         graphs: "auto" records CUDA graphs where a cache is used with few rows; true, false.
         guidance: Scale of classifier-free guidance; 0 is none.
@@ -81,6 +83,7 @@ class BlockwiseSampler:
             )
         self.eos = choice("sampler.eos", eos, *EOS)
         self.sessions = Sessions(cache, refresh_every, graphs, guidance)
+        self.records = False
 
     @property
     def approximate(self) -> bool:
@@ -98,7 +101,13 @@ class BlockwiseSampler:
     def greedy(self) -> BlockwiseSampler:
         """:meth:`exact`, at temperature 0: what a model is judged by."""
         sampler = self.exact()
-        sampler.temperature = 0.0
+        sampler.temperature, sampler.records = 0.0, False
+        return sampler
+
+    def recording(self) -> BlockwiseSampler:
+        """The same, remembering the entropy of the distribution that each token is drawn from."""
+        sampler = copy.copy(self)
+        sampler.records = True
         return sampler
 
     @torch.no_grad()
@@ -128,11 +137,16 @@ class BlockwiseSampler:
             raise ValueError(
                 f"canvas {tuple(canvas.shape)} does not hold {self.length} columns and {len(seeds)} rows"
             )
+        if (blocks := getattr(policy, "attention", None)) is not None:
+            blocks.check(self.length, self.block_length, self.sessions.cache)
         with self.sessions.running(policy):
             session = self.sessions.open(policy, canvas, attention)
             self._fill(session, policy, seeds, start, keep_going, on_step)
         costs = session.forwards, session.row_forwards, session.token_forwards
-        return Samples(session.canvas, session.step_map, *costs)
+        entropy = session.entropy
+        if self.records and entropy is None:  # nothing was left to draw
+            entropy = torch.zeros_like(session.canvas, dtype=torch.float32)
+        return Samples(session.canvas, session.step_map, *costs, entropy=entropy)
 
     def _fill(
         self,
@@ -185,10 +199,11 @@ class BlockwiseSampler:
         confidence = self.order(candidates, drawn, uniforms[-1][masked])
         if self.eos == "last":
             confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
-        entropy = _spread(candidates.entropy(), masked, 0.0) if self.acceptance.needs_entropy else None
+        wanted = self.records or self.acceptance.needs_entropy
+        entropy = _spread(candidates.entropy(), masked, 0.0) if wanted else None
         accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
         ids = _spread(drawn, masked, 0)
-        session.commit(rows, accepted, ids, step)
+        session.commit(rows, accepted, ids, step, entropy.float() if self.records else None)
         if on_step is not None:
             probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
             on_step(Step(step, rows, session.columns, accepted, ids, probability))

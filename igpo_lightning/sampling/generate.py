@@ -29,6 +29,7 @@ class Generated:
     texts: list[str]  # up to that token
     row_forwards: int  # rows summed over model calls
     token_forwards: int = 0  # columns that ran, summed over rows and calls
+    entropy: Tensor | None = None  # [B, C] float32, if the sampler records it
 
 
 def generate(
@@ -94,6 +95,9 @@ def generate(
     tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
     for rows, samples in done:
         tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
+    entropy = torch.zeros_like(tokens, dtype=torch.float32) if getattr(sampler, "records", False) else None
+    for rows, samples in done if entropy is not None else ():
+        entropy[rows] = samples.entropy[:, -width:]
     return Generated(
         tokens,
         step_map,
@@ -101,6 +105,7 @@ def generate(
         texts,
         sum(samples.row_forwards for _, samples in done),
         sum(samples.token_forwards for _, samples in done),
+        entropy,
     )
 
 

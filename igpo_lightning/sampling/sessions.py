@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..checks import ConfigError, choice, positive_int
 from ..models import Policy
+from ..models.block_session import BlockSession
 from ..models.cached_session import CACHES, CachedSession
 from ..models.guided_session import GuidedSession
 from ..models.session import Session
@@ -42,10 +43,10 @@ class Sessions:
 
     @property
     def approximate(self) -> bool:
-        return self.cache != "none" and self.refresh_every != 1
+        return self.cache not in ("none", "blocks") and self.refresh_every != 1
 
     def exact(self) -> Sessions:
-        return Sessions(guidance=self.guidance)
+        return Sessions(cache="blocks" if self.cache == "blocks" else "none", guidance=self.guidance)
 
     def running(self, policy: Policy) -> AbstractContextManager[None]:
         """Context that a policy samples within: :meth:`~igpo_lightning.models.Policy.sampling`."""
@@ -59,8 +60,16 @@ class Sessions:
         """
         if self.guidance:
             return GuidedSession(policy, canvas, attention, self.guidance)
-        if self.cache == "none":
+        blocks = getattr(policy, "attention", None)
+        if self.cache == "none" or (self.cache == "blocks" and (blocks is None or policy.sharded)):
             return Session(policy, canvas, attention)
+        if self.cache == "blocks":
+            return BlockSession(policy, canvas, attention)
+        if blocks is not None:
+            raise ConfigError(
+                f"sampler.cache={self.cache}: approximates what a block-causal model has exactly: take "
+                "sampler.cache=blocks"
+            )
         if policy.sharded:
             raise ConfigError(
                 f"sampler.cache={self.cache}: not with weights that ZeRO-3 or FSDP shards: "

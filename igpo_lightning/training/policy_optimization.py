@@ -12,18 +12,25 @@ import torch
 from torch import Tensor
 
 from ..algos import Algorithm
-from ..algos.logprobs import Draw, score, weights
+from ..algos.logprobs import Draw, check_blocks, score, weights
 from ..algos.losses import LossInputs, policy_metrics
+from ..checks import ConfigError
 from ..models import Policy
 from ..types import Rollout
 from .module import OWN_GROUPS, DiffusionModule
+from .strategies import splits_weights
 
 # Metrics of a rollout that add up over processes; all others are averaged.
 COUNTS = {
+    *("swapped", "others"),
     *("replaced", "triggered", "resampled", "resampled_correct"),
     *("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"),
     "time/tokens_per_second",
 }
+SPLIT = (
+    "algo.reference: one that moves can't follow weights that ZeRO-3 or FSDP splits over processes: take "
+    "algo/reference=kept, or hardware=zero2 or ddp"
+)
 # Those that are the smallest or the largest of all processes'.
 EXTREMES = {
     **dict.fromkeys(("advantage_min", "completions/min_length"), -1),
@@ -42,11 +49,32 @@ class PolicyOptimization(DiffusionModule):
     def __init__(self, policy: Policy, algorithm: Algorithm):
         super().__init__(policy, algorithm)
         self.logprobs, self.loss = algorithm.logprobs, algorithm.loss
+        check_blocks(policy, algorithm.logprobs)
         self._rollout: dict[str, float] = {}
         self._slope: Tensor | None = None
         self.policy.disable_dropout()
         if self.loss.needs_reference:
-            self.policy.keep_reference()
+            self.policy.keep_reference(moves=algorithm.reference.moves)
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        if self.policy.moving is not None and splits_weights(self.trainer):
+            raise ConfigError(SPLIT)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.policy.moving is not None:
+            checkpoint["reference"] = self.policy.moving.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        if self.policy.moving is not None:
+            if "reference" not in checkpoint:
+                raise ConfigError(
+                    f"resume={self.trainer.ckpt_path}: it holds no moved reference, as its loss asked for "
+                    "none (algo.loss.beta=0): start a new run from its weights by model.path"
+                )
+            self.policy.moving.load_state_dict(checkpoint["reference"])
 
     def compute_loss(self, rollout: Rollout) -> Tensor:
         if rollout.first:
@@ -118,6 +146,10 @@ class PolicyOptimization(DiffusionModule):
         # Of the rollout, not of every update.
         if updated and (drift := self._tally.pop("drift_max")) is not None:
             self._rollout |= self.reduce({"drift_max": drift}, "max")
+        if updated and self.policy.moving is not None:
+            reference, done = self.algorithm.reference, self.trainer.global_step
+            if reference.due(done, self.algorithm.updates_per_rollout):
+                self.policy.moving.move(self.policy.model, reference.alpha)
         super().on_train_batch_end(outputs, batch, batch_idx)
         if updated and self._rollout:
             metrics = {

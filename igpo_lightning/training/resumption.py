@@ -52,6 +52,12 @@ APPLIED = (*LENGTHS, "algo.validate_every", "algo.optimizer", "algo.scheduler", 
 REFUSED = ("algo.optimizer._target_",)  # in spite of that: its state is the former one's
 RECIPES = ("model.rl", "model.sft")  # defaults of others' keys, where they count
 ALIASES = {"torch.optim.AdamW": "igpo_lightning.training.optimizers.AdamW"}  # the same, with the same state
+# Pieces that a run of before they were there had all the same.
+UNSAID = {
+    "algo.reference._target_": "igpo_lightning.algos.Kept",
+    "algo.select._target_": "igpo_lightning.rollout.AllGroups",
+    "algo.credit._target_": "igpo_lightning.rollout.PerCompletion",
+}
 _PLAIN = re.compile(r"\$\{(\.*)(\w[\w./-]*)\}")
 
 
@@ -175,6 +181,8 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     now: Any = OmegaConf.to_container(cfg, resolve=True)
     old, new = ({k: ALIASES.get(v, v) if isinstance(v, str) else v for k, v in settings_by_key(tree).items()}
                 for tree in (before, now))  # fmt: skip
+    if "algo.inpaint._target_" in old:
+        old = UNSAID | old
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not is_under(key, RECIPES)}
     raw = OmegaConf.to_container(cfg, resolve=False)
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]

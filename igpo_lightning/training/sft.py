@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..algos import Supervised
-from ..checks import choice
+from ..checks import ConfigError, choice
 from ..models import Policy
 from ..sampling.canvas import attention_of
 from ..seeding import torch_rng
@@ -41,6 +41,11 @@ class MaskedDiffusionSFT(DiffusionModule):
 
     def __init__(self, policy: Policy, algorithm: Supervised, min_ratio: float = 1e-3):
         super().__init__(policy, algorithm)
+        if policy.attention is not None:
+            raise ConfigError(
+                "algo=sft: hides tokens of all blocks at once, and a block-causal model learns each after "
+                "whole ones: fine-tune it by its authors' code, and give model.path"
+            )
         self.min_ratio, self.seed = min_ratio, algorithm.seed
         self.supervise_padding = choice("algo.supervise_padding", algorithm.supervise_padding, *_LAST)
 

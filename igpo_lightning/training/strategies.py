@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 
 class FullySharded(ModelParallelStrategy):
@@ -20,3 +20,11 @@ class FullySharded(ModelParallelStrategy):
     def setup_environment(self) -> None:
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
+
+
+def splits_weights(trainer: Any) -> bool:
+    """True if no process holds all weights: ZeRO-3 and FSDP."""
+    strategy = trainer.strategy
+    if isinstance(strategy, DeepSpeedStrategy):
+        return strategy.zero_stage_3
+    return isinstance(strategy, ModelParallelStrategy | FSDPStrategy)

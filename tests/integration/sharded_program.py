@@ -20,8 +20,8 @@ folder = Path(next(word for word in sys.argv if word.startswith("output_dir=")).
 run = RolloutEngine.run
 
 
-def recorded(self, policy, prompts, index):
-    batch = run(self, policy, prompts, index)
+def recorded(self, policy, prompts, index, *spares):
+    batch = run(self, policy, prompts, index, *spares)
     rank = os.environ.get("LOCAL_RANK", "0")
     torch.save(
         {

@@ -118,6 +118,43 @@ def test_nobody_waits_for_a_process_that_has_nothing_to_inpaint(tmp_path, hardwa
     assert first == [0, 0, 0] and sum(second) > 0
 
 
+MOVED = ["algo/reference=moved", "algo.reference.ref_model_sync_steps=2", "algo.loss.beta=0.5"]
+
+
+@pytest.mark.parametrize("hardware", ["ddp", "zero2"])
+def test_a_reference_moves_alike_on_all_processes(tmp_path, alone, hardware):
+    one = train(tmp_path / "one", "one", *MOVED)
+    assert_equal_runs(train(tmp_path / "run", hardware, *MOVED), one)
+    kl = [read_metrics(f / "metrics" / "metrics.csv").series("train/kl")[1] for f in (one, alone)]
+    assert kl[0][:2] == pytest.approx(kl[1][:2], abs=1e-2) and kl[0][2:] != pytest.approx(kl[1][2:], rel=0.1)
+
+
+CHOSEN = ["algo/select=other_prompts", "algo/inpaint=hints_by_difficulty", "algo.inpaint.span.width=0.1"]
+
+
+@pytest.fixture(scope="module")
+def chosen_alone(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("chosen") / "run", "one", *CHOSEN)
+
+
+@pytest.mark.parametrize("hardware", ["ddp", "zero3"])
+def test_other_prompts_and_histories_do_not_depend_on_the_number_of_processes(
+    tmp_path, chosen_alone, hardware
+):
+    run = train(tmp_path / "run", hardware, *CHOSEN)
+    assert_equal_runs(run, chosen_alone)
+    metrics = [read_metrics(f / "metrics" / "metrics.csv") for f in (run, chosen_alone)]
+    for name in ("others", "swapped"):
+        counts = [m.series(f"rollout/{name}")[1] for m in metrics]
+        assert counts[0] == counts[1] and sum(counts[0]) > 0, name
+
+
+@pytest.mark.parametrize("hardware", ["zero3", "fsdp"])
+def test_a_reference_that_moves_is_refused_where_weights_are_split(tmp_path, hardware):
+    with pytest.raises(AssertionError, match=r"algo\.reference: one that moves can't follow weights"):
+        train(tmp_path / "run", hardware, *MOVED, "model.path=null", "evaluate=false")
+
+
 @pytest.mark.parametrize("first, then", [
     ("one", "ddp"), ("ddp", "one"), ("ddp", "ddp"), ("fsdp", "fsdp"), ("zero2", "zero2"), ("zero3", "zero3"),
 ])  # fmt: skip

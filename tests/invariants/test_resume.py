@@ -5,8 +5,9 @@ import torch
 from fakes import LORA, MemoryLogger, inpaint, rollout_fit, sft_fit, tiny_policy, trainer, weights
 from lightning.pytorch.callbacks import Callback
 
-from igpo_lightning.algos import TopEntropyHints
-from igpo_lightning.algos.logprobs import RandomMasking
+from igpo_lightning.algos import Moved, TopEntropyHints
+from igpo_lightning.algos.logprobs import RandomMasking, Replay
+from igpo_lightning.rollout import ByDifficulty, GreedyBaseline, OtherPrompts, ZeroVariance
 from igpo_lightning.training.checkpoints import Checkpoints, newest
 
 
@@ -52,10 +53,9 @@ def rl(lora=None, slots=2, **changes):
     return rollout_fit(
         tiny_policy(lora=lora),
         rollouts=3,
-        inpaint=inpaint(),
         token_filter=TopEntropyHints(0.2),
         prompts_per_micro_batch=4 // slots,
-        **changes,
+        **{"inpaint": inpaint(), **changes},
     )
 
 
@@ -73,8 +73,11 @@ def test_policy_optimisation_killed_within_and_between_rollouts(tmp_path, kill_a
 
 @pytest.mark.parametrize("options", [
     {"lora": LORA}, {"logprobs": RandomMasking()}, {"logprobs": RandomMasking(), "draws_per_micro_batch": 1},
-    {"slots": 4, "updates_per_iteration": 2},
-], ids=["lora", "random masking", "draw by draw", "two updates a pass"])  # fmt: skip
+    {"slots": 4, "updates_per_iteration": 2}, {"reference": Moved(2)}, {"reference": Moved(3), "lora": LORA},
+    {"select": OtherPrompts(), "inpaint": inpaint(span=ByDifficulty())}, {"credit": ZeroVariance()},
+    {"logprobs": Replay(4, keep=2, choose="entropy"), "credit": GreedyBaseline()},
+], ids=["lora", "random masking", "draw by draw", "two updates a pass", "moved", "moved adapter",
+        "other prompts", "zero variance", "replay by entropy"])  # fmt: skip
 def test_other_policy_optimisations_killed_within_a_rollout(tmp_path, options):
     def make():
         return rl(**options)

@@ -10,8 +10,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
 from igpo_lightning.algos import logprobs, losses
+from igpo_lightning.checks import check_config
 from igpo_lightning.config import find_conf
 from igpo_lightning.preflight.work import of_estimate
+from igpo_lightning.seeding import torch_rng
 from igpo_lightning.training.run import build
 
 ALGO = find_conf() / "algo"
@@ -22,7 +24,8 @@ SMALL = {
 RL = [*TINY_RL, "algo.rollouts=1", "algo.prompts_per_rollout=2", "algo.draws_per_micro_batch=null"]
 TOY = OmegaConf.load(find_conf() / "model" / "tiny.yaml").rl
 CHANGED = ("lr", "weight_decay", "levels")  # by the test itself
-PIECES = ("logprobs", "loss", "advantage", "inpaint", "token_filter", "optimizer")
+PIECES = ("logprobs", "loss", "advantage", "inpaint", "select", "credit", "token_filter", "reference",
+          "optimizer")  # fmt: skip
 
 
 def configured(folder, name, *more):
@@ -79,6 +82,11 @@ def test_each_trains(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_command_line_takes_each(tmp_path, name):
+    check_config(compose(tmp_path, f"algo={name}"))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_is_short(name):
     whole = {"grpo", "sft"}  # which build on nothing
     assert name in whole or len((ALGO / f"{name}.yaml").read_text().splitlines()) <= 40
@@ -110,6 +118,7 @@ PAPERS = {
     "justgrpo": (5e-6, 16, 1, {"epsilon": 0.2, "beta": 0.0, "loss_type": "dr_grpo"}),
     "dmpo": (1e-6, 16, 8, {"temperature": 0.04, "tilted": True, "per_token": True}),
     "vrpo": (5e-7, 8, 1, {"beta": 0.2}),
+    "egspo": (3e-5, 8, 1, {"epsilon": 0.2, "epsilon_high": 0.5, "beta": 0.04, "kl_level": "step"}),
 }
 
 
@@ -119,7 +128,7 @@ def test_values_are_the_papers(name):
     rate, group, iterations, loss = PAPERS[name]
     for algo in (name, f"igpo_{name}"):
         if algo not in NAMES:
-            assert name in ("tracerl", "d2", "cj_grpo")  # replay learns nothing from hint tokens
+            assert name in ("tracerl", "d2", "cj_grpo", "egspo")  # replay learns nothing from hint tokens
             continue
         cfg = read(algo)
         assert (cfg.optimizer.lr, cfg.num_generations, cfg.num_iterations) == (rate, group, iterations)
@@ -136,7 +145,8 @@ def rows_of(name):
     kept = algo.num_iterations if estimator.renewed else 1
     in_parts = (algo.draws_per_micro_batch or estimator.count(256)) < estimator.count(256)
     present = (algo.num_iterations - 1) * in_parts
-    return (kept * (1 + loss.needs_reference) + present) * rows, algo.num_iterations * rows
+    greedy = algo.credit._target_.endswith("GreedyBaseline")
+    return (kept * (1 + loss.needs_reference) + present + greedy) * rows, algo.num_iterations * rows
 
 
 def test_the_table_of_the_documents():
@@ -153,7 +163,7 @@ def test_the_table_of_the_documents():
         assert (int(forward.replace(",", "")), int(backward.replace(",", ""))) == rows_of(name), name
         assert hints == (f"`igpo_{name}`" if f"igpo_{name}" in NAMES else "not learnt"), name
         found |= {name, f"igpo_{name}"}
-    assert set(NAMES) <= found | {"sft", "grpo", "igpo", "grpo_resample"} and len(found) == 32
+    assert set(NAMES) <= found | {"sft", "grpo", "igpo", "grpo_resample"} and len(found) == 34
 
 
 def test_every_piece_has_a_config():
@@ -178,10 +188,13 @@ def test_hints_are_learnt_except_by_replay(name):
     """A cross with hints only where the estimator scores hint tokens; each token in some of 20 iterations."""
     batch, estimator = rollout_batch(tiny_policy()), instantiate(read(name).logprobs)
     batch.step_map = batch.step_map.masked_fill(batch.hint_mask, -1)
+    batch.step_entropy = torch.rand(batch.tokens.shape, generator=torch_rng(0, "nats"))
     draws = [draw for i in range(20 if estimator.renewed else 1) for draw in estimator.draws(batch, i)]
     scored = torch.stack([draw.scored.expand_as(batch.tokens) for draw in draws]).any(0)
-    replays = name in ("tracerl", "d2", "cj_grpo")
+    replays = name in ("tracerl", "d2", "cj_grpo", "egspo")
     expected = batch.step_map >= 0 if replays else torch.ones_like(scored)
+    if name == "egspo":  # which keeps some steps only
+        expected &= scored
     inside = batch.completion_mask
     assert torch.equal(scored & inside, expected & inside) and (inside & batch.hint_mask).any()
     assert not (replays and f"igpo_{name}" in NAMES)

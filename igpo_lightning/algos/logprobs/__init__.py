@@ -5,7 +5,7 @@ policy (:class:`Draw`), and :func:`score` reads the log-probability of each comp
 masked. To add one, write its ``draws``, or for a plan of each completion alone :class:`Planned`.
 """
 
-from .base import Draw, LogProbs, Scored, score, weights
+from .base import Draw, LogProbs, Scored, check_blocks, hidden_tokens, score, weights
 from .block_masking import BlockMasking
 from .left_to_right import LeftToRight
 from .level_masking import LevelMasking
@@ -27,6 +27,8 @@ __all__ = [
     "RandomMasking",
     "Replay",
     "Scored",
+    "check_blocks",
+    "hidden_tokens",
     "score",
     "weights",
 ]

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ...checks import ConfigError
 from ...models import Policy
 from ...sampling.canvas import attention_of
 from ...types import Rollout
@@ -30,6 +31,11 @@ class Draw:
     scored: Tensor
     weight: Tensor | None = None
     prompt_masked: Tensor | None = None
+
+    def select(self, prompts: slice) -> Draw:
+        """The same of some prompts."""
+        parts = (self.masked, self.scored, self.weight, self.prompt_masked)
+        return Draw(*(None if part is None else part[prompts] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,27 @@ class LogProbs(Protocol):
         """The ``count`` draws of one iteration, on the device of ``rollout``; random by its ``seeds``."""
 
 
+def check_blocks(policy: Policy, estimator: LogProbs) -> None:
+    """Refuse an estimator that shows a block-causal policy canvases that its sampler never does.
+
+    Such a policy is trained on whole blocks followed by one that is partly empty. An estimator says by
+    ``within``, the columns of a block, or 0 for any, that its canvases are of that kind.
+
+    Raises:
+        ConfigError: It says which estimators are.
+    """
+    if getattr(policy, "attention", None) is None:
+        return
+    block, within = policy.attention.block, getattr(estimator, "within", None)
+    if within is None or (within and block % within):
+        raise ConfigError(
+            f"algo.logprobs: {type(estimator).__name__} hides tokens before the present block of {block}, "
+            "and a block-causal model reads a block after whole ones: take algo/logprobs=replay "
+            "(algo=tracerl, d2, cj_grpo, egspo), left_to_right, or block_masking with "
+            f"sampler.block_length={block}"
+        )
+
+
 def score(policy: Policy, rollout: Rollout, draws: Sequence[Draw], *, entropy: bool = False) -> Scored:
     """Run the policy once for each draw: P * G rows of a canvas, or P where groups share it."""
     read = [_read(policy, rollout, draw, entropy) for draw in draws]
@@ -76,22 +103,41 @@ def weights(rollout: Rollout, draws: Sequence[Draw]) -> Tensor | None:
     return torch.stack([(one if d.weight is None else d.weight).expand(shape) for d in draws], 2)
 
 
-def _read(
-    policy: Policy, rollout: Rollout, draw: Draw, entropy: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """([P, G, C] logps, [P, G, C] scored, [P, G, C] entropy or None) of one draw."""
-    prompts, group, width = rollout.tokens.shape
-    canvases = draw.masked.shape[1]
-    shared = group // canvases  # completions that are read from one canvas
-    masked, scored = (part.reshape(-1, width) for part in (draw.masked, draw.scored))
+@torch.no_grad()
+def hidden_tokens(policy: Policy, rollout: Rollout, draw: Draw) -> Tensor:
+    """[P, G, C] the completions with what a draw hides replaced by the most likely tokens there."""
+    canvas, prompt_mask = _canvas(policy, rollout, draw)
+    width = rollout.tokens.shape[-1]
+    hidden = draw.masked.reshape(-1, width)
+    positions = torch.cat([torch.zeros_like(prompt_mask), hidden], dim=1)
+    completions = canvas[:, -width:]
+    found = policy(canvas, attention_of(prompt_mask, width), positions, targets=completions[hidden])
+    filled = completions.masked_scatter(hidden, found.top)
+    return filled.view(len(rollout.tokens), -1, width).expand_as(rollout.tokens)  # a shared one for all
+
+
+def _canvas(policy: Policy, rollout: Rollout, draw: Draw) -> tuple[Tensor, Tensor]:
+    """([B, L] ids, [B, Q] prompt mask) of one draw, for its P or P * G canvases."""
+    width, canvases = rollout.tokens.shape[-1], draw.masked.shape[1]
     visible = rollout.tokens[:, :canvases].reshape(-1, width)
     ids, prompt_mask = (
         part.repeat_interleave(canvases, 0) for part in (rollout.prompt_ids, rollout.prompt_mask)
     )
     if draw.prompt_masked is not None:
         ids = ids.masked_fill(draw.prompt_masked.flatten(0, 1), policy.mask_id)
-    canvas = torch.cat([ids, visible.masked_fill(masked, policy.mask_id)], dim=1)
-    positions = torch.cat([torch.zeros_like(ids, dtype=torch.bool), scored], dim=1)
+    masked = draw.masked.reshape(-1, width)
+    return torch.cat([ids, visible.masked_fill(masked, policy.mask_id)], dim=1), prompt_mask
+
+
+def _read(
+    policy: Policy, rollout: Rollout, draw: Draw, entropy: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """([P, G, C] logps, [P, G, C] scored, [P, G, C] entropy or None) of one draw."""
+    prompts, group, width = rollout.tokens.shape
+    shared = group // draw.masked.shape[1]  # completions that are read from one canvas
+    canvas, prompt_mask = _canvas(policy, rollout, draw)
+    scored = draw.scored.reshape(-1, width)
+    positions = torch.cat([torch.zeros_like(prompt_mask), scored], dim=1)
     # [P * canvases, C, shared]: the tokens that each position is asked about.
     asked = rollout.tokens.view(-1, shared, width).transpose(1, 2)
     found = policy(

@@ -22,7 +22,7 @@ class BlockMasking(Masked):
     """
 
     def __init__(self, block_length: int):
-        self.block_length = positive_int("algo.logprobs.block_length", block_length)
+        self.block_length = self.within = positive_int("algo.logprobs.block_length", block_length)
 
     def count(self, width: int) -> int:
         return 2 * -(-width // self.block_length)

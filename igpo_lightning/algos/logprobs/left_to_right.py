@@ -21,6 +21,7 @@ class LeftToRight:
     """
 
     renewed = False
+    within = 0  # whatever the blocks are
 
     def __init__(self, columns: int = 1):
         self.columns = positive_int("algo.logprobs.columns", columns)

@@ -26,6 +26,7 @@ class RandomBlock(Planned):
         self.block_length = positive_int("algo.logprobs.block_length", block_length)
         self.blocks = positive_int("algo.logprobs.blocks", blocks)
         self.mask_prompt = fraction("algo.logprobs.mask_prompt", mask_prompt)
+        self.within = None if self.mask_prompt else self.block_length
 
     def count(self, width: int) -> int:
         most = -(-width // self.block_length)

@@ -28,9 +28,12 @@ class Replay:
         merge: Steps of a group.
         groups: Groups of a completion; None: as many as ``merge`` makes.
         keep: Groups that are replayed in an iteration; None: all.
-        choose: "random", anew in each iteration (AGRPO, arXiv 2510.04019), or "even", at equal distances.
+        choose: "random", anew in each iteration (AGRPO, arXiv 2510.04019), "even", at equal distances, or
+            "entropy", those whose tokens were drawn from distributions of the highest mean entropy (EGSPO).
         weight: "token", each weighs the same; or "group", each group does.
     """
+
+    within = 0  # whatever the blocks are
 
     def __init__(
         self, steps: int, merge: int = 1, groups: int | None = None, keep: int | None = None,
@@ -41,7 +44,8 @@ class Replay:
         self.groups = -(-steps // merge) if groups is None else positive_int("algo.logprobs.groups", groups)
         self.even, most = groups is not None, self.groups if keep is None else keep
         self.keep = min(self.groups, positive_int("algo.logprobs.keep", most))
-        self.random = choice("algo.logprobs.choose", choose, "random", "even") == "random"
+        choice("algo.logprobs.choose", choose, "random", "even", "entropy")
+        self.random, self.needs_step_entropy = choose == "random", choose == "entropy"
         self.by_group = choice("algo.logprobs.weight", weight, "token", "group") == "group"
         self.renewed = self.random and self.keep < self.groups
 
@@ -79,6 +83,8 @@ class Replay:
         every = torch.arange(self.groups, dtype=torch.long, device="cpu")
         if self.keep == self.groups:
             return every.to(number.device).expand(*number.shape, -1)
+        if self.needs_step_entropy:
+            return self._uncertain(rollout, number)
         rows = []
         for seed, counts in zip(rollout.seeds.tolist(), number.tolist(), strict=True):
             for g, n in enumerate(counts):
@@ -88,3 +94,14 @@ class Replay:
                     order = every[: min(n, self.keep)] * n // max(1, min(n, self.keep))
                 rows.append(torch.cat([order, every[n:]])[: self.keep])
         return torch.stack(rows).view(*number.shape, self.keep).to(number.device)
+
+    def _uncertain(self, rollout: Rollout, number: Tensor) -> Tensor:
+        """[P, G, keep] the groups of highest mean entropy, the highest first."""
+        if rollout.step_entropy is None:
+            raise ConfigError("algo.logprobs.choose=entropy: the sampler recorded no entropies")
+        group = self._grouped(rollout.step_map)[0]
+        sums = torch.zeros(*number.shape, self.groups + 1, dtype=torch.float32, device=number.device)
+        counts = sums.scatter_add(2, group + 1, torch.ones_like(rollout.step_entropy))
+        sums = sums.scatter_add(2, group + 1, rollout.step_entropy)
+        mean = (sums / counts.clamp(min=1)).masked_fill(counts == 0, -1.0)[:, :, 1:]
+        return mean.argsort(dim=-1, descending=True, stable=True)[:, :, : self.keep]

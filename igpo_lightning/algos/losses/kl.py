@@ -43,7 +43,13 @@ def sequence_kl(kind: str, logps: Tensor, other: Tensor, mask: Tensor, weight: T
     return (KINDS[kind](difference) * mask.any(2).sum(-1))[:, :, None, None]
 
 
-LEVELS = {"token": token_kl, "sequence": sequence_kl}
+def step_kl(kind: str, logps: Tensor, other: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
+    """[P, G, D, 1]: of all kept tokens of a draw together, as EGSPO's code has it."""
+    difference = (other - logps).masked_fill(~mask, 0.0).sum(-1, keepdim=True)
+    return KINDS[kind](difference.clamp(-MOST, MOST))
+
+
+LEVELS = {"token": token_kl, "sequence": sequence_kl, "step": step_kl}
 
 
 def k3(logps: Tensor, ref: Tensor, mask: Tensor) -> Tensor:

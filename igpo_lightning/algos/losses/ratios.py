@@ -23,6 +23,14 @@ def sequence_ratio(difference: Tensor, mask: Tensor, weight: Tensor | None) -> T
     return mean_over_tokens(difference, mask, weight)[:, :, None, None].exp()
 
 
+def step_ratio(difference: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
+    """One ratio a draw, that of all its kept tokens together: exp(sum of log p - log p_old). [P, G, D, 1].
+
+    Where a draw replays one denoising step it is the ratio of that step's probability (EGSPO).
+    """
+    return difference.masked_fill(~mask, 0.0).sum(-1, keepdim=True).exp()
+
+
 RATIOS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "token": token_ratio, "sequence": sequence_ratio,
+    "token": token_ratio, "sequence": sequence_ratio, "step": step_ratio,
 }  # fmt: skip

@@ -19,7 +19,8 @@ class Surrogate(ABC):
     """-mean [ gain(ρ, A) - β · KL ] over kept tokens and completions.
 
     Args:
-        importance_sampling_level: Whether each "token" has a ratio ρ, or each "sequence".
+        importance_sampling_level: Whether each "token" has a ratio ρ, each "sequence", or each "step": the
+            tokens of a draw together.
         beta: β, weight of the KL term; 0 needs no reference.
         loss_type: The mean: "grpo" (each completion weighs the same), "dapo" (each token of the update)
             or "dr_grpo" (by the width of the canvas).
@@ -27,7 +28,7 @@ class Surrogate(ABC):
             filter left out included, as in the published code of IGPO; they then carry gradient through it.
         kl_estimator: "k1", "k2" or "k3".
         kl_to: The "reference", or the policy that sampled, "old" (TraceRL).
-        kl_level: "token", or "sequence": of the difference of ELBOs (ESPO).
+        kl_level: "token", "step", or "sequence": of the difference of ELBOs (ESPO).
         combine_draws: Add up a token's log-probs of all draws, by their weights, before the ratio and the KL
             are taken (coupled-GRPO); otherwise each draw has its own.
     """

@@ -33,6 +33,7 @@ from igpo_lightning.seeding import torch_rng
 LOSSES = {
     "token": ClippedSurrogate(beta=0.1),
     "sequence": ClippedSurrogate("sequence", beta=0.1, kl_estimator="k2", kl_level="sequence"),
+    "step": ClippedSurrogate("step", beta=0.1, kl_level="step", epsilon_high=0.5),
     "dual clip": ClippedSurrogate(beta=0.1, dual_clip=1.3, kl_estimator="k1", loss_type="dapo"),
     "combined": ClippedSurrogate(beta=0.1, combine_draws=True, kl_to="old", loss_type="dr_grpo"),
     "soft gate": SoftGate(beta=0.1),
@@ -69,6 +70,22 @@ def some_inputs(shape=(2, 3, 2, 5)):
         weight=0.2 + noise(*shape), advantages=noise(*shape[:2]) - 0.5, rewards=noise(*shape[:2]).round(),
         update_tokens=mask.sum().double(), parts=1,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["token", "sequence", "step", "dual clip", "combined", "soft gate"])
+def test_of_a_loss_with_advantages_of_tokens(name):
+    """As of replayed steps, or of groups without a difference."""
+    x = some_inputs()
+    noise = torch.rand(
+        x.mask[:, :, 0].shape, generator=torch_rng(8, "tokens"), dtype=torch.float64, device="cpu"
+    )
+    x = replace(x, advantages=noise - 0.5)
+    logps = x.logps.clone().requires_grad_()
+
+    def loss(values):
+        return LOSSES[name](replace(x, logps=values))[0]
+
+    assert torch.autograd.gradcheck(loss, logps, eps=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LOSSES)

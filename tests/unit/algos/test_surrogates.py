@@ -9,6 +9,7 @@ from fakes import loss_inputs
 
 from igpo_lightning.algos.losses import ClippedSurrogate, LinearBound, LossInputs, SoftGate
 from igpo_lightning.algos.losses.kl import LEVELS
+from igpo_lightning.algos.losses.ratios import RATIOS
 from igpo_lightning.checks import ConfigError
 
 LN2 = math.log(2)
@@ -150,3 +151,23 @@ def test_bad_values_are_refused(bad):
         ClippedSurrogate(**bad)
     with pytest.raises(ConfigError, match=r"algo\.loss\.temperature"):
         SoftGate(temperature=0.0)
+
+
+def test_a_step_has_the_ratio_and_the_kl_of_its_tokens_together():
+    """By hand: two steps of two tokens; differences ln 2 and ln 2, so 4; ln 2 and masked, so 2."""
+    difference = torch.tensor([[[[LN2, LN2, 9.0], [LN2, 9.0, 9.0]]]])
+    mask = difference < 1
+    ratio = RATIOS["step"](difference.masked_fill(~mask, 0.0), mask, None)
+    torch.testing.assert_close(ratio, torch.tensor([[[[4.0], [2.0]]]]))
+    kl = LEVELS["step"]("k3", torch.zeros_like(difference), difference, mask, None)
+    torch.testing.assert_close(kl, torch.tensor([[[[4 - 2 * LN2 - 1], [2 - LN2 - 1]]]]))
+    # Each step weighs the same: the mean of min(4 A, 1.5 A) and min(2 A, 1.5 A), of A = 1 and A = -1
+    nothing, ones = torch.zeros(1, 1, 3), torch.ones(1, 1, 3, dtype=torch.bool)
+    x = replace(
+        loss_inputs(nothing, nothing, None, torch.ones(1, 1), ones),
+        logps=difference.masked_fill(~mask, 0.0), old=difference * 0, mask=mask, unfiltered=mask,
+        weight=torch.tensor([[[[0.5] * 3, [1.0] * 3]]]), advantages=torch.tensor([[[1.0, 1.0, 0.0]]]),
+    )  # fmt: skip
+    loss = ClippedSurrogate("step", epsilon=0.2, epsilon_high=0.5, beta=0.0)
+    assert loss(x)[0].item() == pytest.approx(-1.5)
+    assert loss(replace(x, advantages=-x.advantages))[0].item() == pytest.approx((4 + 2) / 2)

@@ -92,6 +92,17 @@ def test_a_value_that_others_repeat_counts_once(resumed, tmp_path):
     assert differences(before, cfg) == []
 
 
+def test_a_run_of_before_there_were_pieces_had_their_defaults(tmp_path):
+    """A checkpoint that does not name a reference kept it; one that moves is another run."""
+    cfg = compose(tmp_path, "algo=igpo")
+    before = OmegaConf.to_container(cfg, resolve=True)
+    for piece in ("reference", "select", "credit"):
+        del before["algo"][piece]
+    assert differences(before, cfg) == []
+    moved = compose(tmp_path, "algo=igpo", "algo/reference=moved")
+    assert differences(before, moved)[0].key == "algo.reference._target_"
+
+
 def test_a_folder_that_says_nothing_is_a_new_run(tmp_path):
     cfg = compose(tmp_path, "algo=igpo", *TINY_RL, "resume=auto")
     assert resumption_of(cfg).checkpoint is None and not resumption_of(cfg).settings

@@ -1,0 +1,40 @@
+"""SDAR checkpoints as published (1.7B to 8B, and TraDo's), in the stock Qwen3 network.
+
+SDAR keeps the tensor names of the Qwen3 that it was initialised from, and not its shift; attention is
+block-causal, in blocks of config.json's ``block_size`` (arXiv 2510.06303). No code of the checkpoint is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import Qwen3Config
+
+from .family import Family, expect
+
+_EXPECTED = {"hidden_act": "silu", "rope_scaling": None, "use_sliding_window": False, "attention_bias": False}
+_SAME = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings"),
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+)
+
+
+def qwen3_config(published: Mapping[str, Any]) -> Qwen3Config:
+    """The Qwen3 config of a published SDAR config, with its ``block_size`` (4 where it says none).
+
+    Raises:
+        ConfigError: A field says that the network is not a plain Qwen3.
+    """
+    expect(published, _EXPECTED, "a plain Qwen3")
+    config = Qwen3Config(
+        **{name: published[name] for name in _SAME if name in published},
+        rope_parameters={"rope_type": "default", "rope_theta": published["rope_theta"]},
+    )
+    config.mask_token_id = published.get("mask_token_id", 151669)
+    config.block_size = published.get("block_size", 4)
+    return config
+
+
+SDAR = Family(model_type="sdar", config=qwen3_config, tokenizer_type="qwen2")
