@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.reporting.settings import ASIDE, show
 from igpo_lightning.reporting.sweep_jobs import FIGURES, Job, Metric, metric, read_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Where and how a run reports, not what it computes.
-_ASIDE = ("output_dir", "sweep_dir", "resume", "report", "dry_run", "callbacks", "logger")
-_LONG_PATH = 24
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ def differing_keys(jobs: Sequence[Job]) -> list[str]:
 
     chosen: list[str] = []
     for key in sorted({key for job in jobs for key in job.settings}, key=rank):
-        if key.partition(".")[0] in _ASIDE or _is_seed(key, jobs):
+        if key.partition(".")[0] in ASIDE or _is_seed(key, jobs):
             continue
         if _differ(jobs, [*chosen, key]) > _differ(jobs, chosen):
             chosen.append(key)
@@ -154,17 +150,6 @@ def value_of(job: Job, key: str) -> Any:
 def short(key: str) -> str:
     """A key as a reader needs it: its last part, with the one before if that says nothing by itself."""
     return _group(key).rpartition(".")[2]
-
-
-def show(value: Any) -> str:
-    """A value as it would be typed; of a long path, its end."""
-    if isinstance(value, str) and value.startswith(os.sep) and len(value) > _LONG_PATH:
-        return os.path.join("…", *Path(value).parts[-2:])
-    if isinstance(value, tuple):
-        return f"[{','.join(map(show, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def is_interval(value: Any) -> bool:
