@@ -79,6 +79,7 @@ def mean_curves(arms: dict[str, Sequence[StageRun]]) -> list[dict[str, Any]]:
     Args:
         arms: Label → the runs that differ in nothing but the seed.
     """
+    most = max(40, min(MOST_POINTS // 3, 1200 // max(1, len(arms))))
     runs = {label: [(stage, _progress(stage)) for stage in stages] for label, stages in arms.items()}
     charts = []
     for chart in CHARTS:
@@ -86,7 +87,13 @@ def mean_curves(arms: dict[str, Sequence[StageRun]]) -> list[dict[str, Any]]:
         for label, members in runs.items():
             frames = [frame for member in members for _, _, frame in _found(*member, chart)[:1]]
             if frames:
-                curves.append({"name": label, "label": f"{label} (n = {len(frames)})", **_averaged(frames)})
+                curves.append(
+                    {
+                        "name": label,
+                        "label": f"{label} (n = {len(frames)})",
+                        **_columns(_thinned(_averaged(frames), most)),
+                    }
+                )
         if curves:
             charts.append({"title": chart.title, "percent": chart.percent, "curves": curves})
     return charts
@@ -144,7 +151,7 @@ def _progress(stage: StageRun) -> Progress:
     return {name: values for name, values in known.items() if len(values)}
 
 
-def _averaged(frames: Sequence[pd.DataFrame]) -> dict[str, list[float | None]]:
+def _averaged(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Mean and standard error over runs at the steps that all of them logged, or at all if there are none."""
     import pandas as pd
 
@@ -152,7 +159,7 @@ def _averaged(frames: Sequence[pd.DataFrame]) -> dict[str, list[float | None]]:
     mean, error, count = rows.mean(), rows["y"].sem(), rows["y"].count()
     shared = count == len(frames)
     mean = mean.assign(low=mean["y"] - error, high=mean["y"] + error)
-    return _columns(_thinned(mean[shared] if shared.any() else mean, MOST_POINTS // 3))
+    return mean[shared] if shared.any() else mean
 
 
 def _thinned(frame: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from igpo_lightning.reporting.settings import differing, show
 from igpo_lightning.reporting.table import facts, table
 
 MAX_SAMPLES = 6  # of each kind
+MAX_TOKENS = 8000  # of all samples that are shown step by step, so that a page stays below 1 MB
 
 
 def write_report(folder: str | Path) -> str:
@@ -44,7 +46,8 @@ def page(run: Run, path: str | Path, drawn: Path) -> Path:
         drawn,
         sections=_sections(run),
         samples=[(sample, _is(sample, run.samples)) for sample in samples],
-        viewed=[{"tokens": sample.tokens, "columns": sample.columns} for sample in samples],
+        viewed=_viewed(samples),
+        kinds=_counts(samples, run.samples),
         title=run.title,
         subtitle=run.folder.resolve().name + ("" if run.finished else ", unfinished"),
         result=sentence(run),
@@ -75,15 +78,10 @@ def write_page(
     library = plotting_library() if any(sections.values()) else None
     image = base64.b64encode(drawn.read_bytes()).decode() if drawn and library is None else None
     data = packed({"axes": AXES, "charts": sections if library else None, "samples": viewed})
-    shared = {
-        "image": image,
-        "library": library,
-        "data": data,
-        "axes": AXES,
-        "stations": stations,
-        "sections": sections,
-    }
-    write_template(path, "reporting", template, stations=stations, **shared, **values)
+    shared = {"image": image, "library": library, "data": data, "sections": sections}
+    write_template(
+        path, "reporting", template, axes=AXES, stations=stations, viewed=len(viewed), **shared, **values
+    )
     return Path(path)
 
 
@@ -108,6 +106,19 @@ def _spread(samples: list[Sample]) -> list[Sample]:
     if len(samples) <= MAX_SAMPLES:
         return samples
     return [samples[i * (len(samples) - 1) // (MAX_SAMPLES - 1)] for i in range(MAX_SAMPLES)]
+
+
+def _counts(shown: Sequence[Sample], kept: Sequence[Sample]) -> str:
+    """How many there are of each kind, on the page and in the run's file."""
+    ours, theirs = by_kind(shown), by_kind(kept)
+    return "; ".join(f"{kind}: {len(ours[kind])} of {len(theirs[kind])}" for kind in theirs)
+
+
+def _viewed(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """What is shown step by step, of the first ones that have MAX_TOKENS together."""
+    ends = accumulate(len(sample.tokens) for sample in samples)
+    viewed = [sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_TOKENS]
+    return [{"tokens": sample.tokens, "columns": sample.columns} for sample in viewed]
 
 
 def _is(sample: Sample, samples: Sequence[Sample]) -> list[str]:

@@ -12,20 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.reporting.noise import Figure, apart
 from igpo_lightning.reporting.settings import ASIDE, show
 from igpo_lightning.reporting.sweep_jobs import FIGURES, Job, Metric, metric, read_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Mean over ``n`` jobs and its standard error, which takes at least two; NaN without as many."""
-
-    mean: float
-    error: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -63,14 +55,39 @@ class SweepResult:
     notes: tuple[str, ...]
 
     @cached_property
-    def best(self) -> Group | None:
-        """The group with the best mean; None if there is nothing to compare, or by test problems."""
+    def ranked(self) -> tuple[Group, ...]:
+        """The groups that have the figure, the best mean first; none by a figure that chooses nothing."""
         compared = self.figures[self.metric]
-        groups = [group for group in self.groups if group.figures[self.metric].n]
-        if not compared.chooses or len({group.figures[self.metric].mean for group in groups}) < 2:
-            return None
-        choose = max if compared.higher_is_better else min
-        return choose(groups, key=lambda group: group.figures[self.metric].mean)
+        groups = [group for group in self.groups if group.figures[self.metric].n and compared.chooses]
+        return tuple(
+            sorted(
+                groups,
+                key=lambda group: group.figures[self.metric].mean,
+                reverse=compared.higher_is_better,
+            )
+        )
+
+    @cached_property
+    def best(self) -> Group | None:
+        """The group with the best mean, if it is outside the noise of every other; see :func:`apart`."""
+        first, *others = (*self.ranked, None)
+        figures = [group.figures[self.metric] for group in others if group]
+        return (
+            first if figures and all(apart(first.figures[self.metric], other) for other in figures) else None
+        )
+
+    @property
+    def differences(self) -> list[tuple[str, list[str]]]:
+        """(key, its value in each group) of every setting that is not the same in all, seeds aside."""
+        jobs = [job for group in self.groups for job in group.jobs]
+        rows = []
+        for key in dict.fromkeys(key for job in jobs for key in job.settings):
+            if key.partition(".")[0] in ASIDE or _is_seed(key, jobs):
+                continue
+            told = [{show(job.settings.get(key)): None for job in group.jobs} for group in self.groups]
+            if len({tuple(values) for values in told}) > 1:
+                rows.append((key, [", ".join(values) for values in told]))
+        return rows
 
     @property
     def missing(self) -> tuple[Job, ...]:
@@ -79,7 +96,10 @@ class SweepResult:
 
 
 def read_sweep(
-    folder: str | Path, by: Sequence[str] | None = None, metric_name: str | None = None
+    folder: str | Path,
+    by: Sequence[str] | None = None,
+    metric_name: str | None = None,
+    others: Sequence[str | Path] = (),
 ) -> SweepResult:
     """Group the finished runs in ``folder``.
 
@@ -87,13 +107,14 @@ def read_sweep(
         by: Keys to group by; None: everything the runs differ in except the seed.
         metric_name: The figure to compare by; None: validation accuracy if it was measured, else the
             reward, else what there is but for the test set's.
+        others: Folders of further runs and sweeps to compare with.
 
     Raises:
         ConfigError: No runs, or a key or figure that they don't have.
     """
     import pandas as pd  # half a second that only this needs
 
-    jobs = read_jobs(folder)
+    jobs = tuple(job for place in (folder, *others) for job in read_jobs(place, folder))
     done = [job for job in jobs if job.state == "done"]
     known = FIGURES if metric_name is None else {metric_name: metric(metric_name, done), **FIGURES}
     read = {name: [figure.read(job.run) for job in done] for name, figure in known.items()}

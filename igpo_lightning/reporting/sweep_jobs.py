@@ -120,19 +120,23 @@ def metric(name: str, jobs: Sequence[Job]) -> Metric:
     return Metric(name, lambda run: logged(run, name), higher_is_better=not falling)
 
 
-def read_jobs(folder: str | Path) -> tuple[Job, ...]:
+def read_jobs(folder: str | Path, root: str | Path | None = None) -> tuple[Job, ...]:
     """All runs in ``folder``, at any depth, in the order of their names; a run's stages are not runs.
+
+    Args:
+        root: The folder that their names are relative to; ``folder`` if None.
 
     Raises:
         ConfigError: There is none.
     """
     folder, jobs = Path(folder), []
+    root = folder if root is None else Path(root)
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     for path, inner, _ in os.walk(folder):
         if any((Path(path) / mark).exists() for mark in _MARKS):
             inner.clear()
-            jobs.append(_read(Path(path), folder))
+            jobs.append(_read(Path(path), root))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != WARM_STARTS)
     if not jobs:
         raise ConfigError(f"{folder}: no runs in it")
@@ -152,7 +156,7 @@ def _read(path: Path, root: Path) -> Job:
     finished = run is not None and run.finished
     overrides = (record and record.overrides) or _yaml(path / ".hydra" / "overrides.yaml") or ()
     return Job(
-        name=str(path.relative_to(root)) if path != root else path.resolve().name,
+        name=os.path.relpath(path, root) if path != root else path.resolve().name,
         folder=path,
         state="done" if finished else "failed" if record and record.state == "failed" else "unfinished",
         error=None if finished else error,

@@ -4,6 +4,7 @@
 // list for each element with data-charts=group, whose .chart elements stand in the same order.
 
 const DASHES = ["solid", "dashed", "dotted", "dotdash"]; // told apart without their colours, too
+const LONG = 100; // points of a curve that is smoothed from the start
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const short = (value, percent) => (percent ? `${(100 * value).toFixed(1)}%` : Number(value.toPrecision(4)).toString());
 
@@ -16,7 +17,7 @@ function smooth(values, half) {
   });
 }
 
-// One chart in its element; returns what draws it anew.
+// One chart in its element; returns what draws it anew. A short curve is smoothed over an eighth to either side at most.
 function chartOf(element, chart, controls, axes) {
   const plot = element.querySelector(".plot"), said = element.querySelector(".said");
   const hidden = new Set();
@@ -35,7 +36,7 @@ function chartOf(element, chart, controls, axes) {
   }));
 
   async function draw() {
-    const { x: axis, half, log } = controls();
+    const { x: axis, half: most, log } = controls();
     const known = (curve) => curve[axis] ?? curve.update;
     const colours = { line: style("--line"), muted: style("--muted") };
     figure = Bokeh.Plotting.figure({
@@ -45,16 +46,17 @@ function chartOf(element, chart, controls, axes) {
     });
     figure.toolbar.logo = null;
     figure.toolbar.autohide = true;
+    figure.toolbar.active_drag = figure.toolbar.tools.find((tool) => tool instanceof Bokeh.BoxZoomTool);
     for (const line of [...figure.below, ...figure.left]) {
       Object.assign(line, { axis_line_color: colours.line, major_tick_line_color: colours.line, minor_tick_line_color: null,
         major_label_text_color: colours.muted, axis_label_text_color: colours.muted });
     }
     for (const grid of figure.center) grid.grid_line_color = colours.line;
     if (chart.percent) figure.left[0].formatter = new Bokeh.NumeralTickFormatter({ format: "0.[0]%" });
-    const lines = [];
     points = [];
     chart.curves.forEach((curve, i) => {
       if (hidden.has(i)) return;
+      const name = curve.label, half = Math.min(most, Math.floor(curve.y.length / 8));
       const usable = (value) => (value === null || (log && value <= 0) ? NaN : value);
       const raw = curve.y.map(usable), y = smooth(raw, half), x = known(curve);
       const color = style(`--c${i % 8}`);
@@ -64,14 +66,18 @@ function chartOf(element, chart, controls, axes) {
           { source: new Bokeh.ColumnDataSource({ data: { x, low, high } }), fill_color: color, fill_alpha: 0.18 });
       }
       if (half) figure.line(x, raw, { line_color: color, line_alpha: 0.3 });
-      const source = new Bokeh.ColumnDataSource({ data: { x, y, text: y.map((value) => short(value, chart.percent)) } });
-      const name = curve.label;
-      lines.push(figure.line({ field: "x" }, { field: "y" }, { source, line_color: color, line_width: 2, line_dash: DASHES[Math.min(i, 3)], name }));
+      const source = new Bokeh.ColumnDataSource({ data: { x, y } });
+      const line_dash = half || x.length < LONG ? DASHES[i % 4] : "solid";
+      figure.line({ field: "x" }, { field: "y" }, { source, line_color: color, line_width: 2, line_dash });
       if (x.length < 12) figure.scatter({ field: "x" }, { field: "y" }, { source, size: 5, color });
-      x.forEach((place, k) => Number.isFinite(y[k]) && points.push([place, `${name} ${short(y[k], chart.percent)}`]));
+      x.forEach((place, k) => Number.isFinite(y[k]) && points.push([place, `${name} ${short(y[k], chart.percent)}`, y[k]]));
     });
     points = [...Map.groupBy(points, ([place]) => place)].sort((a, b) => a[0] - b[0]);
-    figure.add_tools(new Bokeh.HoverTool({ renderers: lines, mode: "vline", tooltips: [["$name", "@text"], [axes[axis], "@x{0.[00]}"]] }));
+    // One tooltip for all curves: that of a line that is not seen.
+    const told = points.map(([place, values]) => [`${axes[axis]} ${short(place)}`, ...values.map(([, text]) => text)].join("\n"));
+    const source = new Bokeh.ColumnDataSource({ data: { x: points.map(([x]) => x), y: points.map(([, [[, , y]]]) => y), told } });
+    const unseen = figure.line({ field: "x" }, { field: "y" }, { source, line_alpha: 0 });
+    figure.add_tools(new Bokeh.HoverTool({ renderers: [unseen], mode: "vline", tooltips: '<div style="white-space:pre-line">@told</div>' }));
     cursor = new Bokeh.Span({ location: 0, dimension: "height", line_color: colours.muted, line_dash: "dashed", visible: false });
     figure.add_layout(cursor);
     plot.replaceChildren();
@@ -106,6 +112,7 @@ async function drawCharts(data) {
   const form = document.querySelector(".controls");
   const field = (name) => form.elements[name];
   const controls = () => ({ x: field("x").value, half: Number(field("smooth").value), log: field("log").checked });
+  if (Object.values(data.charts)[0].some((chart) => chart.curves[0].y.length > LONG)) field("smooth").value = 4;
   const drawn = new Set(), draws = new Map();
   for (const [group, charts] of Object.entries(data.charts)) {
     const elements = document.querySelectorAll(`[data-charts="${group}"] .chart`);

@@ -14,6 +14,7 @@ function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   const number = (text) => parseFloat(text.replace(/,/g, "").replace("−", "-"));
   heads.forEach((head, column) => {
+    if (head.textContent === "") return;
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = head.textContent;
