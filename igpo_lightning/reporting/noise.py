@@ -1,4 +1,4 @@
-"""Whether two means over seeds differ by more than seeds do."""
+"""Means over seeds, and the noise in their differences."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _write_page(result: SweepResult, title: str, notes: list[str], drawn: Path |
 
 
 def verdict(result: SweepResult) -> str:
-    """What is best, if anything is outside the noise, and by how much."""
+    """Say in a sentence which group is best, if any is outside the noise, and by how much."""
     compared, ranked = result.figures[result.metric], result.ranked
     if len(ranked) < 2:
         return f"Compared by {compared.label}."

@@ -6,10 +6,13 @@ import shutil
 import pytest
 from browser import CHROMIUM, REASON, Browser
 
+from igpo_lightning.completing import Asked
 from igpo_lightning.pages import plotting_library
 from igpo_lightning.reporting.page import write_report
 from igpo_lightning.reporting.sweep import read_sweep
 from igpo_lightning.reporting.sweep_write import write_sweep
+from igpo_lightning.watching.filling import Filling, Pieces
+from igpo_lightning.watching.page import write_page as write_sampled
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 needs_bokeh = pytest.mark.skipif(plotting_library() is None, reason="Bokeh is not installed")
@@ -62,7 +65,7 @@ def drawn(tab):
     tab.wait("'drawn' in document.documentElement.dataset")
 
 
-def test_the_slider_moves_and_tokens_are_read_out(tab, page, monkeypatch):
+def test_the_slider_moves_and_tokens_are_read_out(tab, page):
     tab.open(page)
     tab.js("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     place = "document.querySelector('[data-sample=\"1\"]')"  # kinds stand in turns, the wrong one first
@@ -102,6 +105,33 @@ one.dispatchEvent(new Event('input', {{bubbles: true}})) }})({}, '{}')"
     tab.js("document.querySelector('.filters input').focus()")
     tab.call("Input.insertText", text="how many")
     assert tab.js(shown) == 1
+
+
+def test_a_sampled_completion_has_the_same_viewer(tab, tmp_path):
+    class Words:
+        eos_token_id = 0
+
+        def decode(self, ids):
+            return "".join(("", " two", " <b>", " four")[i] for i in ids)
+
+    filling = Filling(Asked("1 + 1?", " <b>"), [9, 2, 9, 9], mask_id=9)
+    filling.tokens, filling.steps, filling.probabilities = [1, 2, 3, 0], [2, -1, 0, 5], [0.5, 1.0, 0.25, 1.0]
+    write_sampled(tmp_path / "page.html", [filling], Pieces(Words()), stop_ids=[0])
+    tab.open(tmp_path / "page.html", 360)
+    assert tab.js("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.js("[...document.querySelectorAll('.canvas .t')].map((t) => t.textContent)") == [
+        " two", " <b>", " four", "␃",
+    ]  # fmt: skip
+    tab.js("document.querySelector('.bar input').focus()")
+    tab.key("Home", 36)
+    tab.key("ArrowRight", 39)
+    assert tab.js("[...document.querySelectorAll('.canvas .empty')].map((t) => t.textContent)") == [
+        " two",
+        "␃",
+    ]
+    tab.js("document.querySelector('.canvas .t').focus()")
+    said = "token 1 of 4: “ two”, written in step 2 of 3, probability when written 0.5"
+    assert tab.js("document.querySelector('.said').textContent") == said
 
 
 @needs_bokeh

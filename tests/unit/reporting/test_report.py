@@ -1,6 +1,7 @@
 import base64
 import html
 import json
+import random
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from igpo_lightning import report
 from igpo_lightning.reporting import read_run, write_report
+from igpo_lightning.reporting.page import page
 from igpo_lightning.reporting.picture import picture, running_mean
 from igpo_lightning.reporting.result import sentence, tiles
 from igpo_lightning.reporting.settings import differing
@@ -138,6 +140,26 @@ def test_a_page_shows_so_many_tokens_step_by_step_at_most(run_folder, no_library
     path.write_text("".join(json.dumps(row | {"rollout": w}) + "\n" for w in range(6)))
     monkeypatch.setattr("igpo_lightning.reporting.page.MAX_TOKENS", 9)
     assert page_of(run_folder).count("How it was written") == 2
+
+
+def test_a_page_of_a_thousand_updates_is_below_a_megabyte(run_folder, monkeypatch):
+    """With 60 metrics that do not repeat, and samples of 256 tokens; Bokeh's scripts take 0.52 MB."""
+    draw = random.Random(0).random
+    names = ["step", "rollout/reward", *(f"train/{i}" for i in range(60))]
+    rows = (",".join(map(repr, [step, *(draw() for _ in names[1:])])) for step in range(1000))
+    (run_folder / "metrics" / "metrics.csv").write_text("\n".join([",".join(names), *rows]))
+    path = run_folder / "samples.jsonl"
+    row = json.loads(path.read_text()) | {"trace": "word " * 200}
+    row["tokens"] = [f" word{i}" for i in range(256)]
+    for rollout in range(100):
+        numbers = {name: [round(draw(), 4) for _ in range(256)] for name in ("old_logp", "ref_logp")}
+        flags = {name: [int(draw() < 0.5) for _ in range(256)] for name in ("step", "hint", "kept")}
+        kind = {"correct": draw() < 0.5, "inpainted": draw() < 0.5, "rollout": rollout}
+        with path.open("a") as file:
+            file.write(json.dumps(row | kind | {"columns": numbers | flags}) + "\n")
+    monkeypatch.setattr("igpo_lightning.reporting.page.plotting_library", lambda: "x" * 520_000)
+    size = page(read_run(run_folder), run_folder / "report.html", run_folder / "none.png").stat().st_size
+    assert 600_000 < size < 1_000_000
 
 
 def test_the_result_in_a_sentence(run_folder):
