@@ -83,19 +83,17 @@ def mean_curves(arms: dict[str, Sequence[StageRun]]) -> list[dict[str, Any]]:
     runs = {label: [(stage, _progress(stage)) for stage in stages] for label, stages in arms.items()}
     charts = []
     for chart in CHARTS:
-        curves = []
-        for label, members in runs.items():
-            frames = [frame for member in members for _, _, frame in _found(*member, chart)[:1]]
+        curves, (metric, which) = [], next(iter(chart.curves.items()))
+        first = Chart(chart.title, {metric: which})
+        for colour, (label, members) in enumerate(runs.items()):
+            frames = [frame for member in members for _, _, frame in _found(*member, first)[:1]]
             if frames:
-                curves.append(
-                    {
-                        "name": label,
-                        "label": f"{label} (n = {len(frames)})",
-                        **_columns(_thinned(_averaged(frames), most)),
-                    }
-                )
+                columns = _columns(_thinned(_averaged(frames), most))
+                told = f"{label} (n = {len(frames)})"
+                curves.append({"name": label, "label": told, "colour": colour, **columns})
         if curves:
-            charts.append({"title": chart.title, "percent": chart.percent, "curves": curves})
+            title = f"{chart.title}: {which}" if which else chart.title
+            charts.append({"title": title, "percent": chart.percent, "curves": curves})
     return charts
 
 

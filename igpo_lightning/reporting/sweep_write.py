@@ -58,17 +58,18 @@ def _write_page(result: SweepResult, title: str, notes: list[str], drawn: Path |
 def verdict(result: SweepResult) -> str:
     """Say in a sentence which group is best, if any is outside the noise, and by how much."""
     compared, ranked = result.figures[result.metric], result.ranked
+    by = compared.label.removesuffix(" after")
     if len(ranked) < 2:
-        return f"Compared by {compared.label}."
+        return f"Compared by {by}."
     first, second = ranked[:2]
     one, other = first.figures[result.metric], second.figures[result.metric]
     low, high = (_number(bound, compared) for bound in sorted(map(abs, difference(one, other))))
     told = f"{first.label} has {amount(one, compared)}, {second.label} {amount(other, compared)}"
     if result.best:
-        return f"Best by {compared.label}: {told}; the difference is {low} to {high} (95%)."
+        return f"Best by {by}: {told}; the difference is {low} to {high} (95%)."
     if min(one.n, other.n) < 2:
-        return f"No best by {compared.label}: one run of a setting says nothing of the noise. {told}."
-    return f"No best by {compared.label}: the first two are within the noise (95%). {told}."
+        return f"No best by {by}: one run of a setting says nothing of the noise. {told}."
+    return f"No best by {by}: the first two are within the noise (95%). {told}."
 
 
 def _tile(result: SweepResult, group: Group) -> Tile:
@@ -76,7 +77,11 @@ def _tile(result: SweepResult, group: Group) -> Tile:
     runs = f"n = {figure.n} run{'s' * (figure.n > 1)}"
     spread = f"± {_number(figure.error, compared)} (standard error), {runs}" if figure.n > 1 else runs
     best = "best: " if group is result.best else ""
-    return Tile(f"{best}{group.label}", _number(figure.mean, compared), f"{compared.label}, {spread}")
+    return Tile(
+        f"{best}{group.label}",
+        _number(figure.mean, compared),
+        f"{compared.label.removesuffix(' after')}, {spread}",
+    )
 
 
 def _main(job: Job) -> StageRun | None:

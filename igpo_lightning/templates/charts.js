@@ -1,6 +1,6 @@
 // Charts by Bokeh (https://bokeh.org): hover, zoom, log scale, smoothing, and a choice of what x is.
 //
-// data.charts: {group: [{title, percent, curves: [{name, label, y, low?, high?, update, rollout, ...}]}]}, one
+// data.charts: {group: [{title, percent, curves: [{label, colour?, y, low?, high?, update, rollout, ...}]}]}, one
 // list for each element with data-charts=group, whose .chart elements stand in the same order.
 
 const DASHES = ["solid", "dashed", "dotted", "dotdash"]; // told apart without their colours, too
@@ -26,7 +26,7 @@ function chartOf(element, chart, controls, axes) {
   const legend = element.querySelector(".legend");
   legend.replaceChildren(...chart.curves.map((curve, i) => {
     const button = make("button", { type: "button", textContent: curve.label, ariaPressed: "true" });
-    button.style.setProperty("--colour", `var(--c${i % 8})`);
+    button.style.setProperty("--colour", `var(--c${(curve.colour ?? i) % 8})`);
     button.addEventListener("click", () => {
       if (!hidden.delete(i)) hidden.add(i);
       button.ariaPressed = String(!hidden.has(i));
@@ -59,7 +59,7 @@ function chartOf(element, chart, controls, axes) {
       const name = curve.label, half = Math.min(most, Math.floor(curve.y.length / 8));
       const usable = (value) => (value === null || (log && value <= 0) ? NaN : value);
       const raw = curve.y.map(usable), y = smooth(raw, half), x = known(curve);
-      const color = style(`--c${i % 8}`);
+      const number = curve.colour ?? i, color = style(`--c${number % 8}`);
       if (curve.low) {
         const low = smooth(curve.low.map(usable), half), high = smooth(curve.high.map(usable), half);
         figure.varea({ field: "x" }, { field: "low" }, { field: "high" },
@@ -67,7 +67,7 @@ function chartOf(element, chart, controls, axes) {
       }
       if (half) figure.line(x, raw, { line_color: color, line_alpha: 0.3 });
       const source = new Bokeh.ColumnDataSource({ data: { x, y } });
-      const line_dash = half || x.length < LONG ? DASHES[i % 4] : "solid";
+      const line_dash = half || x.length < LONG ? DASHES[number % 4] : "solid";
       figure.line({ field: "x" }, { field: "y" }, { source, line_color: color, line_width: 2, line_dash });
       if (x.length < 12) figure.scatter({ field: "x" }, { field: "y" }, { source, size: 5, color });
       x.forEach((place, k) => Number.isFinite(y[k]) && points.push([place, `${name} ${short(y[k], chart.percent)}`, y[k]]));
@@ -80,15 +80,16 @@ function chartOf(element, chart, controls, axes) {
     figure.add_tools(new Bokeh.HoverTool({ renderers: [unseen], mode: "vline", tooltips: '<div style="white-space:pre-line">@told</div>' }));
     cursor = new Bokeh.Span({ location: 0, dimension: "height", line_color: colours.muted, line_dash: "dashed", visible: false });
     figure.add_layout(cursor);
-    plot.replaceChildren();
-    await Bokeh.Plotting.show(figure, plot);
+    const inner = make("div"); // another drawing may replace it before this one is done
+    plot.replaceChildren(inner);
+    await Bokeh.Plotting.show(figure, inner);
   }
 
   // Keys: arrows read the values out, + and - zoom around the place that was read, 0 shows everything.
   plot.tabIndex = 0;
   plot.addEventListener("keydown", (event) => {
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: points.length - 1 }[event.key];
-    if (to !== undefined) {
+    if (to !== undefined && points.length) {
       at = Math.max(0, Math.min(points.length - 1, to));
       const [place, values] = points[at];
       said.textContent = `${axes[controls().x]} ${short(place)}: ${values.map(([, text]) => text).join(", ")}`;
@@ -124,11 +125,12 @@ async function drawCharts(data) {
     await new Promise((next) => setTimeout(next));
   };
   const folded = (element) => element.closest("details:not([open])") !== null;
+  let waiting = null, latest = 0;
   const all = async () => {
+    const mine = ++latest;
     drawn.clear();
-    for (const element of draws.keys()) if (!folded(element)) await draw(element);
+    for (const element of draws.keys()) if (mine === latest && !folded(element)) await draw(element);
   };
-  let waiting = null;
   const again = () => { clearTimeout(waiting); waiting = setTimeout(all, 80); };
   form.addEventListener("input", again);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -196,16 +196,12 @@ def test_best_is_said_only_outside_the_noise(job, tmp_path):
     )
     assert difference(first, second) == (pytest.approx(-0.0153, abs=1e-4), pytest.approx(0.0753, abs=1e-4))
     assert apart(second, third) and not apart(first, second) and result.best is None
-    assert verdict(result).startswith(
-        "No best by validation accuracy after: the first two are within the noise"
-    )
+    assert verdict(result).startswith("No best by validation accuracy: the first two are within the noise")
     job("b3", accuracy=0.53, lr=2, seed=3)
     for seed, more in enumerate((-0.02, 0.0, 0.02)):
         job(f"d{seed}", accuracy=0.60 + more, lr=4, seed=seed)
     assert read(tmp_path).best.values == {"algo.lr": 4}
-    assert verdict(read(tmp_path)).startswith(
-        "Best by validation accuracy after: lr 4 has 60.0% ± 1.2, lr 2 53.0%"
-    )
+    assert verdict(read(tmp_path)).startswith("Best by validation accuracy: lr 4 has 60.0% ± 1.2, lr 2 53.0%")
     assert [student(n) for n in (1, 2.9, 10.5)] == [12.706, 4.303, 2.228]
     assert student(20) == pytest.approx(2.086, abs=2e-3) and student(1e6) == pytest.approx(1.96, abs=1e-3)
 
@@ -224,7 +220,7 @@ def test_the_curves_of_a_group_are_means_with_their_error(job, tmp_path):
     for seed, reward in enumerate((0.1, 0.3)):
         job(f"a{seed}", reward=reward, seed=seed)
     runs = [one.run.rollouts for one in read(tmp_path).jobs]
-    (chart,) = [chart for chart in mean_curves({"all": runs}) if chart["title"] == "Reward"]
+    (chart,) = [chart for chart in mean_curves({"all": runs}) if chart["title"] == "Reward: the model alone"]
     (curve,) = chart["curves"]
     assert (curve["label"], curve["update"], curve["rollout"], curve["y"]) == ("all (n = 2)", [2], [1], [0.2])
     assert (curve["low"], curve["high"]) == ([0.1], [0.3])  # deviations ± .1: variance .02, error .1
