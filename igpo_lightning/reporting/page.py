@@ -14,7 +14,7 @@ from igpo_lightning.reporting.curves import AXES, stage_curves, stations
 from igpo_lightning.reporting.picture import picture
 from igpo_lightning.reporting.result import sentence, tiles
 from igpo_lightning.reporting.run import Run, label, read_run
-from igpo_lightning.reporting.samples import Sample, by_kind
+from igpo_lightning.reporting.samples import Sample, by_kind, runs
 from igpo_lightning.reporting.settings import differing, show
 from igpo_lightning.reporting.table import facts, table
 
@@ -47,6 +47,7 @@ def page(run: Run, path: str | Path, drawn: Path) -> Path:
         sections=_sections(run),
         samples=[(sample, _is(sample, run.samples)) for sample in samples],
         viewed=_viewed(samples),
+        runs=runs,
         kinds=_counts(samples, run.samples),
         title=run.title,
         subtitle=run.folder.resolve().name + ("" if run.finished else ", unfinished"),

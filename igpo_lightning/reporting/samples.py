@@ -37,15 +37,6 @@ class Sample:
     tokens: tuple[str, ...] = ()
     columns: Mapping[str, Sequence[float]] = field(default_factory=dict, hash=False)
 
-    def runs(self) -> list[tuple[str, str]]:
-        """(text, "" or "kept" or "dropped" or "hint") runs: a hint with gradient, without, or not known."""
-        if not self.tokens or "kept" not in self.columns:
-            return [(text, "hint" if hint else "") for text, hint in self.pieces]
-        flags = zip(self.columns["hint"], self.columns["kept"], strict=True)
-        kinds = [("kept" if kept else "dropped") if hint else "" for hint, kept in flags]
-        each = groupby(zip(self.tokens, kinds, strict=True), key=itemgetter(1))
-        return [("".join(text for text, _ in run), kind) for kind, run in each]
-
 
 KINDS = {  # (inpainted, correct) -> what a reader calls such samples
     (False, False): "wrong, without hints",
@@ -107,6 +98,16 @@ def marked(pieces: Sequence[tuple[str, bool]], style: str = "plain") -> str:
     """
     opening, closing = _MARKS[style]
     return "".join(f"{opening}{_printable(t)}{closing}" if hint else _printable(t) for t, hint in pieces)
+
+
+def runs(sample: SampleRecord | Sample) -> list[tuple[str, str]]:
+    """(text, "" or "kept" or "dropped" or "hint") runs: a hint with gradient, without, or not known."""
+    if not sample.tokens or "kept" not in sample.columns:
+        return [(text, "hint" if hint else "") for text, hint in sample.pieces]
+    flags = zip(sample.columns["hint"], sample.columns["kept"], strict=True)
+    kinds = [("kept" if kept else "dropped") if hint else "" for hint, kept in flags]
+    each = groupby(zip(sample.tokens, kinds, strict=True), key=itemgetter(1))
+    return [("".join(text for text, _ in run), kind) for kind, run in each]
 
 
 def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
