@@ -153,7 +153,7 @@ def _averaged(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Mean and standard error over runs at the steps that all of them logged, or at all if there are none."""
     import pandas as pd
 
-    rows = pd.concat(frames).groupby(level="step")
+    rows: Any = pd.concat(frames).groupby(level="step")
     mean, error, count = rows.mean(), rows["y"].sem(), rows["y"].count()
     shared = count == len(frames)
     mean = mean.assign(low=mean["y"] - error, high=mean["y"] + error)
@@ -163,8 +163,9 @@ def _averaged(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _thinned(frame: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
     if len(frame) <= most:
         return frame
-    stretches = [i * most // len(frame) for i in range(len(frame))]
-    return frame.groupby(stretches).mean()
+    stretches: Any = [i * most // len(frame) for i in range(len(frame))]
+    means: Any = frame.groupby(stretches).mean()
+    return means
 
 
 def stations(curve: Mapping[str, Any], percent: bool) -> list[str]:

@@ -70,5 +70,5 @@ def _defaults() -> Any:
     here = GlobalHydra.instance().is_initialized()  # at the end of a run
     with nullcontext() if here else initialize_config_dir(str(find_conf()), version_base="1.3"):
         config = compose("train", ["output_dir=."])
-    kept = [key for key in config if key == "output_dir" or key not in ASIDE]
+    kept = [str(key) for key in config if key == "output_dir" or key not in ASIDE]
     return OmegaConf.to_container(OmegaConf.masked_copy(config, kept), resolve=True)

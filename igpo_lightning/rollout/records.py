@@ -88,7 +88,7 @@ def _texts(policy: Policy, ids: list[int]) -> list[str]:
     decode = partial(policy.tokenizer.decode, skip_special_tokens=True)
     texts, done = [], 0
     for i in range(1, len(ids) + 1):
-        text = decode(ids[:i])
+        text = str(decode(ids[:i]))
         whole = i == len(ids) or not text.endswith("\ufffd")
         texts.append(text[done:] if whole else "")
         done = len(text) if whole else done
