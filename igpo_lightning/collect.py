@@ -1,4 +1,4 @@
-"""Collect a sweep: ``python -m igpo_lightning.collect FOLDER [by=KEY,KEY] [metric=NAME]``."""
+"""Collect a sweep: ``python -m igpo_lightning.collect FOLDER [by=KEY,KEY] [metric=NAME] [with=FOLDER]``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _SETTINGS = {
 compare by accuracy on validation problems (default), accuracy_before, test (marks no best),
 reward, all_wrong, seconds, completions, or anything the runs logged, e.g. metric=train/kl
 (its mean over the last fifth of a run)""",
+    "with=FOLDER[,FOLDER]": "compare with the runs and sweeps in these folders, too",
 }
 
 
@@ -26,7 +27,8 @@ def _run(folder: Path, texts: list[str]) -> None:
     from igpo_lightning.reporting.sweep_write import FILES, write_sweep
 
     by = [key.strip() for key in given["by"].split(",")] if "by" in given else None
-    print(write_sweep(read_sweep(folder, by, given.get("metric"))))
+    others = [name.strip() for name in given["with"].split(",")] if "with" in given else []
+    print(write_sweep(read_sweep(folder, by, given.get("metric"), others)))
     print(f"\nin {folder}: {', '.join(name for name in FILES if (folder / name).exists())}")
 
 

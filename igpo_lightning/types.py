@@ -262,7 +262,13 @@ class Rollout:
 class SampleRecord:
     """One completion as a person reads it: for sample tables and files.
 
-    ``pieces`` are (text, is_hint) runs whose concatenation is the completion; ``trace`` is the gold one.
+    Attributes:
+        pieces: (text, is_hint) runs whose concatenation is the completion.
+        trace: The gold one.
+        advantage: Of the completion, if it has one for all its tokens.
+        tokens: Its tokens as text; their concatenation is the completion, too.
+        columns: Name → a number for each token: "step" (of a step map), "hint" and "kept" (whether it carries
+            gradient), "old_logp" and "ref_logp" (means over the draws that score it), where there are any.
     """
 
     rollout: int
@@ -273,3 +279,6 @@ class SampleRecord:
     correct: bool
     inpainted: bool
     trace: str = ""
+    advantage: float | None = None
+    tokens: Sequence[str] = ()
+    columns: Mapping[str, Sequence[float]] = field(default_factory=dict)

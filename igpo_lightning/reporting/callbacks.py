@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from igpo_lightning import progress
 from igpo_lightning.console import Cell, Line
@@ -19,8 +18,8 @@ from igpo_lightning.progress import Work
 from igpo_lightning.reporting import samples as samples_file
 from igpo_lightning.reporting.cells import pace_cells, rollout_cells, supervised_cells, work_cells
 from igpo_lightning.reporting.header import header
+from igpo_lightning.reporting.sample_loggers import log_samples
 from igpo_lightning.reporting.table import duration
-from igpo_lightning.types import SampleRecord
 
 _REFRESH = 0.2  # seconds between two looks of a line that is rewritten in place
 
@@ -246,7 +245,7 @@ class SampleTable(Callback):
         samples_file.append(self.path, records)
         self._print(trainer, samples_file.mixed(records, self.console))
         for logger in trainer.loggers:
-            _log_samples(logger, records, trainer.global_step)
+            log_samples(logger, records, trainer.global_step)
 
     @staticmethod
     def _print(trainer: Any, records: Sequence[Any]) -> None:
@@ -270,25 +269,3 @@ class LearningRate(LearningRateMonitor):
 
 def _numbers(trainer: pl.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def _log_samples(logger: Any, records: Sequence[SampleRecord], step: int) -> None:
-    rows = [
-        [
-            r.rollout,
-            r.prompt,
-            samples_file.marked(r.pieces),
-            r.answer,
-            r.reward,
-            r.correct,
-            r.inpainted,
-            r.trace,
-        ]
-        for r in records
-    ]
-    if isinstance(logger, WandbLogger):
-        columns = ["rollout", "prompt", "completion", "gold", "reward", "correct", "inpainted", "gold trace"]
-        logger.log_table("samples", columns=columns, data=rows)
-    elif isinstance(logger, TensorBoardLogger):
-        text = "\n\n".join(f"```\n{samples_file.describe(record)}\n```" for record in records)
-        logger.experiment.add_text("samples", text, step)

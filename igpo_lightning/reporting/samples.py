@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ class Sample:
     correct: bool
     inpainted: bool
     trace: str = ""  # the gold one
+    advantage: float | None = None
+    tokens: tuple[str, ...] = ()
+    columns: Mapping[str, Sequence[float]] = field(default_factory=dict, hash=False)
 
 
 KINDS = {  # (inpainted, correct) -> what a reader calls such samples
@@ -80,7 +84,8 @@ def read(path: str | Path) -> tuple[Sample, ...]:
                 if "window" in row:  # its name in files of earlier versions
                     row["rollout"] = row.pop("window")
                 pieces = tuple((str(text), bool(hint)) for text, hint in row.pop("pieces"))
-                samples[Sample(pieces=pieces, **row)] = None
+                tokens = tuple(map(str, row.pop("tokens", ())))
+                samples[Sample(pieces=pieces, tokens=tokens, **row)] = None
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ConfigError(f"{path}:{number}: not a sample ({error})") from error
     return tuple(samples)
@@ -93,6 +98,16 @@ def marked(pieces: Sequence[tuple[str, bool]], style: str = "plain") -> str:
     """
     opening, closing = _MARKS[style]
     return "".join(f"{opening}{_printable(t)}{closing}" if hint else _printable(t) for t, hint in pieces)
+
+
+def runs(sample: SampleRecord | Sample) -> list[tuple[str, str]]:
+    """(text, "" or "kept" or "dropped" or "hint") runs: a hint with gradient, without, or not known."""
+    if not sample.tokens or "kept" not in sample.columns:
+        return [(text, "hint" if hint else "") for text, hint in sample.pieces]
+    flags = zip(sample.columns["hint"], sample.columns["kept"], strict=True)
+    kinds = [("kept" if kept else "dropped") if hint else "" for hint, kept in flags]
+    each = groupby(zip(sample.tokens, kinds, strict=True), key=itemgetter(1))
+    return [("".join(text for text, _ in run), kind) for kind, run in each]
 
 
 def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:

@@ -35,6 +35,20 @@ class Accuracy:
         half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
 
+    def gain(self, since: Accuracy) -> tuple[float, float] | None:
+        """95% interval of the gain over ``since``, or None if an ``n`` is unknown.
+
+        Newcombe's, of two Wilson intervals taken as independent (Statistics in Medicine 17, 1998, method 10);
+        on the same problems the true one is narrower.
+        """
+        mine, theirs = self.interval(), since.interval()
+        if mine is None or theirs is None:
+            return None
+        gain = self.value - since.value
+        below = math.hypot(self.value - mine[0], theirs[1] - since.value)
+        above = math.hypot(mine[1] - self.value, since.value - theirs[0])
+        return gain - below, gain + above
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,23 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.reporting.noise import Figure, apart
+from igpo_lightning.reporting.settings import ASIDE, show
 from igpo_lightning.reporting.sweep_jobs import FIGURES, Job, Metric, metric, read_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Where and how a run reports, not what it computes.
-_ASIDE = ("output_dir", "sweep_dir", "resume", "report", "dry_run", "callbacks", "logger")
-_LONG_PATH = 24
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Mean over ``n`` jobs and its standard error, which takes at least two; NaN without as many."""
-
-    mean: float
-    error: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -67,14 +55,39 @@ class SweepResult:
     notes: tuple[str, ...]
 
     @cached_property
-    def best(self) -> Group | None:
-        """The group with the best mean; None if there is nothing to compare, or by test problems."""
+    def ranked(self) -> tuple[Group, ...]:
+        """The groups that have the figure, the best mean first; none by a figure that chooses nothing."""
         compared = self.figures[self.metric]
-        groups = [group for group in self.groups if group.figures[self.metric].n]
-        if not compared.chooses or len({group.figures[self.metric].mean for group in groups}) < 2:
-            return None
-        choose = max if compared.higher_is_better else min
-        return choose(groups, key=lambda group: group.figures[self.metric].mean)
+        groups = [group for group in self.groups if group.figures[self.metric].n and compared.chooses]
+        return tuple(
+            sorted(
+                groups,
+                key=lambda group: group.figures[self.metric].mean,
+                reverse=compared.higher_is_better,
+            )
+        )
+
+    @cached_property
+    def best(self) -> Group | None:
+        """The group with the best mean, if it is outside the noise of every other; see :func:`apart`."""
+        first, *others = (*self.ranked, None)
+        figures = [group.figures[self.metric] for group in others if group]
+        return (
+            first if figures and all(apart(first.figures[self.metric], other) for other in figures) else None
+        )
+
+    @property
+    def differences(self) -> list[tuple[str, list[str]]]:
+        """(key, its value in each group) of every setting that is not the same in all, seeds aside."""
+        jobs = [job for group in self.groups for job in group.jobs]
+        rows = []
+        for key in dict.fromkeys(key for job in jobs for key in job.settings):
+            if key.partition(".")[0] in ASIDE or _is_seed(key, jobs):
+                continue
+            told = [{show(job.settings.get(key)): None for job in group.jobs} for group in self.groups]
+            if len({tuple(values) for values in told}) > 1:
+                rows.append((key, [", ".join(values) for values in told]))
+        return rows
 
     @property
     def missing(self) -> tuple[Job, ...]:
@@ -83,7 +96,10 @@ class SweepResult:
 
 
 def read_sweep(
-    folder: str | Path, by: Sequence[str] | None = None, metric_name: str | None = None
+    folder: str | Path,
+    by: Sequence[str] | None = None,
+    metric_name: str | None = None,
+    others: Sequence[str | Path] = (),
 ) -> SweepResult:
     """Group the finished runs in ``folder``.
 
@@ -91,13 +107,14 @@ def read_sweep(
         by: Keys to group by; None: everything the runs differ in except the seed.
         metric_name: The figure to compare by; None: validation accuracy if it was measured, else the
             reward, else what there is but for the test set's.
+        others: Folders of further runs and sweeps to compare with.
 
     Raises:
         ConfigError: No runs, or a key or figure that they don't have.
     """
     import pandas as pd  # half a second that only this needs
 
-    jobs = read_jobs(folder)
+    jobs = tuple(job for place in (folder, *others) for job in read_jobs(place, folder))
     done = [job for job in jobs if job.state == "done"]
     known = FIGURES if metric_name is None else {metric_name: metric(metric_name, done), **FIGURES}
     read = {name: [figure.read(job.run) for job in done] for name, figure in known.items()}
@@ -135,7 +152,7 @@ def differing_keys(jobs: Sequence[Job]) -> list[str]:
 
     chosen: list[str] = []
     for key in sorted({key for job in jobs for key in job.settings}, key=rank):
-        if key.partition(".")[0] in _ASIDE or _is_seed(key, jobs):
+        if key.partition(".")[0] in ASIDE or _is_seed(key, jobs):
             continue
         if _differ(jobs, [*chosen, key]) > _differ(jobs, chosen):
             chosen.append(key)
@@ -154,17 +171,6 @@ def value_of(job: Job, key: str) -> Any:
 def short(key: str) -> str:
     """A key as a reader needs it: its last part, with the one before if that says nothing by itself."""
     return _group(key).rpartition(".")[2]
-
-
-def show(value: Any) -> str:
-    """A value as it would be typed; of a long path, its end."""
-    if isinstance(value, str) and value.startswith(os.sep) and len(value) > _LONG_PATH:
-        return os.path.join("…", *Path(value).parts[-2:])
-    if isinstance(value, tuple):
-        return f"[{','.join(map(show, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def is_interval(value: Any) -> bool:

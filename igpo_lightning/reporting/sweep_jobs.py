@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,7 @@ import yaml
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting.run import METRICS, Run, read_run
+from igpo_lightning.reporting.settings import flat
 from igpo_lightning.reporting.summary import FILE as SUMMARY
 from igpo_lightning.reporting.summary import Accuracy
 from igpo_lightning.sweeping.record import FILE as RECORD
@@ -119,19 +120,23 @@ def metric(name: str, jobs: Sequence[Job]) -> Metric:
     return Metric(name, lambda run: logged(run, name), higher_is_better=not falling)
 
 
-def read_jobs(folder: str | Path) -> tuple[Job, ...]:
+def read_jobs(folder: str | Path, root: str | Path | None = None) -> tuple[Job, ...]:
     """All runs in ``folder``, at any depth, in the order of their names; a run's stages are not runs.
+
+    Args:
+        root: The folder that their names are relative to; ``folder`` if None.
 
     Raises:
         ConfigError: There is none.
     """
     folder, jobs = Path(folder), []
+    root = folder if root is None else Path(root)
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     for path, inner, _ in os.walk(folder):
         if any((Path(path) / mark).exists() for mark in _MARKS):
             inner.clear()
-            jobs.append(_read(Path(path), folder))
+            jobs.append(_read(Path(path), root))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != WARM_STARTS)
     if not jobs:
         raise ConfigError(f"{folder}: no runs in it")
@@ -144,14 +149,14 @@ def _read(path: Path, root: Path) -> Job:
     try:
         # Hydra's is of a run that ended before it wrote its own.
         config = _yaml(path / "config.yaml") or _yaml(path / ".hydra" / "config.yaml") or {}
-        settings = dict(_flat(config, str(config.get("output_dir", path))))
+        settings = dict(flat(config, str(config.get("output_dir", path))))
         run = read_run(path)
     except ConfigError as problem:
         error = error or str(problem)
     finished = run is not None and run.finished
     overrides = (record and record.overrides) or _yaml(path / ".hydra" / "overrides.yaml") or ()
     return Job(
-        name=str(path.relative_to(root)) if path != root else path.resolve().name,
+        name=os.path.relpath(path, root) if path != root else path.resolve().name,
         folder=path,
         state="done" if finished else "failed" if record and record.state == "failed" else "unfinished",
         error=None if finished else error,
@@ -167,16 +172,3 @@ def _yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-
-
-def _flat(value: Any, own: str, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted key: lists of plain values are tuples, paths in the ``own`` folder relative to it."""
-    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-        value = dict(enumerate(value))
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _flat(inner, own, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, str) and (value == own or value.startswith(own + os.sep)):
-        yield key, "." + value.removeprefix(own)
-    else:
-        yield key, tuple(value) if isinstance(value, list) else value

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
 from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn, in_percent
-from igpo_lightning.reporting.sweep import Group, SweepResult, is_interval, short, show
+from igpo_lightning.reporting.settings import show
+from igpo_lightning.reporting.sweep import Group, SweepResult, is_interval, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

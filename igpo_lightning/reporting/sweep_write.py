@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from igpo_lightning.reporting.curves import mean_curves
+from igpo_lightning.reporting.noise import Figure, difference
 from igpo_lightning.reporting.page import write_page
-from igpo_lightning.reporting.sweep import Figure, Group, SweepResult, short, show, value_of
-from igpo_lightning.reporting.sweep_jobs import MEANINGS, Metric
+from igpo_lightning.reporting.result import Tile
+from igpo_lightning.reporting.run import StageRun
+from igpo_lightning.reporting.settings import show
+from igpo_lightning.reporting.sweep import Group, SweepResult, short, value_of
+from igpo_lightning.reporting.sweep_jobs import MEANINGS, Job, Metric
 from igpo_lightning.reporting.sweep_picture import sweep_picture
 from igpo_lightning.reporting.table import aligned, percent
 
 FILES = ("sweep.csv", "sweep_jobs.csv", "sweep.md", "sweep.png", "sweep.html")
+_MOST_TILES = 6
 
 
 def write_sweep(result: SweepResult) -> str:
@@ -20,22 +29,64 @@ def write_sweep(result: SweepResult) -> str:
     drawn = sweep_picture(result, folder / "sweep.png")
     picture = "\n\n![sweep](sweep.png)" if drawn else ""
     (folder / "sweep.md").write_text(f"# {title}\n\n{text}{picture}\n", encoding="utf-8")
-    pages = [(job, job.folder / "report.html") for job in result.jobs]
-    jobs, missing, best = result.jobs, result.missing, result.best
-    compared = result.figures[result.metric]
+    _write_page(result, title, notes, drawn)
+    return text
+
+
+def _write_page(result: SweepResult, title: str, notes: list[str], drawn: Path | None) -> None:
+    folder, jobs, missing = result.folder, result.jobs, result.missing
+    pages = [(job, job.folder / "report.html") for job in jobs]
+    arms = {group.label: list(filter(None, map(_main, group.jobs))) for group in result.groups}
+    differences = [[key, *values] for key, values in result.differences]
     write_page(
         folder / "sweep.html",
         "sweep.html",
         drawn,
+        sections={"arms": mean_curves(arms)},
         title=title,
-        subtitle=f"{len(jobs) - len(missing)} of {len(jobs)} jobs finished; compared by {compared.label}",
-        tiles=[(f"best: {best.label}", amount(best.figures[result.metric], compared))] if best else [],
+        subtitle=f"{len(jobs) - len(missing)} of {len(jobs)} jobs finished",
+        result=verdict(result),
+        tiles=[_tile(result, group) for group in result.ranked[:_MOST_TILES]],
         groups=_cells(result),
-        notes=notes,
+        notes=[note.removeprefix("* ") for note in notes],
+        differences=[["setting", *(group.label for group in result.groups)], *differences],
         missing=[[job.name, job.state, job.error or ""] for job in missing],
-        jobs=[(job, page.exists() and page.relative_to(folder).as_posix()) for job, page in pages],
+        jobs=[(job, page.exists() and Path(os.path.relpath(page, folder)).as_posix()) for job, page in pages],
     )
-    return text
+
+
+def verdict(result: SweepResult) -> str:
+    """Say in a sentence which group is best, if any is outside the noise, and by how much."""
+    compared, ranked = result.figures[result.metric], result.ranked
+    by = compared.label.removesuffix(" after")
+    if len(ranked) < 2:
+        return f"Compared by {by}."
+    first, second = ranked[:2]
+    one, other = first.figures[result.metric], second.figures[result.metric]
+    low, high = (_number(bound, compared) for bound in sorted(map(abs, difference(one, other))))
+    told = f"{first.label} has {amount(one, compared)}, {second.label} {amount(other, compared)}"
+    if result.best:
+        return f"Best by {by}: {told}; the difference is {low} to {high} (95%)."
+    if min(one.n, other.n) < 2:
+        return f"No best by {by}: one run of a setting says nothing of the noise. {told}."
+    return f"No best by {by}: the first two are within the noise (95%). {told}."
+
+
+def _tile(result: SweepResult, group: Group) -> Tile:
+    figure, compared = group.figures[result.metric], result.figures[result.metric]
+    runs = f"n = {figure.n} run{'s' * (figure.n > 1)}"
+    spread = f"± {_number(figure.error, compared)} (standard error), {runs}" if figure.n > 1 else runs
+    best = "best: " if group is result.best else ""
+    return Tile(
+        f"{best}{group.label}",
+        _number(figure.mean, compared),
+        f"{compared.label.removesuffix(' after')}, {spread}",
+    )
+
+
+def _main(job: Job) -> StageRun | None:
+    """The stage whose curves are compared."""
+    return job.run and (job.run.rollouts or job.run.supervised)
 
 
 def table(result: SweepResult) -> str:
@@ -63,10 +114,12 @@ def amount(figure: Figure, metric: Metric) -> str:
     """``0.414 ± 0.012``, in percent where the metric is a share; without an error if there is one job."""
     if not figure.n:
         return ""
-    mean = percent(figure.mean) if metric.percent else _digits(figure.mean)
-    if figure.n < 2:
-        return mean
-    return f"{mean} ± " + (f"{100 * figure.error:.1f}" if metric.percent else _digits(figure.error))
+    mean = _number(figure.mean, metric)
+    return mean if figure.n < 2 else f"{mean} ± {_number(figure.error, metric).removesuffix('%')}"
+
+
+def _number(value: float, metric: Metric) -> str:
+    return percent(value) if metric.percent else _digits(value)
 
 
 def _digits(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
@@ -50,6 +50,7 @@ def failed_tries(
 def _record(policy: Policy, prompt: Prompt, rollout: Rollout, at: tuple[int, int]) -> SampleRecord:
     """Completion ``at`` = (row, completion) of ``rollout``, which is one of ``prompt``'s."""
     completed, hints = rollout.completion_mask[at], rollout.hint_mask[at]
+    advantages = rollout.advantages
     return SampleRecord(
         rollout=rollout.index,
         prompt=prompt.problem.prompt,
@@ -59,7 +60,39 @@ def _record(policy: Policy, prompt: Prompt, rollout: Rollout, at: tuple[int, int
         correct=bool(rollout.correct[at]),
         inpainted=bool(hints.any()),
         trace=prompt.problem.trace,
+        advantage=float(advantages[at]) if advantages is not None and advantages.dim() == 2 else None,
+        tokens=_texts(policy, rollout.tokens[at][completed].tolist()),
+        columns={name: _numbers(value[completed]) for name, value in _columns(rollout, at)},
     )
+
+
+def _columns(rollout: Rollout, at: tuple[int, int]) -> Iterator[tuple[str, Tensor]]:
+    """(name, [C]) of each number that is known of the completion's tokens."""
+    yield "step", rollout.step_map[at]
+    yield "hint", rollout.hint_mask[at]
+    if rollout.loss_mask is not None:
+        yield "kept", rollout.loss_mask[at].any(0)
+    for name, logps in (("old_logp", rollout.old_logps), ("ref_logp", rollout.ref_logps)):
+        if logps is not None:
+            yield name, logps[at].sum(0) / (logps[at] != 0).sum(0).clamp(min=1)  # 0: that draw has none
+    if rollout.advantages is not None and rollout.advantages.dim() == 3:
+        yield "advantage", rollout.advantages[at]
+
+
+def _numbers(values: Tensor) -> list[float]:
+    return [round(float(value), 4) if values.is_floating_point() else int(value) for value in values.tolist()]
+
+
+def _texts(policy: Policy, ids: list[int]) -> list[str]:
+    """Each token's own part of the text; a character of several tokens comes with its last one."""
+    decode = partial(policy.tokenizer.decode, skip_special_tokens=True)
+    texts, done = [], 0
+    for i in range(1, len(ids) + 1):
+        text = str(decode(ids[:i]))
+        whole = i == len(ids) or not text.endswith("\ufffd")
+        texts.append(text[done:] if whole else "")
+        done = len(text) if whole else done
+    return texts
 
 
 def _pieces(policy: Policy, tokens: Tensor, is_hint: Tensor) -> list[tuple[str, bool]]:

@@ -1,6 +1,7 @@
 import io
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +16,10 @@ from torch.utils.data import DataLoader
 
 from igpo_lightning.console import join
 from igpo_lightning.reporting import samples
-from igpo_lightning.reporting.callbacks import LearningRate, RolloutProgress, SampleTable, _log_samples
+from igpo_lightning.reporting.callbacks import LearningRate, RolloutProgress, SampleTable
 from igpo_lightning.reporting.cells import rollout_cells, short, supervised_cells
 from igpo_lightning.reporting.header import header, parameters, quantity
+from igpo_lightning.reporting.sample_loggers import as_html, log_samples
 from igpo_lightning.types import SampleRecord
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -207,16 +209,26 @@ def test_supervised_training_has_no_samples(tmp_path):
 
 def test_samples_reach_tensorboard_and_wandb(tmp_path, monkeypatch):
     board = TensorBoardLogger(tmp_path, name="tb", version="")
-    _log_samples(board, [record()], step=4)
+    log_samples(board, [record()], step=4)
     board.experiment.flush()
     (events,) = (tmp_path / "tb").glob("events*")
     assert b"a[[hint]]" in events.read_bytes()
 
     logged = {}
     monkeypatch.setattr(WandbLogger, "log_table", lambda self, key, **kwargs: logged.update({key: kwargs}))
-    _log_samples(WandbLogger.__new__(WandbLogger), [record()], step=4)
-    assert logged["samples"]["data"] == [[2, "Q?", "a[[hint]]", "7", 1.0, True, True, ""]]
-    assert len(logged["samples"]["columns"]) == 8
+    log_samples(WandbLogger.__new__(WandbLogger), [record()], step=4)
+    (row,) = logged["samples"]["data"]
+    assert [*row[:2], *row[3:]] == [2, "Q?", "7", 1.0, None, True, True, ""]
+    assert row[2].html == as_html(record()) and len(logged["samples"]["columns"]) == len(row)
+
+
+def test_hints_are_coloured_for_wandb_and_all_text_is_escaped():
+    columns = {"hint": [0, 1, 1, 0], "kept": [1, 1, 0, 1]}
+    one = replace(record(), tokens=["<a>", "b", "c", "d"], columns=columns)
+    assert re.sub(r' style="[^"]*"', "", as_html(one)) == (
+        "<pre>&lt;a&gt;<span>b</span><span>c</span>d</pre>"
+    )  # fmt: skip
+    assert as_html(one).count("background") == as_html(one).count("dashed") == 1
 
 
 def test_the_learning_rate_needs_no_logger(tmp_path):

@@ -1,15 +1,21 @@
 import base64
 import html
 import json
+import random
 import re
 import subprocess
 import sys
+import zlib
 
 import pytest
 
 from igpo_lightning import report
 from igpo_lightning.reporting import read_run, write_report
+from igpo_lightning.reporting.page import page
 from igpo_lightning.reporting.picture import picture, running_mean
+from igpo_lightning.reporting.result import sentence, tiles
+from igpo_lightning.reporting.settings import differing
+from igpo_lightning.reporting.summary import Accuracy
 from igpo_lightning.reporting.table import duration, facts, table
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -57,26 +63,46 @@ def test_without_hints_nothing_is_said_of_them(run_folder):
     assert re.search(r"groups all wrong +\| 50.0%", text)
 
 
-def test_the_page_stands_alone_and_escapes(run_folder):
+@pytest.fixture
+def no_library(monkeypatch):
+    """A machine without Bokeh."""
+    monkeypatch.setattr("igpo_lightning.reporting.page.plotting_library", lambda: None)
+
+
+def test_the_page_stands_alone_and_escapes(run_folder, no_library):
     text = page_of(run_folder)
-    assert "so <mark>&lt;4&gt; </mark>#### 7" in text and "1 &lt; 2 &amp; 3?" in text
+    assert 'so <mark class="hint">&lt;4&gt; </mark>#### 7' in text and "1 &lt; 2 &amp; 3?" in text
     assert "IGPO on &lt;tiny&gt;" in text and "<tiny>" not in text and "name: &lt;b&gt;" in text
-    assert "abc123" in text and "http" not in text
+    assert "abc123" in text and "http:" not in text and "https:" not in text.replace("https://bokeh.org", "")
+    assert "default-src 'none'" in text  # a browser would refuse to load anything
     (image,) = re.findall(r"data:image/png;base64,([^\"]+)", text)
     assert base64.b64decode(image) == (run_folder / "report.png").read_bytes()
 
 
-def test_text_of_the_model_stays_text_on_the_page(run_folder):
+def test_without_scripts_the_curves_are_tables(run_folder, no_library):
+    text = re.sub(r"\s+", " ", page_of(run_folder))
+    row = "".join(
+        f"<td>{share}</td>" for share in ("50.0%", "50.0%", "50.0%", "50.0%", "75.0%", "50.0%", "75.0%")
+    )
+    assert f'<td class="wide">as sampled</td>{row}' in text
+
+
+def test_text_of_the_model_stays_text_on_the_page(run_folder, no_library):
     path = run_folder / "samples.jsonl"
-    odd = "\n <script>alert('1')</script> {{ 7 * 7 }} {% raw %} \n"
+    scripts = page_of(run_folder).count("<script")
+    odd = "\n </script><script>alert('1')</script> {{ 7 * 7 }} {% raw %} <!-- \n"
     row = json.loads(path.read_text())
     row |= {"prompt": odd, "answer": odd, "trace": odd, "pieces": [[odd, False], [odd, True]]}
+    row |= {"tokens": [odd, odd], "columns": {"step": [0, -1], "hint": [0, 1], "kept": [1, 0]}}
     path.write_text(json.dumps(row) + "\n")
     text = page_of(run_folder)
-    assert "<script" not in text and html.unescape(text).count(odd) == 5
+    assert text.count("<script") == text.count("</script>") == scripts
+    assert "<!--" not in text and html.unescape(text).count(odd) == 5
+    (data,) = re.findall(r'id="data">([^<]+)<', text)
+    assert json.loads(zlib.decompress(base64.b64decode(data)))["samples"][0]["tokens"] == [odd, odd]
 
 
-def test_many_samples_are_thinned_from_first_to_last(run_folder):
+def test_many_samples_are_thinned_from_first_to_last(run_folder, no_library):
     path = run_folder / "samples.jsonl"
     row = json.loads(path.read_text())
     path.write_text("".join(json.dumps(row | {"rollout": w}) + "\n" for w in range(200)))
@@ -84,19 +110,83 @@ def test_many_samples_are_thinned_from_first_to_last(run_folder):
     assert len(shown) == 6 and (shown[0], shown[-1]) == ("1", "200")
 
 
-def test_samples_stand_by_kind_with_the_gold_trace_beside_and_no_kind_is_passed_over(run_folder):
+def test_samples_stand_with_the_gold_trace_beside_and_no_kind_is_passed_over(run_folder, no_library):
     path = run_folder / "samples.jsonl"
     right = json.loads(path.read_text())
     wrong = right | {"correct": False, "inpainted": False, "trace": "1 < 2 #### 7", "rollout": 4}
     path.write_text(f"{json.dumps(right)}\n{json.dumps(wrong)}\n")
     text = page_of(run_folder)
-    _, *kinds = re.split("<h3>", text.partition("<h2>How it was made")[0])
-    assert [kind.partition("<")[0] for kind in kinds] == [
-        "Wrong, without hints", "Right, with hints", "Right, without hints", "Wrong, with hints",
-    ]  # fmt: skip
-    assert "rollout 5 ·" in kinds[0] and "<pre>1 &lt; 2 #### 7</pre>" in kinds[0]
-    assert "rollout 1 ·" in kinds[1] and "gold</span>" not in kinds[1]  # written before traces were kept
-    assert ["None" in kind for kind in kinds] == [False, False, True, True]
+    counts = "wrong, without hints: 1 of 1; right, with hints: 1 of 1; right, without hints: 0 of 0"
+    assert counts in text and "wrong, with hints: 0 of 0." in text
+    first, second = text.split("<article")[1:]
+    assert 'data-is="wrong own late"' in first and 'data-is="right hinted early"' in second
+    assert "rollout 5 ·" in first and "<pre>1 &lt; 2 #### 7</pre>" in first
+    assert "rollout 1 ·" in second and "gold</span>" not in second  # written before traces were kept
+
+
+def test_hints_with_gradient_are_told_from_those_without(run_folder, no_library):
+    path = run_folder / "samples.jsonl"
+    row = json.loads(path.read_text()) | {"tokens": ["so ", "<4>", " ", "#### ", "7"], "advantage": 0.5}
+    row["columns"] = {"step": [0, -1, -1, 1, 2], "hint": [0, 1, 1, 0, 0], "kept": [1, 1, 0, 1, 0]}
+    path.write_text(json.dumps(row) + "\n")
+    text = page_of(run_folder)
+    assert 'so <mark class="kept">&lt;4&gt;</mark><mark class="dropped"> </mark>#### 7' in text
+    assert "advantage +0.50" in text and "How it was written" in text
+
+
+def test_a_page_shows_so_many_tokens_step_by_step_at_most(run_folder, no_library, monkeypatch):
+    path = run_folder / "samples.jsonl"
+    row = json.loads(path.read_text()) | {"tokens": ["x"] * 4, "columns": {"step": [0, 1, 2, 3]}}
+    path.write_text("".join(json.dumps(row | {"rollout": w}) + "\n" for w in range(6)))
+    monkeypatch.setattr("igpo_lightning.reporting.page.MAX_TOKENS", 9)
+    assert page_of(run_folder).count("How it was written") == 2
+
+
+def test_a_page_of_a_thousand_updates_is_below_a_megabyte(run_folder, monkeypatch):
+    """With 60 metrics that do not repeat, and samples of 256 tokens; Bokeh's scripts take 0.52 MB."""
+    draw = random.Random(0).random
+    names = ["step", "rollout/reward", *(f"train/{i}" for i in range(60))]
+    rows = (",".join(map(repr, [step, *(draw() for _ in names[1:])])) for step in range(1000))
+    (run_folder / "metrics" / "metrics.csv").write_text("\n".join([",".join(names), *rows]))
+    path = run_folder / "samples.jsonl"
+    row = json.loads(path.read_text()) | {"trace": "word " * 200}
+    row["tokens"] = [f" word{i}" for i in range(256)]
+    for rollout in range(100):
+        numbers = {name: [round(draw(), 4) for _ in range(256)] for name in ("old_logp", "ref_logp")}
+        flags = {name: [int(draw() < 0.5) for _ in range(256)] for name in ("step", "hint", "kept")}
+        kind = {"correct": draw() < 0.5, "inpainted": draw() < 0.5, "rollout": rollout}
+        with path.open("a") as file:
+            file.write(json.dumps(row | kind | {"columns": numbers | flags}) + "\n")
+    monkeypatch.setattr("igpo_lightning.reporting.page.plotting_library", lambda: "x" * 520_000)
+    size = page(read_run(run_folder), run_folder / "report.html", run_folder / "none.png").stat().st_size
+    assert 600_000 < size < 1_000_000
+
+
+def test_the_result_in_a_sentence(run_folder):
+    # Wilson's intervals are [.133, .289] of .2 and [.404, .596] of .5, both of 100; Newcombe's of the gain
+    # .3 - hypot(.5 - .404, .289 - .2) = .169 and .3 + hypot(.596 - .5, .2 - .133) = .417
+    assert sentence(read_run(run_folder)) == (
+        "IGPO took validation accuracy from 20.0% to 50.0% on 100 problems: +30.0 points (95% interval +16.9 "
+        "to +41.7). On 200 test problems it solves 40.0%."
+    )
+    assert (
+        Accuracy(0.25, 100).gain(Accuracy(0.2, 100))[0] < 0 and Accuracy(0.3).gain(Accuracy(0.2, 9)) is None
+    )
+    told = [(tile.what, tile.value, tile.of) for tile in tiles(read_run(run_folder))]
+    assert told[2] == ("validation accuracy after IGPO", "50.0%", "± 9.6 points (95%), n = 100 problems")
+    assert told[4] == (
+        "reward of the model alone",
+        "0.500",
+        "± 0.000 from rollout to rollout, n = the last 1 of 2",
+    )
+
+
+def test_settings_beside_the_defaults():
+    config = "output_dir: /x\nseed: 7\nsampler: {steps: 14}\nmine: {path: /x/model}\n"
+    found = {key: (own, default) for key, own, default in differing(config)}
+    assert found["seed"] == (7, 0) and found["mine.path"] == ("./model", None)
+    assert found["algo.name"] == (None, "igpo") and "output_dir" not in found
+    assert differing("a: [") == differing("[]") == []
 
 
 def test_the_command_writes_all_three_without_torch(run_folder):

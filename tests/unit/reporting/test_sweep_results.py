@@ -11,9 +11,12 @@ import pytest
 
 from igpo_lightning import collect
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.reporting.sweep import Figure, is_interval, read_sweep, short, show
+from igpo_lightning.reporting.curves import mean_curves
+from igpo_lightning.reporting.noise import Figure, apart, difference, student
+from igpo_lightning.reporting.settings import show
+from igpo_lightning.reporting.sweep import is_interval, read_sweep, short
 from igpo_lightning.reporting.sweep_jobs import FIGURES
-from igpo_lightning.reporting.sweep_write import FILES, amount, table, write_sweep
+from igpo_lightning.reporting.sweep_write import FILES, amount, table, verdict, write_sweep
 from igpo_lightning.sweeping.record import Record
 
 ROWS = (
@@ -70,7 +73,7 @@ def test_mean_and_standard_error_over_seeds(job, tmp_path):
     # mean .3; deviations -.2, -.1, .3: variance .14/2; error sqrt(.07/3)
     assert (low.mean, low.error, low.n) == (pytest.approx(0.3), pytest.approx(math.sqrt(0.07 / 3)), 3)
     assert (high.mean, high.n) == (pytest.approx(0.4), 1) and math.isnan(high.error)
-    assert result.best.values == {"algo.lr": 0.01}
+    assert result.best is None  # one job says nothing of the noise
     assert result.notes == ()
 
 
@@ -154,8 +157,9 @@ def test_stages_are_not_jobs(job, tmp_path):
 
 
 def test_the_best_is_chosen_on_validation_problems_never_on_the_test_set(job, tmp_path):
-    job("a", accuracy=0.6, test=0.3, lr=1)
-    job("b", accuracy=0.5, test=0.9, lr=2)
+    for seed, more in enumerate((0, 0.01)):
+        job(f"a{seed}", accuracy=0.6 + more, test=0.3, lr=1, seed=seed)
+        job(f"b{seed}", accuracy=0.5 + more, test=0.9, lr=2, seed=seed)
     assert read(tmp_path).metric == "accuracy" and read(tmp_path).best.values == {"algo.lr": 1}
     by_test = read(tmp_path, metric_name="test")
     assert by_test.best is None and "no best is marked: test is for reporting" in by_test.notes[-1]
@@ -164,8 +168,9 @@ def test_the_best_is_chosen_on_validation_problems_never_on_the_test_set(job, tm
 
 
 def test_without_validation_the_reward_chooses_and_says_so(job, tmp_path):
-    job("a", accuracy="none", test=0.9, reward=0.1, lr=1)
-    job("b", accuracy="none", test=0.2, reward=0.3, lr=2)
+    for seed in (0, 1):
+        job(f"a{seed}", accuracy="none", test=0.9, reward=0.1, lr=1, seed=seed)
+        job(f"b{seed}", accuracy="none", test=0.2, reward=0.3, lr=2, seed=seed)
     result = read(tmp_path)
     assert result.metric == "reward" and result.best.values == {"algo.lr": 2}
     assert result.notes[-1] == "compared by the reward: no validation accuracy was measured (data.val_size=0)"
@@ -178,10 +183,53 @@ def test_where_all_are_equal_none_is_best(job, tmp_path):
     assert read(tmp_path).best is None
 
 
+def test_best_is_said_only_outside_the_noise(job, tmp_path):
+    for seed, more in enumerate((-0.02, 0.0, 0.02)):
+        job(f"a{seed}", accuracy=0.50 + more, lr=1, seed=seed)
+        job(f"b{seed}", accuracy=0.53 + more, lr=2, seed=seed)
+        job(f"c{seed}", accuracy=0.40 + more, lr=3, seed=seed)
+    result = read(tmp_path)
+    assert [group.values["algo.lr"] for group in result.ranked] == [2, 1, 3]
+    # errors .02/√3 = .01155; of a difference .01633, of 4 degrees of freedom: ± 2.776 · .01633 = .0453
+    (first, _), (second, third) = (
+        [group.figures["accuracy"] for group in pair] for pair in (result.ranked[:2], result.ranked[1:])
+    )
+    assert difference(first, second) == (pytest.approx(-0.0153, abs=1e-4), pytest.approx(0.0753, abs=1e-4))
+    assert apart(second, third) and not apart(first, second) and result.best is None
+    assert verdict(result).startswith("No best by validation accuracy: the first two are within the noise")
+    job("b3", accuracy=0.53, lr=2, seed=3)
+    for seed, more in enumerate((-0.02, 0.0, 0.02)):
+        job(f"d{seed}", accuracy=0.60 + more, lr=4, seed=seed)
+    assert read(tmp_path).best.values == {"algo.lr": 4}
+    assert verdict(read(tmp_path)).startswith("Best by validation accuracy: lr 4 has 60.0% ± 1.2, lr 2 53.0%")
+    assert [student(n) for n in (1, 2.9, 10.5)] == [12.706, 4.303, 2.228]
+    assert student(20) == pytest.approx(2.086, abs=2e-3) and student(1e6) == pytest.approx(1.96, abs=1e-3)
+
+
+def test_runs_of_several_folders_stand_on_one_page(job, tmp_path):
+    job("a", lr=1)
+    (tmp_path / "sweep").rename(tmp_path / "other")
+    job("a", lr=2)
+    result = read(tmp_path, others=[tmp_path / "other"])
+    assert [j.name for j in result.jobs] == ["a", "../other/a"]
+    assert [group.values for group in result.groups] == [{"algo.lr": 1}, {"algo.lr": 2}]
+    assert result.differences == [("algo.lr", ["1", "2"]), ("algo.module.copy", ["1", "2"])]
+
+
+def test_the_curves_of_a_group_are_means_with_their_error(job, tmp_path):
+    for seed, reward in enumerate((0.1, 0.3)):
+        job(f"a{seed}", reward=reward, seed=seed)
+    runs = [one.run.rollouts for one in read(tmp_path).jobs]
+    (chart,) = [chart for chart in mean_curves({"all": runs}) if chart["title"] == "Reward: the model alone"]
+    (curve,) = chart["curves"]
+    assert (curve["label"], curve["update"], curve["rollout"], curve["y"]) == ("all (n = 2)", [2], [1], [0.2])
+    assert (curve["low"], curve["high"]) == ([0.1], [0.3])  # deviations ± .1: variance .02, error .1
+
+
 def test_metrics(job, tmp_path):
     job("a", 0.5, reward=0.2, lr=1)
     job("b", 0.4, reward=0.3, lr=2)
-    assert read(tmp_path, metric_name="reward").best.values == {"algo.lr": 2}
+    assert read(tmp_path, metric_name="reward").ranked[0].values == {"algo.lr": 2}
     assert read(tmp_path).groups[0].figures["reward"].mean == 0.2  # of the model alone, not after hints
     by_kl = read(tmp_path, metric_name="train/kl")
     assert next(iter(by_kl.figures)) == "train/kl"
@@ -251,7 +299,7 @@ def test_files(job, tmp_path):
             ("a0", "0", "done"), ("a1", "1", "done"), ("b0", "0", "done"),
         ]  # fmt: skip
     line = table(result).splitlines()[2]
-    assert re.match(r"\| \[0.2,0.4\] \| 2    \| 55.0% ± 5.0 ", line) and line.endswith("| best |")
+    assert re.match(r"\| \[0.2,0.4\] \| 2    \| 55.0% ± 5.0 ", line)
     page = (folder / "sweep.html").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)  # no reports beside these jobs: nothing to link
     (folder / "b0" / "report.html").touch()
@@ -283,7 +331,7 @@ def test_every_shape_of_sweep_gives_its_files(job, tmp_path, capsys, jobs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["nowhere"], "nowhere: no such folder"), (["."], ".: no runs in it"),
-     ([".", "metrik=x"], "metrik=x: expected by=KEY[,KEY] or metric=NAME")],
+     ([".", "metrik=x"], "metrik=x: expected by=KEY[,KEY] or metric=NAME or with=FOLDER[,FOLDER]")],
 )  # fmt: skip
 def test_wrong_arguments_get_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)

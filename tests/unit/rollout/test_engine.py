@@ -147,7 +147,17 @@ def test_records_are_a_fixed_mix_with_their_hints_and_gold_traces(policy):
         assert any(is_hint for _, is_hint in record.pieces) == record.inpainted
         assert record.rollout == 2
         assert record.trace == next(p.problem.trace for p in prompts if p.problem.prompt == record.prompt)
+        assert "".join(record.tokens) == text
+        assert {len(column) for column in record.columns.values()} == {len(record.tokens)}
+        assert any(record.columns["hint"]) == record.inpainted
+        assert [step < 0 for step in record.columns["step"]] == list(map(bool, record.columns["hint"]))
     hinted = next(r for r in records if r.inpainted)
+    p, g = batch.hint_mask.any(-1).nonzero()[0].tolist()
+    width = int(batch.completion_mask[p, g].sum())
+    first = next(r for r in records if r.inpainted and r.correct)
+    assert first.advantage == pytest.approx(float(batch.advantages[p, g]))
+    assert first.columns["kept"] == batch.loss_mask[p, g, 0, :width].int().tolist()
+    assert first.columns["old_logp"] == pytest.approx(batch.old_logps[p, g, 0, :width].tolist(), abs=1e-4)
     hint = next(piece for piece, is_hint in hinted.pieces if is_hint)
     assert hint.strip() in hinted.trace
 

@@ -1,9 +1,11 @@
 """``igpo-sample``: prompts in, completions out, into files, onto a page and before one's eyes."""
 
+import base64
 import io
 import json
 import os
 import re
+import zlib
 from html.parser import HTMLParser
 
 import pytest
@@ -108,50 +110,46 @@ def test_jsonl_prompts_have_their_own_hints(tmp_path):
 
 
 class Page(HTMLParser):
-    """Tokens, sliders, and what the page would load."""
+    """What is open at the end, what the page would load, and its text."""
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tokens, self.sliders, self.loads, self.inside = [], [], [], [], None
+        self.open, self.loads, self.text = [], [], ""
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.loads += [attrs[name] for name in ("src", "href") if name in attrs]
-        if tag == "input":
-            self.sliders.append(attrs)
-        if tag not in ("meta", "input"):
+        if tag != "meta":
             self.open.append(tag)
-        if tag == "span" and "data-step" in attrs:
-            self.inside = [attrs["class"].split(), int(attrs["data-step"]), ""]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
-        if tag == "span" and self.inside:
-            self.tokens.append(tuple(self.inside))
-            self.inside = None
 
     def handle_data(self, data):
-        if self.inside:
-            self.inside[2] += data
+        self.text += data
 
 
 def test_the_page_holds_every_token_and_loads_nothing(policy, model, tmp_path):
     word = policy.tokenizer.convert_ids_to_tokens([10])[0]
     path = tmp_path / "page.html"
     (done,) = run(model, f"question={quoted('<script> & ' + QUESTIONS[0])}", f"hint={word}", f"html={path}")
-    page = Page(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
     assert page.open == [] and page.loads == []
+    (data,) = re.findall(r'id="data">([^<]+)<', text)
+    (sample,) = json.loads(zlib.decompress(base64.b64decode(data)))["samples"]
     tokens = done.filling.tokens[: done.length]
     pieces = Pieces(policy.tokenizer)
-    assert [text for _, _, text in page.tokens] == [pieces.of(token) for token in tokens]
-    assert page.tokens[0][:2] == (["t", "hint"], 0)
-    written = sorted(step for _, step, _ in page.tokens[1:])
-    assert written == list(range(1, len(tokens)))  # one token a step
-    (slider,) = page.sliders
-    assert slider["type"] == "range" and slider["aria-label"] and int(slider["max"]) == len(tokens) - 1
-    assert "<script> &" not in path.read_text(encoding="utf-8")
+    assert sample["tokens"] == [pieces.of(token) for token in tokens]
+    assert sample["columns"]["hint"] == [1] + [0] * (len(tokens) - 1)
+    assert len(set(sample["columns"]["step"])) == len(tokens)  # one token a step, and -1 for the hint
+    assert sample["columns"]["probability"] == [
+        round(p, 3) for p in done.filling.probabilities[: len(tokens)]
+    ]
+    assert "".join(sample["tokens"]) in page.text and "<script> & " + QUESTIONS[0] in page.text
+    assert "<script> &" not in text
 
 
 def test_a_terminal_is_redrawn_in_place(policy, model, monkeypatch):

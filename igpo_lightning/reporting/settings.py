@@ -1,0 +1,74 @@
+"""Settings of a run beside those that this version has by default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from igpo_lightning.config import find_conf
+
+# Where and how a run reports, not what it computes.
+ASIDE = ("output_dir", "sweep_dir", "resume", "report", "dry_run", "callbacks", "logger")
+_LONG_PATH = 24
+
+
+def differing(config: str) -> list[tuple[str, Any, Any]]:
+    """(key, its value, its default) of what a run's ``config.yaml`` sets differently, None for nothing.
+
+    Nothing is said of a file that can't be read, and nothing if the defaults can't be composed.
+    """
+    try:
+        own = yaml.safe_load(config)
+        default = _defaults()
+    except Exception:  # a page is to be had of any run, of whatever version
+        return []
+    if not isinstance(own, dict):
+        return []
+    mine, theirs = (dict(flat(values, str(own.get("output_dir", "")))) for values in (own, default))
+    keys = [key for key in {**theirs, **mine} if key.partition(".")[0] not in ASIDE]
+    return [(key, mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)]
+
+
+def flat(value: Any, own: str, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves by dotted key: lists of plain values are tuples, paths in the ``own`` folder relative to it."""
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from flat(inner, own, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str) and own and (value == own or value.startswith(own + os.sep)):
+        yield key, "." + value.removeprefix(own)
+    else:
+        yield key, tuple(value) if isinstance(value, list) else value
+
+
+def show(value: Any) -> str:
+    """A value as it would be typed; of a long path, its end."""
+    if isinstance(value, str) and value.startswith(os.sep) and len(value) > _LONG_PATH:
+        return os.path.join("…", *Path(value).parts[-2:])
+    if isinstance(value, tuple):
+        return f"[{','.join(map(show, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _defaults() -> Any:
+    """What ``igpo-train`` composes of an empty command line."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    from igpo_lightning.sweeping import resolvers
+
+    resolvers.register()
+    here = GlobalHydra.instance().is_initialized()  # at the end of a run
+    with nullcontext() if here else initialize_config_dir(str(find_conf()), version_base="1.3"):
+        config = compose("train", ["output_dir=."])
+    kept = [str(key) for key in config if key == "output_dir" or key not in ASIDE]
+    return OmegaConf.to_container(OmegaConf.masked_copy(config, kept), resolve=True)
