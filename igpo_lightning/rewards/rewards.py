@@ -1,7 +1,7 @@
 """Reward terms and their weighted sum.
 
 A term is any object with a ``weight`` that maps (problems, completions) to one float per completion; a
-problem's ``meta`` carries what else its rows hold (tests, puzzles, units). It judges each completion by
+problem's ``task`` carries what else its rows hold (tests, puzzles, units). It judges each completion by
 itself: it is shown a part of a rollout at a time, while the next part is sampled. To add one: write the
 class, and name it under ``terms`` of a config in ``conf/reward``.
 """
@@ -30,19 +30,20 @@ class Term(Protocol):
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Sequence[float]: ...
 
 
-class Correctness:
-    """1 if the completion's final answer equals the gold one, else 0.
+class Stated:
+    """Base of terms that value the answer that a completion states; 0 where it states none.
 
     Args:
-        verifier: Compares answers.
         weight: Factor in the sum.
         read: Text → the answer that it states, or None; by default the last one.
     """
 
-    def __init__(
-        self, verifier: Verifier, weight: float = 1.0, read: Callable[[str], str | None] = extract
-    ) -> None:
-        self.verifier, self.weight, self.read = verifier, weight, read
+    def __init__(self, weight: float = 1.0, read: Callable[[str], str | None] = extract) -> None:
+        self.weight, self.read = weight, read
+
+    def value(self, problem: Problem, answer: str) -> float:
+        """The worth of ``answer``; by default 1, for having one."""
+        return 1.0
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return self.judge(problems, completions)[0]
@@ -50,14 +51,32 @@ class Correctness:
     def judge(
         self, problems: Sequence[Problem], completions: Sequence[str]
     ) -> tuple[list[float], list[str | None]]:
-        """The verdicts, and the answers that they are about; None where a completion states none."""
-        verdicts, stated = [], []
+        """The values, and the answers that they are about; None where a completion states none."""
+        values, stated = [], []
         for problem, completion in zip(problems, completions, strict=True):
-            progress.step(len(verdicts), len(completions))
+            progress.step(len(values), len(completions))
             answer = self.read(completion)
             stated.append(answer)
-            verdicts.append(float(answer is not None and self.verifier.equal(answer, problem.answer)))
-        return verdicts, stated
+            values.append(0.0 if answer is None else float(self.value(problem, answer)))
+        return values, stated
+
+
+class Correctness(Stated):
+    """1 if the completion's final answer equals the gold one, else 0.
+
+    Args:
+        verifier: Compares answers.
+        weight, read: See :class:`Stated`.
+    """
+
+    def __init__(
+        self, verifier: Verifier, weight: float = 1.0, read: Callable[[str], str | None] = extract
+    ) -> None:
+        super().__init__(weight, read)
+        self.verifier = verifier
+
+    def value(self, problem: Problem, answer: str) -> float:
+        return self.verifier.equal(answer, problem.answer)
 
     def first_box(self) -> Correctness:
         """The same, but reading the first box of a completion, and nothing where it has none."""
@@ -106,7 +125,8 @@ class RewardSum:
 
     Args:
         terms: Name to term; the names appear in the metrics as ``rollout/reward/<name>``.
-        correctness: Name of the term whose value above 0 means "correct".
+        correctness: Name of the term whose value decides: above 0 means "correct", or at least
+            ``correct_from`` if the term has such a number.
         workers: Threads that score completions of a rollout while others are still being sampled. 0 scores
             all of them afterwards in the main thread, as a term that sets signals (SIGALRM) needs it.
 
@@ -142,7 +162,14 @@ class RewardSum:
         total = torch.zeros(len(completions), dtype=torch.float32, device="cpu")
         for name, values in parts.items():
             total += self.terms[name].weight * values
-        return Scores(total, parts[self.correctness] > 0, parts, None if stated is None else _alike(stated))
+        decides = parts[self.correctness]
+        least = getattr(self.terms[self.correctness], "correct_from", None)
+        correct = decides > 0 if least is None else decides >= least
+        return Scores(total, correct, parts, None if stated is None else _alike(stated))
+
+    def read(self, completion: str) -> str | None:
+        """The answer that decides, as the term that judges it reads it."""
+        return getattr(self.terms[self.correctness], "read", extract)(completion)
 
     @property
     def timeouts(self) -> int:
@@ -163,6 +190,19 @@ class RewardSum:
                 "method first_box"
             )
         return RewardSum({**self.terms, self.correctness: term.first_box()}, self.correctness, self.workers)
+
+
+def of_task(problem: Problem, name: str, needed_by: str) -> Any:
+    """``problem.task[name]``.
+
+    Raises:
+        ConfigError: The problem is of another task.
+    """
+    if name not in problem.task:
+        raise ConfigError(
+            f"problem {problem.id}: it has no {name!r}, which {needed_by} reads; choose data and reward of one task"
+        )
+    return problem.task[name]
 
 
 def _alike(answers: Sequence[str | None]) -> torch.Tensor:
