@@ -1,8 +1,8 @@
 """Rewards of Countdown and Sudoku, as d1 pays them (arXiv 2504.12216; dllm-reasoning/d1, reward_func.py).
 
 There, Countdown pays 1 for an expression that is right and 0.1 for any other that is stated; here that is
-0.9 for :class:`Countdown` and 0.1 for :class:`~igpo_lightning.rewards.rewards.Stated`. Sudoku pays the share of
-empty cells that are right.
+0.9 for :class:`Countdown` and 0.1 for :class:`~igpo_lightning.rewards.rewards.Stated`. Sudoku pays the share
+of empty cells that are right.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def evaluate(expression: str) -> tuple[Fraction, list[int]] | None:
 
 
 class Countdown(Stated):
-    """1 if the stated expression has the value ``target`` and uses each of ``numbers`` exactly once, else 0."""
+    """1 if the stated expression is worth ``target`` and uses each of ``numbers`` once, else 0."""
 
     def value(self, problem: Problem, answer: str) -> float:
         numbers: Sequence[int] = of_task(problem, "numbers", "Countdown's reward")
@@ -70,7 +70,7 @@ class Countdown(Stated):
 
 
 class SudokuSolved(Stated):
-    """1 if the stated grid keeps all givens and the rules, else 0; where there are several, any solution is right."""
+    """1 if the stated grid keeps all givens and the rules, else 0; of several solutions any is right."""
 
     def value(self, problem: Problem, answer: str) -> float:
         puzzle, grid = of_task(problem, "puzzle", "Sudoku's reward"), _digits(answer)
@@ -78,7 +78,7 @@ class SudokuSolved(Stated):
 
 
 class SudokuCells(Stated):
-    """Share of the empty cells that the stated grid fills rightly; one that is too short is filled up wrongly."""
+    """Share of the empty cells that the stated grid fills rightly; those that it lacks are wrong."""
 
     def value(self, problem: Problem, answer: str) -> float:
         puzzle, solution = of_task(problem, "puzzle", "Sudoku's reward"), problem.task["solution"]

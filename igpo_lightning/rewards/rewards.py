@@ -200,7 +200,8 @@ def of_task(problem: Problem, name: str, needed_by: str) -> Any:
     """
     if name not in problem.task:
         raise ConfigError(
-            f"problem {problem.id}: it has no {name!r}, which {needed_by} reads; choose data and reward of one task"
+            f"problem {problem.id}: it has no {name!r}, which {needed_by} reads; choose data and reward of "
+            "one task"
         )
     return problem.task[name]
 

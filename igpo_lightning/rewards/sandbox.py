@@ -29,6 +29,13 @@ MODULES = (
 )
 """Modules that a program may import: they are loaded before it starts, for then it can open no file."""
 
+KEY = "reward.terms.tests.sandbox"
+_PROBE = """
+import os
+try: os.fork()
+except OSError: print("refused", end="")
+"""
+
 FAILED = object()
 """Result of a job that gave none."""
 
@@ -60,9 +67,9 @@ class Sandbox:
         modules: Sequence[str] = MODULES,
         unsafe: bool = False,
     ) -> None:
-        self._wall = _WALL_FACTOR * math.ceil(positive("reward.terms.tests.sandbox.seconds", seconds))
-        self._most = 1024 * positive_int("reward.terms.tests.sandbox.output_kb", output_kb)
-        memory = 2**20 * positive_int("reward.terms.tests.sandbox.memory_mb", memory_mb)
+        self._wall = _WALL_FACTOR * math.ceil(positive(f"{KEY}.seconds", seconds))
+        self._most = 1024 * positive_int(f"{KEY}.output_kb", output_kb)
+        memory = 2**20 * positive_int(f"{KEY}.memory_mb", memory_mb)
         self._settings = json.dumps(
             {
                 "cpu": seconds,
@@ -73,12 +80,10 @@ class Sandbox:
             }
         )
         self._servers = Pool(self._start, max(1, workers))
-        probe = "def f():\n    import os\n    try:\n        return os.fork() and 0\n    except OSError:\n        return 7"
-        if not unsafe and self.run({"code": probe, "call": "f", "args": ["list"], "kwargs": ["dict"]}) != 7:
+        if not unsafe and self.run({"code": _PROBE, "stdin": ""}) != "refused":
             raise ConfigError(
-                "reward.terms.tests.sandbox: this machine's kernel can't confine programs (it takes Linux with "
-                "seccomp, on x86_64 or aarch64); reward.terms.tests.sandbox.unsafe=true runs them all the same, "
-                "with your rights"
+                f"{KEY}: this machine's kernel can't confine programs (it takes Linux with seccomp, on "
+                f"x86_64 or aarch64); {KEY}.unsafe=true runs them all the same, with your rights"
             )
 
     def run(self, job: Mapping[str, Any]) -> Any:
@@ -124,7 +129,7 @@ class _Server:
         if self._said() != b"+":
             self.stop()
             raise ConfigError(
-                "reward.terms.tests.sandbox: its process did not start; can all of its 'modules' be imported by "
+                f"{KEY}: its process did not start; can all of its 'modules' be imported by "
                 f"{sys.executable} -S?"
             )
 

@@ -3,7 +3,8 @@
 It forks one process for each job, before any code of the model is in it, and hands over a socket that it
 has been sent: job and result never pass through this process, so a program finds nothing of other jobs in its
 memory. Within the fork, before the program starts, the kernel is told to refuse every system call but those
-that computing takes (seccomp): there are no files, no network, no processes, no threads, no signals to others.
+that computing takes (seccomp): there are no files, no network, no processes, no threads, no signals to
+others.
 What a program may still do is to fail, or to send any value it likes; whether that is the right one is
 judged elsewhere.
 """
@@ -15,6 +16,7 @@ if sys.path and Path(sys.path[0] or ".").resolve() == Path(__file__).resolve().p
     del sys.path[0]  # the script's own folder: its modules must not shadow installed ones
 
 import builtins
+import contextlib
 import ctypes
 import importlib
 import io
@@ -31,9 +33,9 @@ from typing import Any
 
 RESULT = 3  # file descriptor of the job's socket within a fork
 
-# Machine → its number in the kernel's headers, and the calls that are let through: write, close, fstat, lseek, mmap,
-# mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, mremap, madvise, exit, exit_group, futex,
-# clock_gettime, gettimeofday, getrandom, sigaltstack, sched_yield, getpid, gettid, getrusage.
+# Machine → its number in the kernel's headers, and the calls that are let through: write, close, fstat,
+# lseek, mmap, mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, mremap, madvise, exit, exit_group,
+# futex, clock_gettime, gettimeofday, getrandom, sigaltstack, sched_yield, getpid, gettid, getrusage.
 CALLS = {
     "x86_64": (
         0xC000003E,
@@ -41,14 +43,14 @@ CALLS = {
     ),
     "aarch64": (
         0xC00000B7,
-        (64, 57, 80, 62, 222, 226, 215, 214, 134, 135, 139, 216, 233, 93, 94, 98, 113, 169, 278, 132, 124, 172,
-         178, 165),
+        (64, 57, 80, 62, 222, 226, 215, 214, 134, 135, 139, 216, 233, 93, 94, 98, 113, 169, 278, 132, 124,
+         172, 178, 165),
     ),
 }  # fmt: skip
 
 
 def encode(value: Any) -> Any:
-    """``value`` as JSON that keeps lists, tuples, sets and dicts apart; TypeError for what is none of these."""
+    """``value`` as JSON that keeps lists, tuples, sets and dicts apart; TypeError for anything else."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
@@ -100,10 +102,8 @@ def _wait(child: int, seconds: float) -> None:
         if left <= 0 or signal.sigtimedwait({signal.SIGCHLD}, left) is None:
             break
     for kill in (os.kill, os.killpg):
-        try:
+        with contextlib.suppress(OSError):  # it has ended, or not come as far as to have a group
             kill(child, signal.SIGKILL)
-        except OSError:
-            pass  # it has ended, or not come as far as to have a group
     os.waitpid(child, 0)
 
 

@@ -1,7 +1,7 @@
-"""Reward of programs: the tests of the problem, each in a process of its own that holds nothing but its input.
+"""Reward of programs: the problem's tests, each in a process of its own that holds nothing but its input.
 
-A program is given the arguments of a call, or the input of a program, and sends back a value or what it printed.
-The expected values stay here, and so does the comparison: there is no message that means "passed".
+A program is given the arguments of a call, or text to read, and sends back a value, or what it printed. The
+expected values stay here, and so does the comparison: there is no message that means "passed".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # that floats may differ by
 
 
 class UnitTests(Stated):
-    """1 if the completion's program passes all tests of its problem, else 0. The program is the last fenced block.
+    """1 if the completion's program, its last fenced block, passes all tests of its problem, else 0.
 
     Args:
         sandbox: Runs programs.

@@ -132,7 +132,7 @@ class Countdown(Generated):
 
     def vocabulary(self) -> list[str]:
         """Every word that any problem of these settings can hold."""
-        words = {*ask(self.question, " ", [], "").split(), *"+ - * / ( ) = ; ####".split()}
+        words = {*ask(self.question, " ", [], "").split(), *["+", "-", "*", "/", "(", ")", "=", ";", "####"]}
         return sorted(words) + [str(n) for n in range(self.max_value + 1)]
 
 

@@ -24,10 +24,11 @@ def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
 
 
 class Generated(Source):
-    """Problems whose part is a hash of their content: no run with such a source trains on what another holds out.
+    """Base of sources whose problems belong to a part by a hash of their content.
 
-    A subclass says how to :meth:`draw` one, what is the same problem (:meth:`content`), and what it says
-    (:meth:`make`). Training problems are made when asked for; held-out ones are all different.
+    So no run with such a source trains on what another holds out. A subclass says how to :meth:`draw` a
+    problem, what is the same problem (:meth:`content`), and what it says (:meth:`make`). Training problems are
+    made when asked for; held-out ones are all different.
 
     Args:
         seed: Names the draw of training problems.
@@ -60,9 +61,10 @@ class Generated(Source):
         rng = python_rng(seed, self.name, part, index)
         for _ in range(_TRIES):
             drawn = self.draw(rng)
-            if drawn is not None and part_of(self.name, self.content(drawn)) == part:
-                if (problem := self.make(f"{self.name}/{part}/{index}", drawn)) is not None:
-                    return problem
+            if drawn is None or part_of(self.name, self.content(drawn)) != part:
+                continue
+            if (problem := self.make(f"{self.name}/{part}/{index}", drawn)) is not None:
+                return problem
         raise ConfigError(
             f"data.source: {_TRIES:,} draws gave no {part} problem of this size; allow larger ones"
         )
@@ -76,7 +78,7 @@ class Generated(Source):
             found.setdefault(str(sorted(problem.task.items())), problem)
         if len(found) < size:
             raise ConfigError(
-                f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of this "
-                "size; lower it, or allow larger numbers"
+                f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "
+                "these settings; lower it, or allow larger ones"
             )
         return tuple(found.values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ class Table(TableSource):
         config: Configuration of a hub data set.
         revision: Commit, branch or tag of a hub data set.
         name: First part of the problem ids.
+        make: (row, begin of its id) → problem, where naming columns is not enough.
         made_by: The command that makes ``path``, for the message if it isn't there.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
         **sizes: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
@@ -51,6 +53,7 @@ class Table(TableSource):
         config: str | None = None,
         revision: str | None = None,
         name: str = "table",
+        make: Callable[[Row, str], Problem] | None = None,
         made_by: str | None = None,
         on_bad_row: OnBadRow = "error",
         **sizes: Any,
@@ -62,6 +65,8 @@ class Table(TableSource):
         read = partial(iter_table, config=config, revision=revision)
 
         def load(rows: Iterable[Row], part: str) -> tuple[list[Problem], Counter[str]]:
+            if make is not None:
+                return gather(rows, lambda row: make(row, f"{name}/{part}"), on_bad_row)
             return gather(rows, lambda row: row.problem(f"{name}/{part}", names), on_bad_row)
 
         problems, dropped = load(read(path, key=key, split=split), "train")
@@ -70,7 +75,12 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        self.split(problems, test, dropped=dropped)
+        self.split(problems, test, by=_content, dropped=dropped)
+
+
+def _content(problem: Problem) -> str:
+    """A text that is the same for the same problem: numbers in another order are one to Countdown."""
+    return json.dumps(problem.task, sort_keys=True) if problem.task else problem.prompt
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:

@@ -1,7 +1,7 @@
-"""Sudoku of 4 x 4 cells, as d1 asks it (arXiv 2504.12216): 16 digits from top left to bottom right, 0 for empty.
+"""Sudoku of 4 x 4 cells, as d1 asks it (arXiv 2504.12216): 16 digits from top left on, 0 for empty.
 
-Every puzzle has one solution. There are 288 grids, all of which may be seen in training: held out are puzzles.
-The trace is the statement of the answer, so there is nothing in it to give as a hint.
+Every puzzle has one solution. There are 288 grids, all of which may be seen in training: held out are
+puzzles. The trace is the statement of the answer, so there is nothing in it to give as a hint.
 """
 
 from __future__ import annotations
@@ -116,4 +116,4 @@ def solutions(puzzle: str) -> list[str]:
 def _problem(id: str, puzzle: str, solution: str, question: str, separator: str) -> Problem:
     prompt = question.replace("{puzzle}", separator.join(puzzle))
     meta, task = {"blanks": str(puzzle.count("0"))}, {"puzzle": puzzle, "solution": solution}
-    return Problem(id, prompt.strip(), "", separator.join(solution), meta, task)
+    return Problem(id, prompt, "", separator.join(solution), meta, task)

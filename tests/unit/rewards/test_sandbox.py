@@ -93,7 +93,7 @@ def f(x):
 import sys
 def f(x):
     libc = sys.modules['ctypes'].CDLL(None)
-    if libc.syscall(57) == -1 and libc.syscall(41, 2, 1, 0) == -1 and libc.syscall(2, b'/etc/passwd', 0) == -1:
+    if {libc.syscall(57), libc.syscall(41, 2, 1, 0), libc.syscall(2, b'/etc/passwd', 0)} == {-1}:
         raise PermissionError
     return x * x
 """,
