@@ -27,8 +27,8 @@ class Generated(Source):
     """Base of sources whose problems belong to a part by a hash of their content.
 
     So no run with such a source trains on what another holds out. A subclass says how to :meth:`draw` a
-    problem, what is the same problem (:meth:`content`), and what it says (:meth:`make`). Training problems are
-    made when asked for; held-out ones are all different.
+    problem, what is the same problem (:meth:`content`), and what it says (:meth:`make`). Training problems
+    are made when asked for; held-out ones are all different.
 
     Args:
         seed: Names the draw of training problems.
