@@ -70,6 +70,7 @@ class LLMJudge:
         self._replies = Replies(None if cache_dir is None else Path(cache_dir).expanduser())
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._room = asyncio.Semaphore(endpoint.concurrency)  # of all threads that ask
         self._warned = False
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
@@ -94,10 +95,8 @@ class LLMJudge:
         return hashlib.sha256(json.dumps([settings, ask.messages], sort_keys=True).encode()).hexdigest()
 
     async def _answer(self, asks: Mapping[str, Ask]) -> None:
-        room = asyncio.Semaphore(self.endpoint.concurrency)
-
         async def answer(key: str, ask: Ask) -> None:
-            async with room:
+            async with self._room:
                 await self.endpoint.turn(ask)
                 self._replies.add(key, await self.endpoint.write(ask))
 

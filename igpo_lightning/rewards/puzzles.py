@@ -10,10 +10,9 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Sequence
 from fractions import Fraction
 
-from igpo_lightning.rewards.rewards import Stated, of_task
+from igpo_lightning.rewards.rewards import Stated
 from igpo_lightning.types import Problem
 
 MAX_CHARS = 200
@@ -61,9 +60,10 @@ def evaluate(expression: str) -> tuple[Fraction, list[int]] | None:
 class Countdown(Stated):
     """1 if the stated expression is worth ``target`` and uses each of ``numbers`` once, else 0."""
 
+    needs = "numbers"
+
     def value(self, problem: Problem, answer: str) -> float:
-        numbers: Sequence[int] = of_task(problem, "numbers", "Countdown's reward")
-        found = evaluate(answer)
+        numbers, found = problem.task["numbers"], evaluate(answer)
         return (
             found is not None and found[0] == problem.task["target"] and sorted(found[1]) == sorted(numbers)
         )
@@ -72,16 +72,20 @@ class Countdown(Stated):
 class SudokuSolved(Stated):
     """1 if the stated grid keeps all givens and the rules, else 0; of several solutions any is right."""
 
+    needs = "puzzle"
+
     def value(self, problem: Problem, answer: str) -> float:
-        puzzle, grid = of_task(problem, "puzzle", "Sudoku's reward"), _digits(answer)
+        puzzle, grid = problem.task["puzzle"], _digits(answer)
         return len(grid) == len(puzzle) and is_solved(grid) and keeps(grid, puzzle)
 
 
 class SudokuCells(Stated):
     """Share of the empty cells that the stated grid fills rightly; those that it lacks are wrong."""
 
+    needs = "puzzle"
+
     def value(self, problem: Problem, answer: str) -> float:
-        puzzle, solution = of_task(problem, "puzzle", "Sudoku's reward"), problem.task["solution"]
+        puzzle, solution = problem.task["puzzle"], problem.task["solution"]
         given = _digits(answer).ljust(len(puzzle), "0")
         empty = [i for i, cell in enumerate(puzzle) if cell == "0"]
         return sum(given[i] == solution[i] for i in empty) / max(1, len(empty))

@@ -36,7 +36,12 @@ class Stated:
     Args:
         weight: Factor in the sum.
         read: Text → the answer that it states, or None; by default the last one.
+
+    Attributes:
+        needs: Entry of a problem's ``task`` without which it can't be judged.
     """
+
+    needs: str | None = None
 
     def __init__(self, weight: float = 1.0, read: Callable[[str], str | None] = extract) -> None:
         self.weight, self.read = weight, read
@@ -51,10 +56,19 @@ class Stated:
     def judge(
         self, problems: Sequence[Problem], completions: Sequence[str]
     ) -> tuple[list[float], list[str | None]]:
-        """The values, and the answers that they are about; None where a completion states none."""
+        """The values, and the answers that they are about; None where a completion states none.
+
+        Raises:
+            ConfigError: A problem is of another task.
+        """
         values, stated = [], []
         for problem, completion in zip(problems, completions, strict=True):
             progress.step(len(values), len(completions))
+            if self.needs is not None and self.needs not in problem.task:
+                raise ConfigError(
+                    f"reward: problem {problem.id} has no {self.needs!r}, which {type(self).__name__} reads; "
+                    "choose data and reward of one task"
+                )
             answer = self.read(completion)
             stated.append(answer)
             values.append(0.0 if answer is None else float(self.value(problem, answer)))
@@ -190,20 +204,6 @@ class RewardSum:
                 "method first_box"
             )
         return RewardSum({**self.terms, self.correctness: term.first_box()}, self.correctness, self.workers)
-
-
-def of_task(problem: Problem, name: str, needed_by: str) -> Any:
-    """``problem.task[name]``.
-
-    Raises:
-        ConfigError: The problem is of another task.
-    """
-    if name not in problem.task:
-        raise ConfigError(
-            f"problem {problem.id}: it has no {name!r}, which {needed_by} reads; choose data and reward of "
-            "one task"
-        )
-    return problem.task[name]
 
 
 def _alike(answers: Sequence[str | None]) -> torch.Tensor:

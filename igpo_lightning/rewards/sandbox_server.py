@@ -33,9 +33,9 @@ from typing import Any
 
 RESULT = 3  # file descriptor of the job's socket within a fork
 
-# Machine → its number in the kernel's headers, and the calls that are let through: write, close, fstat, lseek,
-# mmap, mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, mremap, madvise, exit, exit_group,
-# futex, clock_gettime, gettimeofday, getrandom, sigaltstack, sched_yield, getpid, gettid, getrusage.
+# Machine → its number in the kernel's headers, and the calls that are let through: write, close, fstat,
+# lseek, mmap, mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, mremap, madvise, exit,
+# exit_group, futex, clock_gettime, gettimeofday, getrandom, sigaltstack, sched_yield, getpid, gettid, getrusage.
 CALLS = {
     "x86_64": (
         0xC000003E,

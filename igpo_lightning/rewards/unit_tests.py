@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from igpo_lightning.rewards.rewards import Stated, of_task
+from igpo_lightning.rewards.rewards import Stated
 from igpo_lightning.rewards.sandbox import FAILED, Sandbox
 from igpo_lightning.types import Problem
 
@@ -32,6 +32,7 @@ class UnitTests(Stated):
             failure ends it.
     """
 
+    needs = "tests"
     correct_from = 1.0
 
     def __init__(self, sandbox: Sandbox, weight: float = 1.0, partial: bool = False) -> None:
@@ -39,8 +40,7 @@ class UnitTests(Stated):
         self.sandbox, self.partial = sandbox, partial
 
     def value(self, problem: Problem, answer: str) -> float:
-        tests = of_task(problem, "tests", "the reward of unit tests")
-        passed = 0
+        tests, passed = problem.task["tests"], 0
         for test in tests:
             if self._passes(answer, test):
                 passed += 1

@@ -25,19 +25,20 @@ def test_expressions(text, value, numbers):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2 ** 3", "9 // 2", "2(3)", "1 / 0", "1 / (2 - 2)", "3 + 4 = 7", "3.5 + 1", "x + 1", "07 + 1", "1, 2", "[3]",
-     "__import__('os')", "()", "1 if 2 else 3", "(" * 150 + "1" + ")" * 150, "+".join("1" * 150), "9" * 201, "1e3",
-     "3 4", "1 +", "~3", "1 < 2"],
+    ["", "2 ** 3", "9 // 2", "2(3)", "1 / 0", "1 / (2 - 2)", "3 + 4 = 7", "3.5 + 1", "x + 1", "07 + 1", "1, 2",
+     "__import__('os')", "()", "1 if 2 else 3", "(" * 150 + "1" + ")" * 150, "+".join("1" * 150),
+     "9" * 201, "1e3", "3 4", "1 +", "~3", "1 < 2"],
 )  # fmt: skip
 def test_no_expressions(text):
-    found = evaluate(text)
-    assert found is None or text == "[3]"
+    assert evaluate(text) is None
 
 
 @pytest.mark.parametrize(
     ("completion", "right"),
-    [("<answer>\n30 + 93 - 100\n</answer>", True), (r"so \boxed{(93+30)-100}", True), ("#### 93 - 100 + 30", True),
-     ("<answer>93 - 70</answer>", False), ("<answer>23</answer>", False), ("<answer>30+93-100+0</answer>", False),
+    [("<answer>\n30 + 93 - 100\n</answer>", True), (r"so \boxed{(93+30)-100}", True),
+     ("#### 93 - 100 + 30", True),
+     ("<answer>93 - 70</answer>", False), ("<answer>23</answer>", False),
+     ("<answer>30+93-100+0</answer>", False),
      ("<answer>30+93-100 = 23</answer>", False), ("<answer>30+93-100+30-30</answer>", False),
      ("<answer>30+100-93</answer>", False), ("30 + 93 - 100", False),
      ("<answer>30+93-100</answer> no: <answer>1</answer>", False)],
@@ -77,5 +78,7 @@ def test_another_solution_is_right():
 
 
 def test_a_problem_of_another_task_is_one_line():
-    with pytest.raises(ConfigError, match=r"problem x/1: it has no 'numbers'.*of one task"):
-        Countdown()([Problem("x/1", "", "", "3")], ["#### 3"])
+    with pytest.raises(
+        ConfigError, match=r"problem x/1 has no 'numbers', which Countdown reads; .*of one task"
+    ):
+        Countdown()([Problem("x/1", "", "", "3")], ["no answer"])
