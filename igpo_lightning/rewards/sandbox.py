@@ -79,6 +79,8 @@ class Sandbox:
                 "unsafe": bool(unsafe),
             }
         )
+        if sys.platform != "linux":
+            raise ConfigError(f"{KEY}: it runs on Linux only")
         self._servers = Pool(self._start, max(1, workers))
         if not unsafe and self.run({"code": _PROBE, "stdin": ""}) != "refused":
             raise ConfigError(
@@ -120,7 +122,7 @@ class _Server:
             stderr=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             cwd="/",
-            env={"PYTHONHASHSEED": "0"},  # verdicts repeat, and there is no key of anything to read
+            env={**_libraries(), "PYTHONHASHSEED": "0"},  # verdicts repeat, and no key is there to be read
             start_new_session=True,
         )
         theirs.close()
@@ -168,6 +170,11 @@ class _Server:
             return self._control.recv(1)
         except OSError:
             return b""
+
+
+def _libraries() -> dict[str, str]:
+    """Variables without which some builds of Python do not start."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
 
 
 def _end(process: subprocess.Popen, control: socket.socket) -> None:

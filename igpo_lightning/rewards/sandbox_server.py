@@ -35,7 +35,8 @@ RESULT = 3  # file descriptor of the job's socket within a fork
 
 # Machine → its number in the kernel's headers, and the calls that are let through: write, close, fstat,
 # lseek, mmap, mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, mremap, madvise, exit,
-# exit_group, futex, clock_gettime, gettimeofday, getrandom, sigaltstack, sched_yield, getpid, gettid, getrusage.
+# exit_group, futex, clock_gettime, gettimeofday, getrandom, sigaltstack, sched_yield, getpid, gettid,
+# getrusage.
 CALLS = {
     "x86_64": (
         0xC000003E,

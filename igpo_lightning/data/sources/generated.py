@@ -8,6 +8,7 @@ from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
+from igpo_lightning.data.splits import content
 from igpo_lightning.seeding import derive, python_rng
 from igpo_lightning.types import Problem
 
@@ -75,7 +76,7 @@ class Generated(Source):
             if len(found) == size:
                 break
             problem = self._problem(part, self.split_seed, index)
-            found.setdefault(str(sorted(problem.task.items())), problem)
+            found.setdefault(content(problem), problem)
         if len(found) < size:
             raise ConfigError(
                 f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "

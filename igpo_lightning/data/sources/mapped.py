@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from igpo_lightning.checks import ConfigError, data_source
 from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.data.sources.rows import Columns, OnBadRow, Row, gather
 from igpo_lightning.data.sources.tables import iter_table
+from igpo_lightning.data.splits import content
 from igpo_lightning.types import Problem
 
 
@@ -75,12 +75,7 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        self.split(problems, test, by=_content, dropped=dropped)
-
-
-def _content(problem: Problem) -> str:
-    """A text that is the same for the same problem: numbers in another order are one to Countdown."""
-    return json.dumps(problem.task, sort_keys=True) if problem.task else problem.prompt
+        self.split(problems, test, by=content, dropped=dropped)
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:
