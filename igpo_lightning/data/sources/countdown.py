@@ -152,11 +152,11 @@ def read(
         BadRow: It is none, or has not ``count`` (fewest, most) numbers.
     """
     low, high = interval("data.source.make.count", count, 1, integer=True)
-    fields = row.fields
+    fields: Any = row.fields
     given, target = fields.get("nums", fields.get("input")), fields.get("target", fields.get("output"))
     found = re.findall(r"\d+", given) if isinstance(given, str) else given
     try:
-        numbers, goal = [int(n) for n in found], int(target)  # type: ignore[union-attr, arg-type]
+        numbers, goal = [int(n) for n in found], int(target)
     except (TypeError, ValueError):
         raise row.bad(NO_ANSWER, "expected nums and target, or input and output, in whole numbers") from None
     if not low <= len(numbers) <= high:
