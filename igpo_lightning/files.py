@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from igpo_lightning.errors import ConfigError
+
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -44,6 +46,27 @@ def cut_torn_line(path: Path) -> None:
     if whole < len(text):
         with path.open("r+b") as file:
             file.truncate(whole)
+
+
+def append_line(path: Path, line: str, durable: bool = True) -> None:
+    """Add a line to a file that only this process writes into; on the disk when this returns, if ``durable``.
+
+    Raises:
+        ConfigError: It can't be written. The file is as it was before.
+    """
+    left = line.encode() + b"\n"
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while left:
+                left = left[file.write(left) :]
+            if durable:
+                os.fsync(file.fileno())
+        except OSError as error:
+            file.truncate(size)
+            raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
+    if not size:
+        sync(path.parent)
 
 
 @contextmanager

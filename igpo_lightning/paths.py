@@ -9,7 +9,7 @@ from typing import Any
 
 from igpo_lightning.errors import ConfigError
 
-TABLES = (".jsonl", ".json", ".parquet")
+TABLES = (".jsonl", ".json", ".parquet", ".csv")
 """Kinds of files that data is read from."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -34,6 +34,10 @@ class Problem:
         trace: The gold reasoning, *with* its final answer at the end.
         answer: The gold final answer, bare ("72", "\\frac{1}{2}").
         meta: Anything reports may group by (level, subject, ...).
+        task: Anything that its reward reads besides the answer (numbers and a target, a puzzle, tests), as
+            JSON values.
+        tells: [begin, end) of the trace, sorted, that tell the answer, from a source that knows all of them;
+            the last one is the final statement and ends the trace. None: they are looked for.
     """
 
     id: str
@@ -41,6 +45,8 @@ class Problem:
     trace: str
     answer: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
+    tells: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True)

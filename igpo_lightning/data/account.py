@@ -58,7 +58,13 @@ class Account:
         changed = Counter(fate.note for fate in self.fates if fate.kept and fate.note)
         if cut := changed[CUT]:
             lines.append(f"{cut:,} traces are longer than the canvas: hints are cut from their beginnings")
-        if (bare := changed[NO_TRACE]) and hints:
+        bare = changed[NO_TRACE] if hints else 0
+        if bare and bare == self.trained_on:
+            lines.append(
+                "no problem has a trace: with nothing to inpaint, algo=igpo is algo=grpo here; "
+                "algo=grpo_resample samples all-wrong groups again without hints"
+            )
+        elif bare:
             lines.append(f"{bare:,} problems have no trace: nothing is inpainted for them")
         for group in _GROUPS:
             if said := self._by_group(group):

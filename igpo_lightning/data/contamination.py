@@ -18,6 +18,7 @@ from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import Source
+from igpo_lightning.data.splits import content
 from igpo_lightning.types import Problem
 
 WORDS = 13
@@ -135,7 +136,7 @@ class Decontaminator:
 def find(problems: Iterable[Problem], held: Iterable[Problem]) -> list[Overlap]:
     """Find those of ``problems`` that stand in ``held``, in order; each once."""
     index = _Index(held)
-    hits = [(problem, hit) for problem in problems if (hit := index.look_up(problem.prompt))]
+    hits = [(problem, hit) for problem in problems if (hit := index.look_up(problem))]
     used: Counter[Words] = Counter()  # by how many different problems
     for text in {" ".join(hit.words): hit for _, hit in hits}.values():
         used.update(set(text.shared))
@@ -160,7 +161,10 @@ class _Index:
         self.phrases: dict[Words, str] = {}
         self.aligned: set[Words] = set()
         self.sizes: dict[str, int] = {}
+        self.tasks: dict[str, str] = {}  # of what is told by more than its words
         for problem in held:
+            if problem.task:
+                self.tasks.setdefault(content(problem), problem.id)
             signs, words = signs_of(problem.prompt), words_of(problem.prompt)
             if not signs:
                 continue
@@ -172,10 +176,11 @@ class _Index:
                 self.phrases.setdefault(phrase, problem.id)
             self.aligned.update(_runs(words, _ALIGNED))
 
-    def look_up(self, text: str) -> _Hit | None:
-        """Return what ``text`` shares, None if nothing."""
+    def look_up(self, problem: Problem) -> _Hit | None:
+        """Return what ``problem`` shares, None if nothing."""
+        text = problem.prompt
         signs, words = signs_of(text), words_of(text)
-        same = self.whole.get(signs) if signs else None
+        same = self.tasks.get(content(problem)) or (self.whole.get(signs) if signs else None)
         same = same or self._standing_within(signs)
         shared: tuple[Words, ...] = ()
         starts = range(0, len(words) - _ALIGNED + 1, _ALIGNED)

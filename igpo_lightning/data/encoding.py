@@ -159,7 +159,7 @@ class Encoder:
                     prompt.response,
                 ],
                 [self.max_prompt, self.max_response, self.on, self.hints, self.targets],
-                *([problem.prompt, problem.trace, problem.answer] for problem in problems),
+                *([p.prompt, p.trace, p.answer, p.tells] for p in problems),
             ]
         )
 
@@ -189,6 +189,8 @@ class Encoder:
         """Where the trace says its answer, or why that is not known; None if nobody asks."""
         if not problem.trace or not (self.hints or self.prompt.changes_traces):
             return None
+        if problem.tells is not None:
+            return FinalAnswer(problem.tells[-1][0], problem.tells)
         try:
             return answer_spans(problem.trace, problem.answer)
         except AnswerNotFound as error:

@@ -7,6 +7,7 @@ neither on the order of the rows nor on the sizes that are asked for elsewhere: 
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -93,6 +94,11 @@ def stratum(problem: Problem) -> tuple[str, ...]:
 def normalised(text: str) -> str:
     """``text`` in one Unicode form and one case, runs of white space as one space."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def content(problem: Problem) -> str:
+    """A text that is the same for the same problem: to Countdown, numbers in another order are."""
+    return json.dumps(problem.task, sort_keys=True) if problem.task else problem.prompt
 
 
 def digest(problem: Problem) -> str:

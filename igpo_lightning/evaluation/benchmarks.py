@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..checks import ConfigError, existing_path, not_negative, positive_int
@@ -25,8 +25,12 @@ class Benchmark:
     """
 
     name: str  # first part of the problem ids, and the name in results
-    question: str | Sequence[str]  # field with the question; of several names, the first that a row has
-    answer: Mapping[str, str]  # field → "hashes", "boxed" or "plain"; the first field that a row has counts
+    question: str | Sequence[str] = ""  # field with the question; of several names, the first that a row has
+    answer: Mapping[str, str] = field(default_factory=dict)  # field → "hashes", "boxed" or "plain"; the first
+    # field that a row has counts
+    make: Callable[[Row, str], Problem] | None = (
+        None  # in place of question and answer: row, id's begin → problem
+    )
     path: str | None = None  # file, folder or hub id; None: folder/name if there is a folder, else hub
     split: str = "test"  # of path, or of folder
     folder: str | None = None  # holds one folder for each benchmark (benchmarks_dir)
@@ -44,6 +48,8 @@ class Benchmark:
             raise ConfigError(
                 f"{self.key}.samples={self.samples}: at {self.key}.temperature=0 they would all be the same"
             )
+        if self.make is None and not (self.question and self.answer):
+            raise ConfigError(f"{self.key}: it needs question and answer, or make")
         for how in self.answer.values():
             if how not in _READERS:
                 raise ConfigError(f"{self.key}.answer: unknown way {how!r}; known: {', '.join(_READERS)}")
@@ -78,6 +84,8 @@ class Benchmark:
         return read_table(**self.hub, key=key)
 
     def _problem(self, row: Row) -> Problem:
+        if self.make is not None:
+            return replace(self.make(row, self.name), trace="", tells=None)
         question = _first(row, [self.question] if isinstance(self.question, str) else self.question)
         stated = _first(row, list(self.answer))
         meta = {name: row.fields[column] for name, column in self.groups.items() if column in row.fields}
@@ -92,7 +100,7 @@ class Benchmark:
 
 def digest(problems: Sequence[Problem]) -> str:
     """Hex SHA-256 of questions and gold answers, whatever file format they came in."""
-    rows = json.dumps([[problem.id, problem.prompt, problem.answer] for problem in problems])
+    rows = json.dumps([[p.id, p.prompt, p.answer, *([dict(p.task)] if p.task else [])] for p in problems])
     return hashlib.sha256(rows.encode()).hexdigest()
 
 

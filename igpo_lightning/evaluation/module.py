@@ -48,6 +48,7 @@ class EvaluationModule(L.LightningModule):
                 tokens=tokens,
                 ended=ended,
                 groups=dict(task.prompt.problem.meta),
+                task=dict(task.prompt.problem.task),
             )
             for task, completion, tokens, ended in outcomes
         ]

@@ -126,10 +126,10 @@ def rescore(cfg: DictConfig) -> float:
 
 def judge(reward: Any, rows: Sequence[Generation]) -> list[Generation]:
     """``rows`` with their final answers and verdicts."""
-    problems = [Problem(row.id, row.prompt, "", row.gold, row.groups) for row in rows]
-    scores = reward(problems, [row.completion for row in rows])
+    problems = [Problem(row.id, row.prompt, "", row.gold, row.groups, row.task) for row in rows]
+    scores, read = reward(problems, [row.completion for row in rows]), getattr(reward, "read", extract)
     return [
-        replace(row, answer=extract(row.completion), correct=correct)
+        replace(row, answer=read(row.completion), correct=correct)
         for row, correct in zip(rows, scores.correct.tolist(), strict=True)
     ]
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..checks import ConfigError
 from ..files import cut_torn_line, write_atomic
@@ -36,6 +37,7 @@ class Generation:
     answer: str | None = None  # the completion's final answer; None if it states none
     correct: bool | None = None  # the verdict; None before it is judged
     groups: dict[str, str] = field(default_factory=dict)  # the problem's level, subject, ...
+    task: dict[str, Any] = field(default_factory=dict)  # the problem's, for its reward
 
     @property
     def key(self) -> Key:

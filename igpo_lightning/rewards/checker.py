@@ -17,6 +17,8 @@ import weakref
 from pathlib import Path
 from typing import IO
 
+from igpo_lightning.rewards.pool import Pool
+
 _WORKER = Path(__file__).with_name("worker.py")
 _START_SECONDS = 120.0  # importing sympy on a busy disk; no answer is being timed yet
 _WALL_FACTOR = 10
@@ -36,33 +38,26 @@ class Checker:
 
     def __init__(self, timeout: float, memory_gb: float, workers: int = 1) -> None:
         self.timeout, self.memory_gb = timeout, memory_gb
-        self.timeouts = 0
-        self._free = threading.BoundedSemaphore(workers)
-        self._lock = threading.Lock()  # of what follows
-        self._idle: list[_Worker] = []
+        self.timeouts, self._lock = 0, threading.Lock()
+        self._workers = Pool(self._start, workers)
 
     def equal(self, candidate: str, gold: str) -> bool:
         """math-verify's verdict; a pair that fails or takes too long is not equal."""
-        with self._free:
-            with self._lock:
-                worker = self._idle.pop() if self._idle else None
-            if worker is None or not worker.usable():
-                worker = _Worker(int(self.memory_gb * 2**30), cpu_seconds=self.timeout)
+        with self._workers.lend() as worker:
             answer = worker.ask(json.dumps([candidate, gold]), _WALL_FACTOR * self.timeout)
             if answer is None:
                 worker.stop()
+        if answer is None:
             with self._lock:
-                if answer is None:
-                    self.timeouts += 1
-                else:
-                    self._idle.append(worker)
-            return answer == "1"
+                self.timeouts += 1
+        return answer == "1"
 
     def close(self) -> None:
         """Stop the processes that are idle; the next pair starts a new one."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().stop()
+        self._workers.close()
+
+    def _start(self) -> _Worker:
+        return _Worker(int(self.memory_gb * 2**30), cpu_seconds=self.timeout)
 
 
 class _Worker:

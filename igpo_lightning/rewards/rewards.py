@@ -1,7 +1,7 @@
 """Reward terms and their weighted sum.
 
 A term is any object with a ``weight`` that maps (problems, completions) to one float per completion; a
-problem's ``meta`` carries what else its rows hold (tests, puzzles, units). It judges each completion by
+problem's ``task`` carries what else its rows hold (tests, puzzles, units). It judges each completion by
 itself: it is shown a part of a rollout at a time, while the next part is sampled. To add one: write the
 class, and name it under ``terms`` of a config in ``conf/reward``.
 """
@@ -30,19 +30,25 @@ class Term(Protocol):
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Sequence[float]: ...
 
 
-class Correctness:
-    """1 if the completion's final answer equals the gold one, else 0.
+class Stated:
+    """Base of terms that value the answer that a completion states; 0 where it states none.
 
     Args:
-        verifier: Compares answers.
         weight: Factor in the sum.
         read: Text → the answer that it states, or None; by default the last one.
+
+    Attributes:
+        needs: Entry of a problem's ``task`` without which it can't be judged.
     """
 
-    def __init__(
-        self, verifier: Verifier, weight: float = 1.0, read: Callable[[str], str | None] = extract
-    ) -> None:
-        self.verifier, self.weight, self.read = verifier, weight, read
+    needs: str | None = None
+
+    def __init__(self, weight: float = 1.0, read: Callable[[str], str | None] = extract) -> None:
+        self.weight, self.read = weight, read
+
+    def value(self, problem: Problem, answer: str) -> float:
+        """The worth of ``answer``; by default 1, for having one."""
+        return 1.0
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return self.judge(problems, completions)[0]
@@ -50,14 +56,41 @@ class Correctness:
     def judge(
         self, problems: Sequence[Problem], completions: Sequence[str]
     ) -> tuple[list[float], list[str | None]]:
-        """The verdicts, and the answers that they are about; None where a completion states none."""
-        verdicts, stated = [], []
+        """The values, and the answers that they are about; None where a completion states none.
+
+        Raises:
+            ConfigError: A problem is of another task.
+        """
+        values, stated = [], []
         for problem, completion in zip(problems, completions, strict=True):
-            progress.step(len(verdicts), len(completions))
+            progress.step(len(values), len(completions))
+            if self.needs is not None and self.needs not in problem.task:
+                raise ConfigError(
+                    f"reward: problem {problem.id} has no {self.needs!r}, which {type(self).__name__} reads; "
+                    "choose data and reward of one task"
+                )
             answer = self.read(completion)
             stated.append(answer)
-            verdicts.append(float(answer is not None and self.verifier.equal(answer, problem.answer)))
-        return verdicts, stated
+            values.append(0.0 if answer is None else float(self.value(problem, answer)))
+        return values, stated
+
+
+class Correctness(Stated):
+    """1 if the completion's final answer equals the gold one, else 0.
+
+    Args:
+        verifier: Compares answers.
+        weight, read: See :class:`Stated`.
+    """
+
+    def __init__(
+        self, verifier: Verifier, weight: float = 1.0, read: Callable[[str], str | None] = extract
+    ) -> None:
+        super().__init__(weight, read)
+        self.verifier = verifier
+
+    def value(self, problem: Problem, answer: str) -> float:
+        return self.verifier.equal(answer, problem.answer)
 
     def first_box(self) -> Correctness:
         """The same, but reading the first box of a completion, and nothing where it has none."""
@@ -106,7 +139,8 @@ class RewardSum:
 
     Args:
         terms: Name to term; the names appear in the metrics as ``rollout/reward/<name>``.
-        correctness: Name of the term whose value above 0 means "correct".
+        correctness: Name of the term whose value decides: above 0 means "correct", or at least
+            ``correct_from`` if the term has such a number.
         workers: Threads that score completions of a rollout while others are still being sampled. 0 scores
             all of them afterwards in the main thread, as a term that sets signals (SIGALRM) needs it.
 
@@ -142,7 +176,14 @@ class RewardSum:
         total = torch.zeros(len(completions), dtype=torch.float32, device="cpu")
         for name, values in parts.items():
             total += self.terms[name].weight * values
-        return Scores(total, parts[self.correctness] > 0, parts, None if stated is None else _alike(stated))
+        decides = parts[self.correctness]
+        least = getattr(self.terms[self.correctness], "correct_from", None)
+        correct = decides > 0 if least is None else decides >= least
+        return Scores(total, correct, parts, None if stated is None else _alike(stated))
+
+    def read(self, completion: str) -> str | None:
+        """The answer that decides, as the term that judges it reads it."""
+        return getattr(self.terms[self.correctness], "read", extract)(completion)
 
     @property
     def timeouts(self) -> int:

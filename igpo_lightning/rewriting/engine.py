@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from igpo_lightning.asking import Ask, Reply, Unanswered, Writer
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.rewriting.journal import ORIGINAL, Answer, Journal, Trace, Verdict, clean, digest
 from igpo_lightning.rewriting.judge import Judge
 from igpo_lightning.rewriting.progress import Progress
-from igpo_lightning.rewriting.writer import Ask, Reply, Rules, Unanswered, Writer
+from igpo_lightning.rewriting.writer import Rules
 
 
 @dataclass

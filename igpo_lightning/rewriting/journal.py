@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.files import sync
+from igpo_lightning.files import append_line
 from igpo_lightning.types import Problem
 
 FILE = "journal.jsonl"
@@ -145,19 +145,8 @@ class Journal:
         Raises:
             ConfigError: It can't be written. The file is as it was before.
         """
-        line = (json.dumps({"kind": type(record).__name__.lower(), **asdict(record)}) + "\n").encode()
-        with self.path.open("ab", buffering=0) as file:
-            size = file.tell()
-            try:
-                while line:
-                    line = line[file.write(line) :]
-                if isinstance(record, Answer):
-                    os.fsync(file.fileno())
-            except OSError as error:
-                file.truncate(size)
-                raise ConfigError(f"{self.path}: can't be written: {error.strerror}") from error
-        if not size:
-            sync(self.path.parent)
+        line = json.dumps({"kind": type(record).__name__.lower(), **asdict(record)})
+        append_line(self.path, line, durable=isinstance(record, Answer))
 
 
 def clean(text: str) -> str:

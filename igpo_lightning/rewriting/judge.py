@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
+from igpo_lightning.asking import TRUNCATED
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.traces import AnswerNotFound, answer_spans
@@ -15,7 +16,6 @@ from igpo_lightning.models.published import read_config
 from igpo_lightning.rewards import Verifier, extract, statements
 from igpo_lightning.rewards.answers import ends_cleanly
 from igpo_lightning.rewriting.journal import Verdict, clean
-from igpo_lightning.rewriting.writer import TRUNCATED
 from igpo_lightning.types import Problem
 
 EMPTY = "empty"

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from igpo_lightning.asking import TRUNCATED, Ask, Reply, Unanswered
 from igpo_lightning.checks import ConfigError, model_source, positive_int
-from igpo_lightning.rewriting.writer import TRUNCATED, Ask, Reply, Unanswered
 from igpo_lightning.seeding import torch_rng
 
 _TINY = 1e-30

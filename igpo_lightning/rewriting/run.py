@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from transformers.utils import flatten_dict
 
 from igpo_lightning import provenance
+from igpo_lightning.asking import Writer
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.config import construct
 from igpo_lightning.console import quieten
@@ -25,7 +26,7 @@ from igpo_lightning.rewriting.journal import FILE as JOURNAL
 from igpo_lightning.rewriting.journal import Answer, Journal, Trace, digest
 from igpo_lightning.rewriting.judge import Judge, load_tokenizer
 from igpo_lightning.rewriting.progress import Progress
-from igpo_lightning.rewriting.writer import Rules, Writer
+from igpo_lightning.rewriting.writer import Rules
 from igpo_lightning.types import Problem
 
 SETTINGS = "settings.json"

@@ -1,46 +1,20 @@
-"""Requests to a writer, the protocol of every writer, and its replies."""
+"""Requests to rewrite a trace."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
 
+from igpo_lightning.asking import Ask
 from igpo_lightning.checks import template
 from igpo_lightning.types import Problem
-
-TRUNCATED = "length"
-"""The finish reason of an answer that was cut off at the token limit, as OpenAI's API names it."""
 
 WORDS_PER_TOKEN = 0.5  # of mathematical English; writers count words better than another model's tokens
 MAX_QUOTED_CHARS = 4000  # of a rejected rewrite, when it is shown to its writer
 
 _FIELD = re.compile(r"\{(question|trace|answer|tokens|words|reason|rewrite)\}")
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One request to rewrite one trace.
-
-    Attributes:
-        id: The problem's id; with ``attempt`` (1, 2, …) the identity that random draws derive from.
-        system: System message; None for none.
-        user: User message.
-    """
-
-    id: str
-    attempt: int
-    system: str | None
-    user: str
-
-    @property
-    def messages(self) -> list[dict[str, str]]:
-        """In the form of chat APIs and chat templates."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": self.user}]
 
 
 @dataclass(frozen=True)
@@ -95,49 +69,3 @@ class Rules:
             values |= {"rewrite": rejected[0][:MAX_QUOTED_CHARS], "reason": rejected[1]}
             user = f"{user}\n\n{filled(self.retry)}"
         return Ask(problem.id, attempt, None if self.system is None else filled(self.system), user)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Text of a writer; token counts are None where it does not tell them."""
-
-    text: str
-    finish: str
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Unanswered(Exception):
-    """A request got no answer, so nothing is journalled and the trace may be asked for again.
-
-    Attributes:
-        fatal: True if no other request can do better (wrong key, unknown model).
-    """
-
-    def __init__(self, message: str, fatal: bool = False) -> None:
-        super().__init__(message)
-        self.fatal = fatal
-
-
-class Writer(Protocol):
-    """Anything that answers asks.
-
-    Attributes:
-        concurrency: How many asks it wants at once.
-        settings: What its answers depend on. Two writers with equal settings may share a journal.
-    """
-
-    concurrency: int
-    settings: Mapping[str, Any]
-
-    def prepare(self) -> None:
-        """Load what is needed; raises ConfigError. Not called when there is nothing to ask."""
-
-    async def turn(self, ask: Ask) -> None:
-        """Return when a rate limit lets ``ask`` go. May be cancelled: nothing has been sent yet."""
-
-    async def write(self, ask: Ask) -> Reply:
-        """The answer to ``ask``; raises Unanswered after whatever retries the writer makes."""
-
-    async def close(self) -> None:
-        """Let go of connections."""

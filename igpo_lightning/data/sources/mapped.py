@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from igpo_lightning.checks import ConfigError, data_source
 from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.data.sources.rows import Columns, OnBadRow, Row, gather
 from igpo_lightning.data.sources.tables import iter_table
+from igpo_lightning.data.splits import content
 from igpo_lightning.types import Problem
 
 
@@ -32,6 +33,7 @@ class Table(TableSource):
         config: Configuration of a hub data set.
         revision: Commit, branch or tag of a hub data set.
         name: First part of the problem ids.
+        make: (row, begin of its id) → problem, where naming columns is not enough.
         made_by: The command that makes ``path``, for the message if it isn't there.
         on_bad_row: What to do about a row that can't be used: "error", or "drop" it and count it.
         **sizes: ``train_size``, ``val_size``, ``test_size``, ``split_seed``; see :class:`TableSource`.
@@ -51,6 +53,7 @@ class Table(TableSource):
         config: str | None = None,
         revision: str | None = None,
         name: str = "table",
+        make: Callable[[Row, str], Problem] | None = None,
         made_by: str | None = None,
         on_bad_row: OnBadRow = "error",
         **sizes: Any,
@@ -62,6 +65,8 @@ class Table(TableSource):
         read = partial(iter_table, config=config, revision=revision)
 
         def load(rows: Iterable[Row], part: str) -> tuple[list[Problem], Counter[str]]:
+            if make is not None:
+                return gather(rows, lambda row: make(row, f"{name}/{part}"), on_bad_row)
             return gather(rows, lambda row: row.problem(f"{name}/{part}", names), on_bad_row)
 
         problems, dropped = load(read(path, key=key, split=split), "train")
@@ -70,7 +75,7 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        self.split(problems, test, dropped=dropped)
+        self.split(problems, test, by=content, dropped=dropped)
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:

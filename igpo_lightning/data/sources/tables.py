@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import socket
 from collections.abc import Collection, Iterator
@@ -39,8 +40,8 @@ def iter_table(
     """The rows of a table one by one; ``Row.index`` counts them over all its files.
 
     Args:
-        path: A ``.jsonl``, ``.json`` (one list, or JSON Lines) or ``.parquet`` file; a folder of such
-            files; or, if neither exists, the id of a data set on the hub.
+        path: A ``.jsonl``, ``.json`` (one list, or JSON Lines), ``.parquet`` or ``.csv`` file; a folder of
+            such files; or, if neither exists, the id of a data set on the hub.
         key: Config key that holds ``path``, for messages.
         split: Of a folder, the files of this name, or else those with this word in their name, or else,
             for "train" and if no name tells a split, all of them; of a hub data set, its split.
@@ -89,6 +90,8 @@ _NOT_TABLES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "
 def _rows_of_file(file: Path, key: str, columns: Collection[str] | None) -> Iterator[Row]:
     if file.suffix == ".parquet":
         return _rows_of_parquet(file, columns)
+    if file.suffix == ".csv":
+        return _rows_of_csv(file)
     if file.suffix == ".json" and _holds_list(file):
         return read_json_list(file)
     if file.suffix in TABLES:
@@ -100,6 +103,20 @@ def _holds_list(file: Path) -> bool:
     """False for JSON Lines under the name of JSON."""
     with file.open("rb") as stream:
         return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{"
+
+
+def _rows_of_csv(file: Path) -> Iterator[Row]:
+    """All fields are texts; the first line names them."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            for index, fields in enumerate(reader):
+                if None in fields or None in fields.values():
+                    raise csv.Error(f"not {len(reader.fieldnames or ())} cells, as in the first line")
+                yield Row(f"{file}:{reader.line_num}", index, fields)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        at = f":{reader.line_num}" if isinstance(error, csv.Error) else ""
+        raise ConfigError(f"{file}{at}: can't be read as CSV: {_one_line(error)}") from None
 
 
 def _rows_of_parquet(file: Path, columns: Collection[str] | None) -> Iterator[Row]:

@@ -27,7 +27,8 @@ from typing import Literal
 
 from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
 from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
-from igpo_lightning.seeding import derive, python_rng
+from igpo_lightning.data.sources.generated import part_of
+from igpo_lightning.seeding import python_rng
 from igpo_lightning.types import Problem
 
 
@@ -201,10 +202,7 @@ def _highest(start: int, operands: Sequence[int]) -> int:
 def _part(story: Sequence[Person]) -> str:
     """ "train", "val" or "test": of ten stories nine, and one that is either."""
     content = " ".join(str((person.start, person.actions)) for person in story)
-    draw = derive("word_problems", "split", content)
-    if draw % _HELDOUT_SHARE:
-        return "train"
-    return "test" if draw // _HELDOUT_SHARE % 2 else "val"
+    return part_of("word_problems", content, _HELDOUT_SHARE)
 
 
 def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:

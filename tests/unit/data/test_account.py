@@ -59,6 +59,7 @@ def test_questions_and_answers_alone_are_trained_on(tmp_path):
     fitted.fit(module, datamodule=data)
     assert fitted.global_step == 2 and data.rollout.metrics["triggered"] == 0
     assert data.describe() == (
-        "12 training problems\n12 problems have no trace: nothing is inpainted for them"
+        "12 training problems\nno problem has a trace: with nothing to inpaint, algo=igpo is algo=grpo here; "
+        "algo=grpo_resample samples all-wrong groups again without hints"
     )
     assert json.loads((tmp_path / FILE).read_text())["kept_with"] == {NO_TRACE: 12}

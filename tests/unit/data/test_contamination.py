@@ -164,3 +164,14 @@ def test_real_training_sets(real_data):
     assert not clean.unread and clean.checked["minerva"] == 272
     assert {overlap.problem.id for overlap in clean.overlaps} >= {"gsm8k/train/20", "gsm8k/train/1314"}
     assert len(clean.overlaps) < 20
+
+
+def test_a_task_is_told_by_what_is_checked():
+    """Numbers in another order are the same problem; other numbers in the same words are not."""
+
+    def problem(id, prompt, numbers):
+        return Problem(id, prompt, "", "", task={"numbers": sorted(numbers), "target": 9})
+
+    held = [problem("b/0", "Numbers: [2, 3, 4]", [2, 3, 4])]
+    train = [problem("t/0", "Use 4, 2 and 3.", [4, 2, 3]), problem("t/1", "Use 4, 2 and 5.", [4, 2, 5])]
+    assert [(overlap.problem.id, overlap.other) for overlap in find(train, held)] == [("t/0", "b/0")]

@@ -106,7 +106,10 @@ def test_word_problems_fit_their_canvas_and_differ_only_in_agreement():
 
 def test_every_data_config_has_the_same_keys():
     names = sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml"))
-    words = "gsm8k gsm_symbolic hf jsonl math metamath openr1 openr1_concise word_problems"
+    words = (
+        "code countdown countdown_hub gsm8k gsm_symbolic hf jsonl math metamath openr1 openr1_concise sudoku "
+    )
+    words += "word_problems"
     assert names == words.split()
     assert all(set(data_config(f"data={name}").data) >= SHARED for name in names)
 

@@ -104,7 +104,10 @@ def test_bad_files_and_settings(tmp_path):
     for arguments, message in [
         (dict(path=str(tmp_path / "none.jsonl")), "data.path="),
         (dict(path=good, heldout_path=str(tmp_path / "none.jsonl")), "data.heldout_path="),
-        (dict(path=str(tmp_path), split="dev"), "no .jsonl, .json, .parquet file with 'dev' in its name"),
+        (
+            dict(path=str(tmp_path), split="dev"),
+            "no .jsonl, .json, .parquet, .csv file with 'dev' in its name",
+        ),
         (dict(path=str(tmp_path / "latin.jsonl")), "not UTF-8"),
         (dict(path=write(tmp_path / "empty.jsonl")), "no rows"),
         (dict(path=good, val_size=0, test_size=5), "data.test_size=5: the data has only 5 different"),

@@ -80,7 +80,7 @@ def test_columns_can_be_left_out(tmp_path):
     ("a.json", b"[]", "holds no rows"),
     ("a.json", b"7", "expected a list of JSON objects"),
     ("a.parquet", b"PAR1 not really", "a.parquet: can't be read as parquet"),
-    ("a.csv", b"q\n1\n", "expected a .jsonl, .json, .parquet file or a folder"),
+    ("a.txt", b"q\n1\n", "expected a .jsonl, .json, .parquet, .csv file or a folder"),
 ])  # fmt: skip
 def test_bad_files(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)

@@ -20,7 +20,7 @@ def checker():
 
 def test_a_tower_is_wrong_in_bounded_time_and_the_next_call_works(checker):
     assert checker.equal("x+x", "2x")  # the worker is up
-    process = checker._idle[0]._process
+    process = checker._workers._idle[0]._process
     assert not checker.equal(TOWER, "387420489x")
     assert process.returncode == -signal.SIGPROF  # by its processor time, however busy the machine is
     assert checker.equal("y+y", "2y")
@@ -28,7 +28,7 @@ def test_a_tower_is_wrong_in_bounded_time_and_the_next_call_works(checker):
 
 def test_a_dead_worker_is_replaced(checker):
     assert checker.equal("z+z", "2z")
-    process = checker._idle[0]._process
+    process = checker._workers._idle[0]._process
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert checker.equal("w+w", "2w")
@@ -37,7 +37,7 @@ def test_a_dead_worker_is_replaced(checker):
 def test_a_worker_that_hangs_is_killed_and_replaced():
     checker = Checker(timeout=2.0, memory_gb=2.0)
     assert checker.equal("k+k", "2k")
-    process = checker._idle[0]._process
+    process = checker._workers._idle[0]._process
     os.kill(process.pid, signal.SIGSTOP)  # no alarm of its own can help it now
     assert not checker.equal("m+m", "2m")
     assert process.returncode is not None
@@ -46,7 +46,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced():
 
 def test_the_worker_does_not_import_torch(checker):
     assert checker.equal("p+p", "2p")
-    maps = Path(f"/proc/{checker._idle[0]._process.pid}/maps")
+    maps = Path(f"/proc/{checker._workers._idle[0]._process.pid}/maps")
     if not maps.exists():
         pytest.skip("needs /proc")
     assert "libtorch" not in maps.read_text()
@@ -71,12 +71,12 @@ def test_threads_share_one_worker_and_the_alarm_is_left_alone(checker):
 def test_close_and_the_garbage_collector_end_the_process():
     checker = Checker(2.0, 2.0)
     assert checker.equal("q+q", "2q")
-    process = checker._idle[0]._process
+    process = checker._workers._idle[0]._process
     checker.close()
     assert process.returncode is not None
     assert checker.equal("r+r", "2r")
-    process = checker._idle[0]._process
-    checker._idle.clear()
+    process = checker._workers._idle[0]._process
+    checker._workers._idle.clear()
     assert process.returncode is not None
 
 
@@ -118,9 +118,9 @@ def test_as_many_pairs_at_once_as_there_may_be_processes(monkeypatch, workers):
         thread.start()
     for thread in threads:
         thread.join()
-    assert Together.most == workers >= len(checker._idle) and checker.timeouts == 0
+    assert Together.most == workers >= len(checker._workers._idle) and checker.timeouts == 0
     checker.close()
-    assert checker._idle == []
+    assert checker._workers._idle == []
 
 
 def test_what_is_given_up_is_counted(monkeypatch):

@@ -79,7 +79,7 @@ def test_numerals_need_no_worker():
     verifier = Verifier()
     for i in range(512):
         assert verifier.equal(f"{i}.0", str(i)) and not verifier.equal(str(i), str(i + 1))
-    assert verifier._checker._idle == []
+    assert verifier._checker._workers._idle == []
 
 
 def test_verdicts_are_remembered():
@@ -87,7 +87,7 @@ def test_verdicts_are_remembered():
     assert verifier.equal(SUM, "55")
     verifier.close()
     assert verifier.equal(SUM, "55")
-    assert verifier._checker._idle == []
+    assert verifier._checker._workers._idle == []
 
 
 def test_a_verifier_is_pickled_by_its_settings():
@@ -128,7 +128,7 @@ def test_numbers_out_of_bounds_equal_nothing_else(verifier):
     assert verifier.equal(tower, tower)
     for other in ("387420489", "10^{10^{100}}", r"\sin(10^{10^{10}})", "(10^9)!", "x"):
         assert not verifier.equal(other, tower)
-    assert verifier._checker._idle == []
+    assert verifier._checker._workers._idle == []
 
 
 @pytest.mark.parametrize("equal", [True, False])

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from openai_server import Response, boxed, serving
 
+from igpo_lightning import endpoint as module
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.endpoint import OpenAIWriter
 from igpo_lightning.rewriting import Ask, Unanswered
-from igpo_lightning.rewriting import endpoint as module
-from igpo_lightning.rewriting.endpoint import OpenAIWriter
 
 pytest.importorskip("openai")
 pytest.importorskip("aiolimiter")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from igpo_lightning.asking import Ask, Reply, Unanswered
 from igpo_lightning.checks import ConfigError, positive, positive_int
-from igpo_lightning.rewriting.writer import Ask, Reply, Unanswered
 
 _FATAL = (401, 402, 404)  # wrong key, no money, unknown model or address: the next request fares the same
 _CHARS_PER_TOKEN = 3.0  # of text with much LaTeX; only for the rate limit, before the server has counted
@@ -42,29 +42,30 @@ class OpenAIWriter:
     max_retries: int = 6  # per request
     requests_per_minute: float | None = None  # the account's limits, kept by waiting; retries don't count
     tokens_per_minute: float | None = None  # estimated as the prompt's plus max_tokens
+    key: str = "rewriter"  # its place in the configuration, for messages
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url or "http://localhost")
         if parts.username or parts.password or parts.query:
             raise ConfigError(
-                "rewriter.base_url: it holds a user name, password or query; give a key by "
-                "rewriter.api_key_env"
+                f"{self.key}.base_url: it holds a user name, password or query; give a key by "
+                f"{self.key}.api_key_env"
             )
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ConfigError(
-                f"rewriter.base_url={self.base_url}: expected something like http://localhost:8000/v1"
+                f"{self.key}.base_url={self.base_url}: expected something like http://localhost:8000/v1"
             )
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env or "none"):
             raise ConfigError(  # it may be the key, so it is not shown
-                "rewriter.api_key_env: expected the name of an environment variable, never the key itself"
+                f"{self.key}.api_key_env: expected the name of an environment variable, never the key itself"
             )
-        positive_int("rewriter.concurrency", self.concurrency)
+        positive_int(f"{self.key}.concurrency", self.concurrency)
         for name in ("timeout", "requests_per_minute", "tokens_per_minute"):
             if (value := getattr(self, name)) is not None:
-                positive(f"rewriter.{name}", value)
+                positive(f"{self.key}.{name}", value)
         self.extra = dict(self.extra or {})
         names = ("model", "temperature", "max_tokens", "extra")
-        self.settings = {f"rewriter.{name}": getattr(self, name) for name in names}
+        self.settings = {f"{self.key}.{name}": getattr(self, name) for name in names}
 
     def prepare(self) -> None:
         try:
@@ -72,15 +73,15 @@ class OpenAIWriter:
             import openai
         except ImportError as error:
             raise ConfigError(
-                f"rewriter=openai needs the package {error.name!r}: pip install 'igpo-lightning[rewrite]'"
+                f"{self.key}: it needs the package {error.name!r}: pip install 'igpo-lightning[rewrite]'"
             ) from None
         for name in ("openai", "httpx", "httpx2"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else "none"
         if not self._key:
             raise ConfigError(
-                f"rewriter.api_key_env={self.api_key_env}: this environment variable is not set; put the key "
-                "into it, or say rewriter.api_key_env=null for an endpoint that needs none"
+                f"{self.key}.api_key_env={self.api_key_env}: this environment variable is not set; put the "
+                f"key into it, or say {self.key}.api_key_env=null for an endpoint that needs none"
             )
         self._client = openai.AsyncOpenAI(  # which insists on a key
             api_key=self._key, base_url=self.base_url, timeout=self.timeout, max_retries=self.max_retries

@@ -1,0 +1,85 @@
+"""Base of sources whose problems are made from a seed, without end."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import Any
+
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
+from igpo_lightning.data.splits import content
+from igpo_lightning.seeding import derive, python_rng
+from igpo_lightning.types import Problem
+
+_HELDOUT_SHARE = 5  # one problem in five belongs to held-out
+_TRIES = 10_000
+
+
+def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
+    """ "train", or one time in ``share`` "val" or "test": a hash of ``content``, whatever seed and sizes."""
+    draw = derive(name, "split", content)
+    if draw % share:
+        return "train"
+    return "test" if draw // share % 2 else "val"
+
+
+class Generated(Source):
+    """Base of sources whose problems belong to a part by a hash of their content.
+
+    So no run with such a source trains on what another holds out. A subclass says how to :meth:`draw` a
+    problem, what is the same problem (:meth:`content`), and what it says (:meth:`make`). Training problems
+    are made when asked for; held-out ones are all different.
+
+    Args:
+        seed: Names the draw of training problems.
+        split_seed: Names the draw of held-out problems.
+    """
+
+    disjoint = True
+
+    def __init__(
+        self, train_size: int, val_size: int, test_size: int, seed: int = 0, split_seed: int = 0
+    ) -> None:
+        check_sizes(train_size, val_size, test_size, all_allowed=False)
+        self.seed, self.split_seed, self.dropped = seed, split_seed, {}
+        self.train = LazyProblems(train_size, partial(self._problem, "train", seed))
+        self.val, self.test = self._different("val", val_size), self._different("test", test_size)
+
+    def draw(self, rng: Random) -> Any | None:
+        """Whatever makes a problem; None if these numbers make none."""
+        raise NotImplementedError
+
+    def content(self, drawn: Any) -> str:
+        """A text that is the same for what counts as the same problem."""
+        raise NotImplementedError
+
+    def make(self, id: str, drawn: Any) -> Problem | None:
+        """The problem in words; None if it is not a good one."""
+        raise NotImplementedError
+
+    def _problem(self, part: str, seed: int, index: int) -> Problem:
+        rng = python_rng(seed, self.name, part, index)
+        for _ in range(_TRIES):
+            drawn = self.draw(rng)
+            if drawn is None or part_of(self.name, self.content(drawn)) != part:
+                continue
+            if (problem := self.make(f"{self.name}/{part}/{index}", drawn)) is not None:
+                return problem
+        raise ConfigError(
+            f"data.source: {_TRIES:,} draws gave no {part} problem of this size; allow larger ones"
+        )
+
+    def _different(self, part: str, size: int) -> tuple[Problem, ...]:
+        found: dict[str, Problem] = {}
+        for index in range(50 * size):
+            if len(found) == size:
+                break
+            problem = self._problem(part, self.split_seed, index)
+            found.setdefault(content(problem), problem)
+        if len(found) < size:
+            raise ConfigError(
+                f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "
+                "these settings; lower it, or allow larger ones"
+            )
+        return tuple(found.values())
