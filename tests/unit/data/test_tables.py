@@ -152,3 +152,15 @@ def test_a_gated_data_set(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(ConfigError, match=r"data.path=a/b: .*gated dataset on the Hub. Ask"):
         read("a/b")
+
+
+def test_csv_is_read_as_texts_and_a_line_of_another_width_is_named(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text('q,a\n"1, 2",007\nx,y\n')
+    rows = read_table(str(file), key="data.path")
+    assert [dict(row.fields) for row in rows] == [{"q": "1, 2", "a": "007"}, {"q": "x", "a": "y"}]
+    assert [row.where for row in rows] == [f"{file}:2", f"{file}:3"]
+    for line in ("1,2,3", "1"):
+        file.write_text(f"q,a\nx,y\n{line}\n")
+        with pytest.raises(ConfigError, match=r"a\.csv:3: can't be read as CSV: not 2 cells"):
+            read_table(str(file), key="data.path")
