@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from .. import progress
-from ..checks import ConfigError
 from ..distributed import agree_any, agree_max
 from ..models import Policy
 from ..types import Samples
@@ -89,9 +88,11 @@ def generate(
 
     budget = budget or RowBudget()
     keep_going: Callable[[bool], bool] = partial(agree_any, device=device) if policy.sharded else bool
+    # Agreed on before the first call: within a call, the others' messages are of its steps.
+    most = agree_max(budget.calls(len(order)), device) if policy.sharded else 0
     done = budget.run(order, (lengths[order] + width).tolist(), fill)
     if policy.sharded:
-        _accompany(policy, sampler, budget, len(done), prompts.ids.shape[1] + width, keep_going, device)
+        _accompany(policy, sampler, most - len(done), prompts.ids.shape[1] + width, keep_going, device)
     tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
     for rows, samples in done:
         tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
@@ -112,15 +113,12 @@ def generate(
 def _accompany(
     policy: Policy,
     sampler,
-    budget: RowBudget,
-    mine: int,
+    calls: int,
     length: int,
     keep_going: Callable[[bool], bool],
     device: torch.device,
 ) -> None:
     """Make the model calls of other processes that have more to make: a finished canvas joins them."""
-    if budget.auto:
-        raise ConfigError(f"{budget.name}=auto: not with weights that ZeRO-3 or FSDP shards; set a number")
     idle = torch.full((1, length), policy.eos_id, dtype=torch.long, device=device)
-    for _ in range(agree_max(mine, device) - mine):
+    for _ in range(calls):
         sampler(policy, idle, None, [0], keep_going=keep_going)

@@ -36,6 +36,16 @@ class RowBudget:
         most = len(lengths) if self.rows is None else min(self.rows, len(lengths))
         return most if self.columns is None else max(1, min(most, self.columns // max(lengths[0], 1)))
 
+    def calls(self, rows: int) -> int:
+        """Number of calls that ``rows`` rows take.
+
+        Raises:
+            ConfigError: Memory decides that, and other processes have to know it before.
+        """
+        if self.auto:
+            raise ConfigError(f"{self.name}=auto: not with weights that ZeRO-3 or FSDP shards; set a number")
+        return -(-rows // (self.rows or max(1, rows)))
+
     def run(
         self, rows: Tensor, lengths: list[int], call: Callable[[Tensor], _Result]
     ) -> list[tuple[Tensor, _Result]]:
