@@ -109,7 +109,7 @@ def load_policy(
     """A policy from a Hugging Face folder or hub id (safetensors only, no remote code).
 
     LLaDA, Dream and SDAR are read as published, any other causal LM with ``.model`` and ``.lm_head`` (Llama,
-    Qwen) is made bidirectional. An adapter folder is applied to its base, be that an adapter folder, too.
+    Qwen) is made bidirectional. An adapter folder is applied to its base, which may be one again.
 
     Args:
         path: Folder or hub id.

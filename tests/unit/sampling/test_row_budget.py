@@ -117,3 +117,27 @@ def test_processes_wait_for_each_other_only_where_weights_are_sharded(monkeypatc
     assert len(asked) >= 4
     with pytest.raises(ConfigError, match=r"algo\.rows_per_forward=auto: not with weights"):
         generate(policy, *arguments, RowBudget("auto"))
+
+
+def test_the_number_of_calls_is_agreed_on_before_the_first(monkeypatch):
+    """Two calls of one row each, and a process without rows beside them: it asks first, then joins both."""
+    events: list = []
+
+    def most(value, device):
+        events.append(("calls", value))
+        return 2
+
+    where = "igpo_lightning.sampling.generate"
+    monkeypatch.setattr(f"{where}.agree_max", most)
+    monkeypatch.setattr(f"{where}.agree_any", lambda flag, device: events.append("step") or flag)
+    policy = FixedPolicy(
+        lambda tokens: torch.zeros(*tokens.shape, 6), eos_id=5, tokenizer=tiny_policy().tokenizer
+    )
+    policy.sharded = True
+    tensors, sampler = collate(encoded(tiny_policy(), 2), 5), BlockwiseSampler(4, 4, 4)
+    generate(policy, sampler, tensors, torch.arange(2), torch.full((2, 4), 1), [0, 1], RowBudget(1))
+    assert events[0] == ("calls", 2) and events[1:] == ["step"] * (len(events) - 1)
+    events.clear()
+    none = torch.arange(0)
+    generate(policy, sampler, tensors, none, torch.full((0, 4), 1), [], RowBudget(1))
+    assert events == [("calls", 0), "step", "step"]  # each call ends at its first step, as nobody goes on
