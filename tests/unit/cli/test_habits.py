@@ -67,7 +67,7 @@ def test_every_suggested_key_exists(key):
         ("train", "threshold=0.9", "sampler/acceptance=…, one of budget"),
         ("train", "use_cache=true", "sampler.cache"),
         ("train", "save_steps=5", "callbacks.checkpoint.every"),
-        ("train", "dataset=x", "data=…, one of gsm8k"),
+        ("train", "dataset=x", "data=…, one of code"),
         ("train", "+algo.trainer.max_steps=4", "algo."),
         ("evaluate", "tasks=gsm8k", "benchmark=…, one of amc"),
         ("evaluate", "checkpoint=x", "model.path"),

@@ -26,7 +26,7 @@ def test_the_hash_is_of_the_words_and_not_of_the_name():
 
 
 def test_all_formats_are_there():
-    assert NAMES == ["d1", "igpo", "llada", "plain"]
+    assert NAMES == ["code", "countdown", "d1", "igpo", "llada", "plain", "sudoku"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,8 +41,10 @@ def test_a_format_reaches_the_encoder(name, tmp_path):
     assert (form == PLAIN) == (name == "plain")
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"plain"}))
-def test_formats_ask_for_a_box_and_not_for_a_backspace(name, tmp_path):
+@pytest.mark.parametrize(
+    "name", sorted(set(NAMES) - {"plain", "code", "sudoku"})
+)  # their answers are no formulas
+def test_formats_of_maths_ask_for_a_box_and_not_for_a_backspace(name, tmp_path):
     asked = instantiate(compose(tmp_path, f"prompt={name}").prompt).ask("Why?")
     assert "\\boxed{" in asked and "\b" not in asked and "Why?" in asked
     assert extract(r"<reasoning>\boxed{1}</reasoning><answer>\boxed{2}</answer>") == "2"
