@@ -63,6 +63,7 @@ class FixedPolicy(nn.Module):
         self.calls: list[Tensor] = []
 
     sharded = False
+    attention = None
 
     def sampling(self, compiled: bool = True):
         return nullcontext()

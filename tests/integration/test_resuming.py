@@ -84,6 +84,7 @@ def test_a_checkpoint_after_the_end_is_refused(sft):
         run(compose(sft, *SFT, "algo.steps=4", f"resume={saved}"))
 
 
+@pytest.mark.slow
 def test_other_starting_weights_are_another_run(tmp_path, sft):
     rl = ("algo=grpo", *TINY_RL, *QUIET, "logger=csv")
     run(compose(tmp_path / "rl", *rl, f"model.path={sft / 'model'}"))

@@ -83,6 +83,7 @@ def test_jobs_share_it_and_end_as_without(sweep, tmp_path):
     assert stage["seconds"] == read_run(igpo).stages[0].stage.seconds < read_run(igpo).seconds
 
 
+@pytest.mark.slow
 def test_one_that_failed_half_way_is_finished_by_the_next_job(sweep, tmp_path, monkeypatch):
     step, left = MaskedDiffusionSFT.training_step, [3]
 

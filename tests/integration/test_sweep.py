@@ -54,6 +54,7 @@ def test_two_devices_under_the_basic_launcher(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["s"]  # no folder of a second process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "plugin"), [("joblib", "hydra_joblib_launcher"), ("submitit_local", "hydra_submitit_launcher")]
 )

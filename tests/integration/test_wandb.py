@@ -69,6 +69,7 @@ def train(tmp_path, monkeypatch):
     return trained
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_sweep_are_runs_of_their_own_in_one_group(train):
     found = train("seed=0,1", "sweep_dir=many/one", flags=["-m"])
     assert len({run.run_id for run, _, _ in found}) == 4

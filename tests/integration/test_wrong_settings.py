@@ -158,7 +158,12 @@ RESCORE = {
     ". seed=3": "seed=3: expected reward=NAME or reward.KEY=VALUE",
 }
 PROGRAMS = {"train": TRAIN, "evaluate": EVALUATE, "rewrite": REWRITE, "export": EXPORT, "rescore": RESCORE}
-WRONG = [(program, line, message) for program, lines in PROGRAMS.items() for line, message in lines.items()]
+WRONG = [
+    # Each composes a whole config: one in three is a fast test, all of them are slow ones.
+    pytest.param(program, line, message, marks=[pytest.mark.slow] if place % 3 else [])
+    for program, lines in PROGRAMS.items()
+    for place, (line, message) in enumerate(lines.items())
+]
 
 
 @pytest.mark.parametrize(("program", "line", "message"), WRONG)

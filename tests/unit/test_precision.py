@@ -115,8 +115,14 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("strategy", "lora"),
+    [
+        pytest.param(strategy, lora, marks=[pytest.mark.slow] if strategy != "one" and lora else [], id=name)
+        for strategy in STRATEGIES
+        for lora, name in ((None, f"{strategy}-full"), (LORA, f"{strategy}-lora"))
+    ],
+)
 def test_a_model_in_bfloat16_is_trained_in_float32(tmp_path, strategy, lora):
     policy = tiny_policy().to(torch.bfloat16)
     if lora:
