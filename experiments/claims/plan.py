@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,6 @@ class Plan:
         seeds: Starts that the intervals are about.
         tuning_seeds: Others, for learning rates.
         rates: First grid, equally spaced by factors; it grows where the best stands at its edge.
-        hours: What it is meant to take on two cores.
     """
 
     claim: str
@@ -70,8 +69,6 @@ class Plan:
     seeds: tuple[int, ...]
     tuning_seeds: tuple[int, ...]
     rates: tuple[float, ...]
-    test_problems: int = 1000
-    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def reference(self) -> Arm:
@@ -117,5 +114,4 @@ def read_plan(folder: Path, task: str | None = None) -> Plan:
         seeds=tuple(merged["seeds"]),
         tuning_seeds=tuple(merged["tuning_seeds"]),
         rates=tuple(float(rate) for rate in merged["rates"]),
-        test_problems=merged.get("test_problems", 1000),
     )
