@@ -111,6 +111,7 @@ def program(folder, *overrides, limit=resource.RLIM_INFINITY):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_costs_the_last_updates(tmp_path):
     folder = tmp_path / "run"
     full = program(folder, "callbacks.checkpoint=null", limit=11_000)  # the config fits, the weights do not

@@ -283,6 +283,7 @@ def check_complete(files, output: Path, tmp_path: Path, program) -> None:
         assert (output / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_interrupted_and_repeated_it_pays_nothing_twice(files, tmp_path, program):
     output = tmp_path / "stopped"
     ends = interrupted(files, output, [(9, signal.SIGKILL), (30, signal.SIGINT)])

@@ -66,6 +66,7 @@ def outcome(folder):
     return weights, logged, [repeatable(vars(stage.stage)) for stage in read_run(folder).stages], settings
 
 
+@pytest.mark.slow
 def test_jobs_share_it_and_end_as_without(sweep, tmp_path):
     code, folders = sweep("algo=grpo,igpo", "seed=1")
     grpo, igpo = job(folders, "algo=grpo"), job(folders, "algo=igpo")

@@ -23,6 +23,7 @@ def sweep(folder: Path, *overrides: str, **environment: str) -> subprocess.Compl
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=200)
 
 
+@pytest.mark.slow
 def test_one_job_fails_the_other_is_kept_and_both_are_collected(tmp_path):
     command = ["+algo.optimizer.eps=1e-8,-1.0"]  # AdamW refuses the second
     first = sweep(tmp_path, *command)
