@@ -73,6 +73,7 @@ class Writer(Protocol):
 
     async def write(self, ask: Ask) -> Reply:
         """The answer to ``ask``; raises Unanswered after whatever retries the writer makes."""
+        ...
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -23,6 +23,7 @@ class Reference(Protocol):
 
     def due(self, updates: int, per_rollout: int) -> bool:
         """True if it is moved after the run's first ``updates``; each rollout has ``per_rollout`` of them."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class MovingReference:
             (module, key, parameter)
             for module in model.modules()
             for key, parameter in module._parameters.items()
-            if id(parameter) in names
+            if parameter is not None and id(parameter) in names
         ]
         held = {
             id(parameter): nn.Parameter(

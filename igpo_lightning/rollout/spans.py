@@ -12,6 +12,7 @@ from .resampler import Resampler
 class Span(Protocol):
     def __call__(self, low: float, high: float, p: int, resampler: Resampler) -> tuple[float, float]:
         """(lowest, highest) hint ratio of prompt ``p``, where ``algo.inpaint.ratio`` is [low, high]."""
+        ...
 
 
 @dataclass(frozen=True)

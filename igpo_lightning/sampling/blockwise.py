@@ -203,7 +203,9 @@ class BlockwiseSampler:
         entropy = _spread(candidates.entropy(), masked, 0.0) if wanted else None
         accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
         ids = _spread(drawn, masked, 0)
-        session.commit(rows, accepted, ids, step, entropy.float() if self.records else None)
+        session.commit(
+            rows, accepted, ids, step, None if entropy is None or not self.records else entropy.float()
+        )
         if on_step is not None:
             probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
             on_step(Step(step, rows, session.columns, accepted, ids, probability))

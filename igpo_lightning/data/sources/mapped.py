@@ -64,10 +64,11 @@ class Table(TableSource):
         data_source(key, path, made_by)
         read = partial(iter_table, config=config, revision=revision)
 
+        def made(row: Row, part: str) -> Problem:
+            return row.problem(part, names) if make is None else make(row, part)
+
         def load(rows: Iterable[Row], part: str) -> tuple[list[Problem], Counter[str]]:
-            if make is not None:
-                return gather(rows, lambda row: make(row, f"{name}/{part}"), on_bad_row)
-            return gather(rows, lambda row: row.problem(f"{name}/{part}", names), on_bad_row)
+            return gather(rows, lambda row: made(row, f"{name}/{part}"), on_bad_row)
 
         problems, dropped = load(read(path, key=key, split=split), "train")
         test = None
