@@ -23,6 +23,7 @@ class Credit(Protocol):
             entropy: [P, G, C] float32 nats of the distributions that tokens were read from; 0 where none was.
             resampler: With the policy, and the reward.
         """
+        ...
 
 
 class PerCompletion:
