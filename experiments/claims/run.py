@@ -79,16 +79,15 @@ class Study:
                 }
                 for name, rates in grids.items()
             }
-            more = {name: grown(list(means), best(means)) for name, means in found.items() if means}
-            missing = {name: rate for name, rate in more.items() if rate and len(grids[name]) < _MOST_RATES}
-            missing = {
+            more = {
                 name: rate
-                for name, rate in missing.items()
+                for name, means in found.items()
+                if means and len(grids[name]) < _MOST_RATES and (rate := grown(list(means), best(means)))
                 if run or self._validation(name, rate) is not None
             }
-            if not missing:
+            if not more:
                 return found
-            for name, rate in missing.items():
+            for name, rate in more.items():
                 grids[name].append(rate)
 
     def _validation(self, name: str, rate: float) -> float | None:

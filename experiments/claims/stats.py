@@ -9,24 +9,9 @@ from itertools import product
 
 import numpy as np
 
-# 97.5 % points of Student's t by degrees of freedom (Abramowitz and Stegun, table 26.10).
-_T = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-)
+from igpo_lightning.reporting.noise import student
+
+MOST = 16  # units: there are 2^n ways to flip their signs
 
 
 @dataclass(frozen=True)
@@ -46,12 +31,12 @@ class Interval:
             ValueError: No values, or more than 16.
         """
         n = len(values)
-        if not 1 <= n <= len(_T) + 1:
-            raise ValueError(f"between 1 and {len(_T) + 1} units can be averaged, not {n}")
+        if not 1 <= n <= MOST:
+            raise ValueError(f"between 1 and {MOST} units can be averaged, not {n}")
         mean = float(np.mean(values))
         if n == 1:
             return cls(mean, math.nan, math.nan, 1)
-        half = _T[n - 2] * float(np.std(values, ddof=1)) / math.sqrt(n)
+        half = student(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
         return cls(mean, mean - half, mean + half, n)
 
     def __str__(self) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# 97.5% quantiles of Student's t for 1, 2, … 10 degrees of freedom.
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+# 97.5% quantiles of Student's t for 1, 2, … 15 degrees of freedom (Abramowitz and Stegun, table 26.10).
+_STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306),
+    *(2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
+)
 
 
 @dataclass(frozen=True)
