@@ -11,29 +11,20 @@ from typing import Any
 
 from transformers import Qwen2Config
 
-from .family import Family, expect
+from .family import Family, qwen_config
 
 _EXPECTED = {"hidden_act": "silu", "rope_scaling": None, "use_mrope": False, "use_sliding_window": False}
-_SAME = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-    *("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings"),
-    *("bos_token_id", "eos_token_id", "pad_token_id"),
-)
 
 
-def qwen_config(published: Mapping[str, Any]) -> Qwen2Config:
+def qwen2_config(published: Mapping[str, Any]) -> Qwen2Config:
     """The Qwen2 config of a published Dream config.
 
     Raises:
         ConfigError: A field says that the network is not a plain Qwen2.
     """
-    expect(published, _EXPECTED, "a plain Qwen2")
-    config = Qwen2Config(
-        **{name: published[name] for name in _SAME if name in published},
-        rope_parameters={"rope_type": "default", "rope_theta": published["rope_theta"]},
-    )
+    config = qwen_config(Qwen2Config, published, _EXPECTED)
     config.mask_token_id = published["mask_token_id"]
     return config
 
 
-DREAM = Family(model_type="Dream", config=qwen_config, shifted=True, tokenizer_type="qwen2")
+DREAM = Family(model_type="Dream", config=qwen2_config, shifted=True, tokenizer_type="qwen2")

@@ -11,6 +11,12 @@ from transformers import PreTrainedConfig
 
 from ..checks import ConfigError
 
+_QWEN = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings"),
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+)
+
 
 @dataclass(frozen=True)
 class Family:
@@ -42,6 +48,27 @@ class Family:
             if count:
                 return renamed
         return name
+
+
+def qwen_config(
+    kind: type[PreTrainedConfig], published: Mapping[str, Any], expected: Mapping[str, Any], *own: str
+) -> PreTrainedConfig:
+    """The config of a stock Qwen network from one that was published with Qwen's names.
+
+    Args:
+        kind: Of the network.
+        published: config.json.
+        expected: As of :func:`expect`.
+        *own: Fields that this kind has besides those that all have.
+
+    Raises:
+        ConfigError: A field says that the network is not a plain one of its kind.
+    """
+    expect(published, expected, f"a plain {kind.__name__.removesuffix('Config')}")
+    return kind(
+        **{name: published[name] for name in (*_QWEN, *own) if name in published},
+        rope_parameters={"rope_type": "default", "rope_theta": published["rope_theta"]},
+    )
 
 
 def expect(published: Mapping[str, Any], expected: Mapping[str, Any], network: str) -> None:

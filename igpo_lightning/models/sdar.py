@@ -11,14 +11,9 @@ from typing import Any
 
 from transformers import Qwen3Config
 
-from .family import Family, expect
+from .family import Family, qwen_config
 
 _EXPECTED = {"hidden_act": "silu", "rope_scaling": None, "use_sliding_window": False, "attention_bias": False}
-_SAME = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-    *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings"),
-    *("bos_token_id", "eos_token_id", "pad_token_id"),
-)
 
 
 def qwen3_config(published: Mapping[str, Any]) -> Qwen3Config:
@@ -27,11 +22,7 @@ def qwen3_config(published: Mapping[str, Any]) -> Qwen3Config:
     Raises:
         ConfigError: A field says that the network is not a plain Qwen3.
     """
-    expect(published, _EXPECTED, "a plain Qwen3")
-    config = Qwen3Config(
-        **{name: published[name] for name in _SAME if name in published},
-        rope_parameters={"rope_type": "default", "rope_theta": published["rope_theta"]},
-    )
+    config = qwen_config(Qwen3Config, published, _EXPECTED, "head_dim")
     config.mask_token_id = published.get("mask_token_id", 151669)
     config.block_size = published.get("block_size", 4)
     return config
