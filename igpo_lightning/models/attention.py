@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import ConfigError, positive_int
 
 
-def attention_of(config: Any) -> BlockCausal | None:
+def blocks_of(config: Any) -> BlockCausal | None:
     """The mask of a network whose config has a ``block_size``; None: all columns see all.
 
     Raises:

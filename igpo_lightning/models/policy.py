@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checks import ConfigError
-from .attention import attention_of
+from .attention import blocks_of
 from .casting import cast, exact_buffers
 from .compiling import Compiling
 from .head import TokenScores, chunked_scores
@@ -67,7 +67,7 @@ class Policy(nn.Module):
         self.moving: MovingReference | None = None
         self.compiling = Compiling(False)
         self.keeps_reference = False
-        self.attention = attention_of(model.config)
+        self.attention = blocks_of(model.config)
 
     @property
     def end_id(self) -> int:
