@@ -11,7 +11,6 @@ import json
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.seeding import derive
@@ -23,12 +22,17 @@ STRATA = ("subject", "level", "type")
 Key = Callable[[Problem], str]
 
 
+def content(problem: Problem) -> str:
+    """A text that is the same for the same problem: to Countdown, numbers in another order are."""
+    return json.dumps(problem.task, sort_keys=True) if problem.task else problem.prompt
+
+
 def hold_out(
     problems: Sequence[Problem],
     size: int,
     split_seed: int,
     purpose: str,
-    by: Key = attrgetter("prompt"),
+    by: Key = content,
 ) -> tuple[list[Problem], list[Problem], int]:
     """(held out, the rest, rows that are in neither) of ``problems``.
 
@@ -72,7 +76,7 @@ def draw(units: dict[str, Problem], size: int, split_seed: int, purpose: str) ->
 
 def sample(problems: Sequence[Problem], size: int | None, split_seed: int, purpose: str) -> list[Problem]:
     """At most ``size`` different problems of a set that is held out as a whole; all, in order, if None."""
-    units = {normalised(problem.prompt): problem for problem in reversed(problems)}  # the first row of each
+    units = {normalised(content(problem)): problem for problem in reversed(problems)}  # the first row of each
     if size is None or size >= len(units):
         return list(reversed(units.values()))
     return [units[key] for key in draw(units, size, split_seed, purpose)]
@@ -80,9 +84,9 @@ def sample(problems: Sequence[Problem], size: int | None, split_seed: int, purpo
 
 def without(problems: Iterable[Problem], other: Iterable[Problem]) -> tuple[list[Problem], int]:
     """``problems`` that are not in ``other`` up to case and spacing, and how many were taken out."""
-    taken = {normalised(p.prompt) for p in other}
+    taken = {normalised(content(p)) for p in other}
     rows = list(problems)
-    kept = [p for p in rows if normalised(p.prompt) not in taken]
+    kept = [p for p in rows if normalised(content(p)) not in taken]
     return kept, len(rows) - len(kept)
 
 
@@ -96,14 +100,9 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def content(problem: Problem) -> str:
-    """A text that is the same for the same problem: to Countdown, numbers in another order are."""
-    return json.dumps(problem.task, sort_keys=True) if problem.task else problem.prompt
-
-
 def digest(problem: Problem) -> str:
     """16 hex digits that name a problem whatever file and row it stands in."""
-    return hashlib.blake2b(normalised(problem.prompt).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(normalised(content(problem)).encode(), digest_size=8).hexdigest()
 
 
 def _shares(sizes: dict[tuple[str, ...], int], size: int, split_seed: int) -> dict[tuple[str, ...], int]:

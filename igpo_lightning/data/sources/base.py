@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
 from typing import Any
 
 from igpo_lightning.amounts import is_int
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.splits import hold_out, sample, without
+from igpo_lightning.data.splits import content, hold_out, sample, without
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem
 
@@ -79,7 +78,7 @@ class TableSource(Source):
         self,
         problems: Sequence[Problem],
         test: Sequence[Problem] | None = None,
-        by: Callable[[Problem], str] = attrgetter("prompt"),
+        by: Callable[[Problem], str] = content,
         dropped: Mapping[str, int] | None = None,
     ) -> None:
         """Split ``problems``.

@@ -11,7 +11,6 @@ from igpo_lightning.checks import ConfigError, data_source
 from igpo_lightning.data.sources.base import TableSource
 from igpo_lightning.data.sources.rows import Columns, OnBadRow, Row, gather
 from igpo_lightning.data.sources.tables import iter_table
-from igpo_lightning.data.splits import content
 from igpo_lightning.types import Problem
 
 
@@ -76,7 +75,7 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        self.split(problems, test, by=content, dropped=dropped)
+        self.split(problems, test, dropped=dropped)
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:
