@@ -23,9 +23,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """(what, value) pairs in reading order; what a run did not measure is left out."""
-    rows = [(f"validation accuracy {when}", _accuracy(value)) for when, value in run.accuracies()]
+    rows = [(f"validation accuracy {when}", accuracy_cell(value)) for when, value in run.accuracies()]
     if run.test is not None:
-        rows.append(("test accuracy", _accuracy(run.test)))
+        rows.append(("test accuracy", accuracy_cell(run.test)))
     if (rollouts := run.rollouts) is not None:
         rows += _rollout_facts(rollouts)
     elif (supervised := run.supervised) is not None:
@@ -90,7 +90,8 @@ def _first_last(run: StageRun, name: str) -> str:
     return "" if first is None or last is None else f"{first:.3f} → {last:.3f}"
 
 
-def _accuracy(accuracy: Accuracy) -> str:
+def accuracy_cell(accuracy: Accuracy) -> str:
+    """An accuracy with its interval and n, as far as they are known."""
     interval = accuracy.interval()
     if interval is None:
         return percent(accuracy.value)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..checks import ConfigError
 from ..files import write_atomic
 from ..reporting.summary import FILE as SUMMARY
 from ..reporting.summary import Accuracy, Summary
+from ..reporting.table import accuracy_cell
 
 # Values of a recipe that say how a model came about; the whole config is in the file beside the card.
 _RECIPE = (
@@ -25,6 +25,8 @@ _RECIPE = (
     "sampler.length", "sampler.block_length", "sampler.steps", "sampler.temperature", "model.lora", "seed",
 )  # fmt: skip
 CONFIG = "training_config.yaml"
+
+Measured = tuple[str, str, Accuracy]  # stage, split, accuracy
 
 
 def write_card(run: Path, cfg: DictConfig, model: Path, license: str | None) -> None:
@@ -36,9 +38,10 @@ def write_card(run: Path, cfg: DictConfig, model: Path, license: str | None) -> 
         model: Folder of the exported model.
         license: Identifier of the hub for the card's metadata, e.g. ``apache-2.0``; None leaves it open.
     """
-    base = _base(cfg)
+    base = str(cfg.model.path) if _on_hub(cfg.model.path) else None
+    measured = list(_measured(run))
     # Test accuracy alone counts as a result; what was chosen on is in the table.
-    tested = [(name, figure) for name, split, figure in _measured(run) if split == "test"]
+    tested = [figure for _, split, figure in measured if split == "test"]
     data = ModelCardData(
         base_model=base,
         license=license,
@@ -46,10 +49,10 @@ def write_card(run: Path, cfg: DictConfig, model: Path, license: str | None) -> 
         datasets=[str(cfg.data.path)] if _on_hub(OmegaConf.select(cfg, "data.path")) else None,
         tags=["masked-diffusion", "igpo-lightning", str(cfg.algo.name)],
         model_name=f"{cfg.model.name}-{cfg.algo.name}",
-        eval_results=[_result(cfg, figure) for _, figure in tested] or None,
+        eval_results=[_result(cfg, figure) for figure in tested] or None,
     )
     write_atomic(model / CONFIG, OmegaConf.to_yaml(cfg))
-    text = "\n\n".join(_sections(run, cfg, base, license))
+    text = "\n\n".join(_sections(run, cfg, measured, base, license))
     write_atomic(model / "README.md", f"---\n{data.to_yaml()}\n---\n\n{text}\n")
     ModelCard.load(model / "README.md")  # what it can't read, the hub can't
 
@@ -75,16 +78,18 @@ def push(model: Path, hub_id: str) -> str:
         ) from error
 
 
-def _sections(run: Path, cfg: DictConfig, base: str | None, license: str | None) -> Iterator[str]:
+def _sections(
+    run: Path, cfg: DictConfig, measured: Sequence[Measured], base: str | None, license: str | None
+) -> Iterator[str]:
     yield f"# {cfg.model.name}, trained with {str(cfg.algo.name).upper()} on {cfg.data.name}"
     origin = f"[{base}](https://huggingface.co/{base})" if base else "a model trained from scratch"
     yield (
         f"A masked diffusion language model: {origin}, post-trained with igpo_lightning. "
         f"`igpo_lightning.load_policy(FOLDER)` loads it, `igpo-sample model.path=FOLDER` talks to it."
     )
-    rows = [f"| {name} | {split} | {_figure(figure)} |" for name, split, figure in _measured(run)]
+    rows = [f"| {name} | {split} | {accuracy_cell(figure)} |" for name, split, figure in measured]
     if rows:
-        yield "\n".join(["## Accuracy", "", "| | problems | greedy, 95 % interval |", "|---|---|---|", *rows])
+        yield "\n".join(["## Accuracy", "", "| | problems | greedy |", "|---|---|---|", *rows])
     recipe = [(key, OmegaConf.select(cfg, key)) for key in _RECIPE]
     lines = [f"| `{key}` | `{_value(value)}` |" for key, value in recipe if value is not None]
     yield "\n".join(
@@ -96,7 +101,7 @@ def _sections(run: Path, cfg: DictConfig, base: str | None, license: str | None)
         yield "## Licence\n\nNot stated; it has to suit the base model's and the data's (`license=`)."
 
 
-def _measured(run: Path) -> Iterator[tuple[str, str, Accuracy]]:
+def _measured(run: Path) -> Iterator[Measured]:
     """(stage, split, accuracy), in the order of the run."""
     if not (run / SUMMARY).is_file():
         return
@@ -117,19 +122,9 @@ def _result(cfg: DictConfig, figure: Accuracy) -> EvalResult:
     )
 
 
-def _base(cfg: DictConfig) -> str | None:
-    path = cfg.model.path
-    return str(path) if _on_hub(path) else None
-
-
 def _on_hub(path: Any) -> bool:
     """True for NAME/MODEL that is no folder here."""
     return isinstance(path, str) and path.count("/") == 1 and path[0] not in "./~" and not Path(path).exists()
-
-
-def _figure(figure: Accuracy) -> str:
-    interval, of = figure.interval(), f", n = {figure.n:,}" if figure.n else ""
-    return f"{figure.value:.1%}" + (f" ({interval[0]:.1%} to {interval[1]:.1%}{of})" if interval else "")
 
 
 def _value(value: Any) -> str:
@@ -156,8 +151,7 @@ def _origin(run: Path) -> str:
         f"{name} {packages[name]}" for name in ("torch", "transformers") if packages.get(name)
     )
     dirty = " (with changes that were not committed)" if git.get("dirty") else ""
-    command = known.get("command") or shlex.join(["igpo-train"])
     return (
         f"Begun {known.get('started')}; igpo_lightning {packages.get('igpo-lightning')}, commit "
-        f"{git.get('commit', 'unknown')}{dirty}; {versions}.\n\n```bash\n{command}\n```"
+        f"{git.get('commit', 'unknown')}{dirty}; {versions}.\n\n```bash\n{known.get('command')}\n```"
     )
