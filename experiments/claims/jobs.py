@@ -90,7 +90,7 @@ def _train(command: list[str], log: str) -> None:
 
 
 def measured(job: Job) -> dict[str, Any]:
-    """What a run's folder says, small enough to be kept for good."""
+    """Read from a run's folder what is kept for good, small."""
     run = read_run(job.folder)
     stage = run.stages[-1]
     metrics, provenance = stage.metrics, json.loads((job.folder / "provenance.json").read_text())

@@ -110,13 +110,13 @@ def _spread(samples: list[Sample]) -> list[Sample]:
 
 
 def _counts(shown: Sequence[Sample], kept: Sequence[Sample]) -> str:
-    """How many there are of each kind, on the page and in the run's file."""
+    """Numbers of samples of each kind, on the page and in the run's file."""
     ours, theirs = by_kind(shown), by_kind(kept)
     return "; ".join(f"{kind}: {len(ours[kind])} of {len(theirs[kind])}" for kind in theirs)
 
 
 def _viewed(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """What is shown step by step, of the first ones that have MAX_TOKENS together."""
+    """Samples to be shown step by step: the first ones that have MAX_TOKENS together."""
     ends = accumulate(len(sample.tokens) for sample in samples)
     viewed = [sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_TOKENS]
     return [{"tokens": sample.tokens, "columns": sample.columns} for sample in viewed]

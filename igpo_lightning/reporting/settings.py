@@ -59,7 +59,7 @@ def show(value: Any) -> str:
 
 
 def _defaults() -> Any:
-    """What ``igpo-train`` composes of an empty command line."""
+    """The config that ``igpo-train`` composes of an empty command line."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf

@@ -94,11 +94,11 @@ def generate(
     if policy.sharded:
         _accompany(policy, sampler, most - len(done), prompts.ids.shape[1] + width, keep_going, device)
     tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
+    entropy = torch.zeros_like(tokens, dtype=torch.float32) if getattr(sampler, "records", False) else None
     for rows, samples in done:
         tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
-    entropy = torch.zeros_like(tokens, dtype=torch.float32) if getattr(sampler, "records", False) else None
-    for rows, samples in done if entropy is not None else ():
-        entropy[rows] = samples.entropy[:, -width:]
+        if entropy is not None:
+            entropy[rows] = samples.entropy[:, -width:]
     return Generated(
         tokens,
         step_map,

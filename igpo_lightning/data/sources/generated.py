@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
 from random import Random
 from typing import Any
@@ -24,7 +25,7 @@ def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
     return "test" if draw // share % 2 else "val"
 
 
-class Generated(Source):
+class Generated(Source, ABC):
     """Base of sources whose problems belong to a part by a hash of their content.
 
     So no run with such a source trains on what another holds out. A subclass says how to :meth:`draw` a
@@ -46,17 +47,17 @@ class Generated(Source):
         self.train = LazyProblems(train_size, partial(self._problem, "train", seed))
         self.val, self.test = self._different("val", val_size), self._different("test", test_size)
 
+    @abstractmethod
     def draw(self, rng: Random) -> Any | None:
         """Whatever makes a problem; None if these numbers make none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def content(self, drawn: Any) -> str:
         """A text that is the same for what counts as the same problem."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make(self, id: str, drawn: Any) -> Problem | None:
         """The problem in words; None if it is not a good one."""
-        raise NotImplementedError
 
     def _problem(self, part: str, seed: int, index: int) -> Problem:
         rng = python_rng(seed, self.name, part, index)
