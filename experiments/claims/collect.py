@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ def table(plan: Plan, tuning: Tuning, arms: Arms) -> str:
                 for part in ("first_tenth", "last_fifth")
             ),
             _mean(runs, "first_tenth", "hint_success"),
-            f"{np.mean([run['completions'] for run in runs.values()]):,.0f}",
-            f"{np.mean([run['generated_tokens']['tokens'][-1] for run in runs.values()]) / 1e6:.2f}",
+            _total([run["completions"] for run in runs.values()], ",.0f"),
+            _total([sum(run["generated_tokens"]["tokens"]) / 1e6 for run in runs.values()], ".2f"),
             str(len(runs)),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -162,3 +162,9 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
 def _mean(runs: Mapping[int, Result], part: str, name: str) -> str:
     values = [run[part][name] for run in runs.values() if run[part] and run[part].get(name) is not None]
     return f"{np.mean(values):.3f}" if values else "–"
+
+
+def _total(values: Sequence[float | None], form: str) -> str:
+    """Mean of what each run did in all; a dash for runs that sample nothing."""
+    known = [value for value in values if value]
+    return f"{np.mean(known):{form}}" if known else "–"

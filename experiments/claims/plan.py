@@ -79,6 +79,12 @@ class Plan:
         return [arm for arm in self.arms.values() if arm.rates_of is None]
 
 
+def claims() -> list[str]:
+    """Folders under experiments/ that hold a plan of this kind: one with tasks."""
+    plans = sorted(EXPERIMENTS.glob("*/plan.yaml"))
+    return [path.parent.name for path in plans if "tasks" in OmegaConf.load(path)]
+
+
 def read_plan(folder: Path, task: str | None = None) -> Plan:
     """Read ``plan.yaml`` of a claim's folder.
 
@@ -89,7 +95,8 @@ def read_plan(folder: Path, task: str | None = None) -> Plan:
     Raises:
         SystemExit: No such task; the message names those there are.
     """
-    loaded: Any = OmegaConf.to_container(OmegaConf.load(folder / "plan.yaml"), resolve=True)
+    # `${…}` in an override is for the training command, not for the plan.
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(folder / "plan.yaml"), resolve=False)
     tasks = loaded["tasks"]
     task = task or next(iter(tasks))
     if task not in tasks:

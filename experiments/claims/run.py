@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from collect import Arms, Tuning, collect
 from jobs import Job, run_all
-from plan import EXPERIMENTS, Arm, Plan, Start, read_plan
+from plan import EXPERIMENTS, Arm, Plan, Start, claims, read_plan
 from rates import best, grown
 
 RUNS = EXPERIMENTS.parent / "runs" / "claims"
@@ -36,23 +37,18 @@ class Study:
         self.results = folder / "results" / plan.task
 
     def start(self, start: Start) -> Job:
-        """Training of a start. Claims whose starts have the same overrides share the run."""
+        """Training of a start."""
         overrides = (*self.plan.common, *self.plan.starts[start.kind], f"seed={start.seed}", "report=false")
-        name = f"{start.name}-{hashlib.sha256(' '.join(overrides).encode()).hexdigest()[:8]}"
-        return Job(start.name, overrides, RUNS / "starts" / name, self.results / f"start-{start.name}.json")
+        folder = RUNS / "starts" / f"{start.name}-{_digest(overrides)}"
+        return Job(start.name, overrides, folder, self.results / f"start-{start.name}.json")
 
     def job(self, arm: Arm, seed: int, rate: float) -> Job:
         """Training of an arm from a start; it has the start's seed."""
-        name = f"{arm.name}-{rate:.3g}-{seed}"
-        overrides = (
-            *self.plan.common,
-            *arm.overrides,
-            *(f"seed={seed}", f"algo.optimizer.lr={rate:.6g}", "report=false"),
-            f"model.path={self.start(Start(arm.start, seed)).folder / 'model'}",
-        )
-        return Job(
-            name, overrides, RUNS / self.folder.name / self.plan.task / name, self.results / f"{name}.json"
-        )
+        name, start = f"{arm.name}-{rate:.3g}-{seed}", self.start(Start(arm.start, seed)).folder
+        overrides = (*self.plan.common, *arm.overrides, f"seed={seed}", f"algo.optimizer.lr={rate:.6g}")
+        folder = RUNS / "arms" / f"{rate:.3g}-{seed}-{_digest((*overrides, start.name))}"
+        whole = (*overrides, "report=false", f"model.path={start / 'model'}")
+        return Job(name, whole, folder, self.results / f"{name}.json")
 
     def train_starts(self, workers: int) -> None:
         kinds = dict.fromkeys(arm.start for arm in self.plan.arms.values())
@@ -110,6 +106,11 @@ class Study:
         return {name: {seed: job.read() for seed, job in of.items() if job.done} for name, of in jobs.items()}
 
 
+def _digest(overrides: Sequence[str]) -> str:
+    """Name of a run by what it does: claims that ask for the same one share it."""
+    return hashlib.sha256(" ".join(overrides).encode()).hexdigest()[:8]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -120,9 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--collect", action="store_true", help="run nothing")
     given = parser.parse_args(arguments)
     folder = EXPERIMENTS / given.claim
-    if not (folder / "plan.yaml").is_file():
-        known = ", ".join(sorted(path.parent.name for path in EXPERIMENTS.glob("*/plan.yaml")))
-        raise SystemExit(f"{given.claim}: no such claim; there are {known}")
+    if given.claim not in claims():
+        raise SystemExit(f"{given.claim}: no such claim; there are {', '.join(claims())}")
     study = Study(folder, read_plan(folder, given.task))
     run = not given.collect
     if run:
@@ -132,4 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
