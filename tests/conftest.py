@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before anything imports the libraries that read them.
@@ -14,6 +15,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 import pytest
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +31,25 @@ def real_data() -> Callable[[str], Path]:
         return found
 
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conf_is_parsed_once() -> Iterator[None]:
+    """Parsing the same YAML files is a third of a composition, and tests compose a thousand times."""
+    load, parsed = OmegaConf.load, {}
+
+    def remembering(file_):
+        path = Path(getattr(file_, "name", file_))
+        if ROOT not in path.parents:
+            return load(file_)
+        key = (path, path.stat().st_mtime_ns)
+        if key not in parsed:
+            parsed[key] = load(file_)
+        return copy.deepcopy(parsed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConf, "load", staticmethod(remembering))
+        yield
 
 
 _TREE = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -351,5 +353,12 @@ def datamodule(cfg: DictConfig) -> L.LightningDataModule:
 
 def compose(folder: Path, *overrides: str) -> DictConfig:
     """The project's own configuration at tiny sizes, writing into ``folder``."""
+    cfg = copy.deepcopy(_composed(overrides))
+    cfg.output_dir = str(folder)
+    return cfg
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
     with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        return hydra.compose("train", [*TINY, f"output_dir={folder}", *overrides])
+        return hydra.compose("train", [*TINY, *overrides])

@@ -82,6 +82,7 @@ def test_an_update_with_a_bad_loss_is_as_if_it_had_not_been(tmp_path, model):
     assert not torch.equal(dropped, trained(tmp_path / "plain", model))
 
 
+@pytest.mark.slow
 def test_stop_is_one_error_and_a_run_to_go_on_with(tmp_path, model):
     stopped = program(tmp_path, model, *bad_loss(5), "callbacks.finite.action=stop")
     assert stopped.returncode == 1

@@ -39,6 +39,7 @@ def row(text, name):
     return line.strip().removeprefix(name).split()
 
 
+@pytest.mark.slow
 def test_the_program_prints_both_stages_and_writes_nothing(tmp_path):
     command = [sys.executable, "-m", "igpo_lightning.train", "dry_run=true", *TINY, *TINY_RL, SFT]
     (tmp_path / "tmp").mkdir()

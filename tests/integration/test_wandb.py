@@ -86,6 +86,7 @@ def test_the_jobs_of_a_sweep_are_runs_of_their_own_in_one_group(train):
         assert "test/accuracy" in rl and "test/accuracy" not in sft  # reported once, at the end
 
 
+@pytest.mark.slow
 def test_a_resumed_stage_goes_on_under_its_id(train):
     named = ("output_dir=run", "logger.wandb.name=mine", "logger.wandb.id=abc")
     first = train(*named)

@@ -132,10 +132,10 @@ def test_bpe_hints_are_masked_by_character():
 
 
 @pytest.mark.parametrize(
-    "text", ["\\boxed{" * 20_000, "\\frac{" * 20_000, "1," * 20_000, "$ " * 20_000, "the answer is " * 5_000]
+    "text", ["\\boxed{" * 8_000, "\\frac{" * 8_000, "1," * 8_000, "$ " * 8_000, "the answer is " * 2_000]
 )
 def test_hostile_text_takes_no_time(text):
-    with cpu_seconds_below(60):
+    with cpu_seconds_below(24):
         for answer in ("72", "\\frac{1}{2}", "a b c", text[:5000]):
             with pytest.raises(AnswerNotFound):
                 answer_spans(text, answer)
@@ -160,7 +160,7 @@ def test_gsm8k_traces(real_data, every):
 
 
 def test_gsm8k_hints_hold_no_number_of_the_answers_value(real_data):
-    source = Gsm8k(str(real_data("gsm8k")), train_size=2000, val_size=0, test_size=1)
+    source = Gsm8k(str(real_data("gsm8k")), train_size=400, val_size=0, test_size=1)
     tokenizer = train_bpe(source.corpus(), 1024)
     for problem in source.train:
         text = tokenizer.decode(hint_ids(problem.trace, problem.answer, tokenizer, tokenizer.mask_token_id))

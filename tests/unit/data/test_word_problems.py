@@ -169,7 +169,7 @@ def test_vocabulary_is_complete_and_the_same_for_every_setting(setting):
 def test_no_hint_tells_the_answer():
     checked = 0
     for setting in SETTINGS:
-        source = WordProblems(train_size=500, val_size=0, test_size=20, **setting)
+        source = WordProblems(train_size=150, val_size=0, test_size=20, **setting)
         tokenizer = WordLevel()(source)
         for prompt in Encoder(tokenizer).encode_all(source.train).prompts:
             answer = tokenizer.convert_tokens_to_ids(prompt.problem.answer)
@@ -182,7 +182,7 @@ def test_no_hint_tells_the_answer():
             ordinal = {tokenizer.convert_tokens_to_ids("First")} if prompt.problem.answer == "1" else set()
             assert answer in masked and masked <= {answer} | ordinal, "only the answer is masked"
             checked += 1
-    assert checked == 2500
+    assert checked == 750
 
 
 @pytest.mark.parametrize(
