@@ -22,9 +22,14 @@ def collect(folder: Path, plan: Plan, tuning: Tuning, arms: Arms) -> None:
     arms = {name: runs for name, runs in arms.items() if runs}
     if not arms:
         raise SystemExit(f"{folder.name}: nothing has run yet")
-    text = "\n\n".join(
-        [f"**{plan.claim}**", table(plan, tuning, arms), leads(plan, arms), rates(plan, tuning), source(arms)]
+    parts = (
+        table(plan, tuning, arms),
+        leads(plan, arms),
+        hints(plan, arms),
+        rates(plan, tuning),
+        source(arms),
     )
+    text = "\n\n".join(part for part in (f"**{plan.claim}**", *parts) if part)
     (folder / f"results-{plan.task}.md").write_text(text + "\n")
     picture(plan, arms, folder / f"results-{plan.task}.png")
     print(text)
@@ -84,6 +89,23 @@ def leads(plan: Plan, arms: Arms) -> str:
             f"| {plan.arms[name].label} | {interval} | {sign_flip_p(differences):.3f} | {len(seeds)} "
             f"| {verdict(interval)} |"
         )
+    return "\n".join(lines)
+
+
+def hints(plan: Plan, arms: Arms) -> str:
+    """Each arm's hints over whole runs; empty where no arm has any."""
+    measured = {name: runs for name, runs in arms.items() if any(_means(runs, "hints").values())}
+    if not measured:
+        return ""
+    lines = [
+        "| over the whole run | hint tokens of a completion that has any | share of what carries gradient "
+        "| of these, clipped |",
+        "|---|---|---|---|",
+    ]
+    for name, runs in measured.items():
+        means = _means(runs, "hints")
+        cells = ["–" if value is None else f"{value:.3f}" for value in means.values()]
+        lines.append(f"| {plan.arms[name].label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -157,6 +179,13 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _means(runs: Mapping[int, Result], part: str) -> dict[str, float | None]:
+    """Mean of each figure of a part over the runs that have it; None where none has."""
+    names = dict.fromkeys(name for run in runs.values() for name in run.get(part, {}))
+    known = {name: [v for run in runs.values() if (v := run[part].get(name)) is not None] for name in names}
+    return {name: float(np.mean(values)) if values else None for name, values in known.items()}
 
 
 def _mean(runs: Mapping[int, Result], part: str, name: str) -> str:

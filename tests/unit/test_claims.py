@@ -93,6 +93,7 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
             "generated_tokens": {"updates": [20], "tokens": [2e6]},
             "first_tenth": {"all_wrong_before": 0.5, "all_wrong_after": 0.25, "hint_success": None},
             "last_fifth": {"all_wrong_before": 0.1, "all_wrong_after": 0.1},
+            "hints": {"rollout/hint_tokens": 4.0 * test, "train/clip_ratio/hints": None},
             "provenance": {"git": {"commit": "abcdef0123"}, "packages": {"torch": "2.13.0"}},
         }  # fmt: skip
 
@@ -110,6 +111,7 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
         "| IGPO | 0.001 | 0.200 | **0.800** ± 0.248 | 0.500 → 0.250 | 0.100 → 0.100 | – | 500 | 2.00 | 3 |"
         in text
     )
+    assert "| IGPO | 3.200 | – |" in text  # 4 x (0.9 + 0.8 + 0.7) / 3
     assert "| IGPO | **0.500** | 0.400 |" in text
     assert "6 runs, 6.0 hours on one thread" in text and "commit abcdef012" in text
     assert (tmp_path / "results-words.png").stat().st_size > 1000
