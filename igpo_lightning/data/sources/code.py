@@ -63,9 +63,9 @@ def _test(row: Row, name: str, test: Any) -> dict[str, Any]:
 
 def _assertion(row: Row, name: str, text: str) -> dict[str, Any]:
     """``assert f(1, [2]) == 3`` as a test: a call with plain values beside a plain value."""
-    statement: Any
     try:
-        (statement,) = ast.parse(text.strip()).body
+        (parsed,) = ast.parse(text.strip()).body
+        statement: Any = parsed
         (expected,), call = statement.test.comparators, statement.test.left
         if not isinstance(statement, ast.Assert) or not isinstance(statement.test.ops[0], ast.Eq):
             raise ValueError

@@ -80,8 +80,8 @@ class WordProblems(Source):
     ``WordProblems`` holds out is also disjoint from the training set of any other. What is held out depends
     on ``split_seed``, and only the training problems on ``seed``.
 
-    ``agreement`` and ``explicit`` shape the training set only. Held-out problems always use the true
-    meaning of the verbs and no explicit operator words.
+    ``agreement``, ``explicit`` and ``wrong_traces`` shape the training set only. Held-out problems always
+    use the true meaning of the verbs, no explicit operator words, and a trace that leads to the answer.
 
     Args:
         train_size: Number of training problems. They are made when asked for.
@@ -92,6 +92,8 @@ class WordProblems(Source):
         trace: "concise" (equations) or "verbose" (sentences around the same equations).
         agreement: Probability that a verb gets its true operator; else one of the others.
         explicit: Share of problems that say "plus", "minus", "times", with just that meaning.
+        wrong_traces: Share of problems whose trace mistakes an operator, reckons on, and closes with the
+            right answer all the same: noise in what hints are cut from.
         level: Label in the problem ids; by default the steps, such as "2" or "2-4".
         seed: Names the draw of training problems.
         split_seed: Names the draw of held-out problems.
@@ -114,13 +116,14 @@ class WordProblems(Source):
         trace: Literal["concise", "verbose"] = "concise",
         agreement: float = 1.0,
         explicit: float = 0.0,
+        wrong_traces: float = 0.0,
         level: str | None = None,
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
         self.steps = low, high = interval("data.source.steps", steps, 1, integer=True)
         self.people, self.max_number, self.trace = people, max_number, trace
-        self.agreement, self.explicit = agreement, explicit
+        self.agreement, self.explicit, self.wrong_traces = agreement, explicit, wrong_traces
         self.seed, self.split_seed = seed, split_seed
         check_sizes(train_size, val_size, test_size, all_allowed=False)
         if positive_int("data.source.people", people) > len(NAMES):
@@ -130,6 +133,7 @@ class WordProblems(Source):
             raise ConfigError(f"data.source.trace={trace}: expected concise or verbose")
         fraction("data.source.agreement", agreement)
         fraction("data.source.explicit", explicit)
+        fraction("data.source.wrong_traces", wrong_traces)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
         self.train = LazyProblems(train_size, self._make_train)
@@ -145,13 +149,16 @@ class WordProblems(Source):
 
     def _make_train(self, index: int) -> Problem:
         rng = python_rng(self.seed, self.name, "train", self.level, index)
-        return self._make(rng, "train", index, self.agreement, rng.random() < self.explicit)
+        explicit = rng.random() < self.explicit
+        return self._make(rng, "train", index, self.agreement, explicit, self.wrong_traces)
 
     def _make_heldout(self, part: str, index: int) -> Problem:
         rng = python_rng(self.split_seed, self.name, part, self.level, index)
         return self._make(rng, part, index, agreement=1.0, explicit=False)
 
-    def _make(self, rng: Random, part: str, index: int, agreement: float, explicit: bool) -> Problem:
+    def _make(
+        self, rng: Random, part: str, index: int, agreement: float, explicit: bool, wrong: float = 0.0
+    ) -> Problem:
         count = rng.randint(*self.steps)
         story = self._draw_story(rng, count, explicit)
         while _part(story) != part:
@@ -159,6 +166,8 @@ class WordProblems(Source):
         verbs = [verb for person in story for verb, _ in person.actions]
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
         trace, total = _solve(story, meant, self.trace == "verbose")
+        if rng.random() < wrong:  # the last draw, so that the problems are those without noise
+            trace, _ = _solve(story, _mistaken(rng, meant), self.trace == "verbose")
         return Problem(
             id=f"{self.name}/{self.level}/{part}/{index}",
             prompt=f"{' . '.join(person.says() for person in story)} . total ?",
@@ -210,6 +219,13 @@ def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:
     if rng.random() < agreement:
         return true
     return rng.choice([op for op in OPERATORS if op is not true])
+
+
+def _mistaken(rng: Random, meant: Sequence[Operator]) -> list[Operator]:
+    """The operators with one of them changed."""
+    place = rng.randrange(len(meant))
+    other = rng.choice([op for op in OPERATORS if op is not meant[place]])
+    return [*meant[:place], other, *meant[place + 1 :]]
 
 
 def _solve(story: Sequence[Person], meant: Sequence[Operator], verbose: bool) -> tuple[str, int]:

@@ -185,10 +185,27 @@ def test_no_hint_tells_the_answer():
     assert checked == 750
 
 
+@pytest.mark.parametrize("trace", ["concise", "verbose"])
+def test_wrong_traces_mistake_one_operator_of_the_same_problems(trace):
+    clean, noisy = (
+        WordProblems(1500, 20, 20, steps=(2, 3), trace=trace, wrong_traces=share) for share in (0.0, 0.3)
+    )
+    wrong = 0
+    for a, b in zip(clean.train, noisy.train, strict=True):
+        assert (a.id, a.prompt, a.answer) == (b.id, b.prompt, b.answer)
+        assert b.trace.endswith(f" #### {a.answer}")
+        was, became = EQUATION.findall(a.trace), EQUATION.findall(b.trace)
+        assert sum(left[1] != right[1] for left, right in zip(was, became, strict=True)) == (a != b)
+        wrong += a != b
+    assert abs(wrong / 1500 - 0.3) < 0.05
+    assert clean.val[:] == noisy.val[:] and clean.test[:] == noisy.test[:]
+
+
 @pytest.mark.parametrize(
     "wrong, key",
     [
         (dict(steps=(3, 2)), "data.source.steps"),
+        (dict(wrong_traces=1.5), "data.source.wrong_traces"),
         (dict(steps=(0, 2)), "data.source.steps"),
         (dict(people=9), "data.source.people"),
         (dict(trace="long"), "data.source.trace"),
