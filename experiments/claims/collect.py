@@ -184,7 +184,9 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
 def _means(runs: Mapping[int, Result], part: str) -> dict[str, float | None]:
     """Mean of each figure of a part over the runs that have it; None where none has."""
     names = dict.fromkeys(name for run in runs.values() for name in run.get(part, {}))
-    known = {name: [v for run in runs.values() if (v := run[part].get(name)) is not None] for name in names}
+    known = {
+        name: [v for run in runs.values() if (v := run.get(part, {}).get(name)) is not None] for name in names
+    }
     return {name: float(np.mean(values)) if values else None for name, values in known.items()}
 
 

@@ -33,30 +33,43 @@ class Job:
     Attributes:
         folder: Of the run; it may be deleted once the result is there.
         result: File that gets what the run measured.
+        start: Training of the model that it begins with.
     """
 
     name: str
     overrides: tuple[str, ...]
     folder: Path
     result: Path
+    start: Job | None = None
 
     @property
     def done(self) -> bool:
         return self.result.is_file()
 
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
     def read(self) -> dict[str, Any]:
         return json.loads(self.result.read_text())
 
 
+def run_missing(jobs: Sequence[Job], workers: int) -> None:
+    """Run the jobs that have no result yet, after those of their starts whose models are not there."""
+    missing = [job for job in jobs if not job.done]
+    starts = {job.start.folder: job.start for job in missing if job.start and not job.start.model.is_dir()}
+    run_all(list(starts.values()), workers)
+    run_all(missing, workers)
+
+
 def run_all(jobs: Sequence[Job], workers: int) -> None:
-    """Run what has no result yet, ``workers`` at a time; a job that was interrupted goes on.
+    """Run jobs, ``workers`` at a time; one that was interrupted goes on.
 
     Raises:
         SystemExit: A job failed; the others have run.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
-    waiting = [job for job in jobs if not job.done]
 
     def run(job: Job) -> str | None:
         print("start", job.name, flush=True)
@@ -73,7 +86,7 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
         return None
 
     with ThreadPoolExecutor(workers) as pool:
-        failures = [failure for failure in pool.map(run, waiting) if failure]
+        failures = [failure for failure in pool.map(run, jobs) if failure]
     if failures:
         raise SystemExit("\n".join(failures))
 

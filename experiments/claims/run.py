@@ -1,7 +1,7 @@
 """Test a claim: python experiments/claims/run.py CLAIM [--task NAME] [--workers 2] [--collect]
 
-CLAIM is a folder under experiments/ that holds a plan.yaml. Starts are trained first, then every arm at every
-learning rate from the tuning starts, then every arm at its best rate from the other starts. Runs lie under
+CLAIM is a folder under experiments/ that holds a plan.yaml. Every arm is trained at every learning rate from the
+tuning starts, then at its best rate from the other starts; a start is trained when it is needed. Runs lie under
 runs/claims and go on where they were stopped; what they measured is kept in CLAIM/results, a small file each,
 and a job whose file is there is not run again. --collect runs nothing: tables and pictures from these files.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from collect import Arms, Tuning, collect
-from jobs import Job, run_all
+from jobs import Job, run_missing
 from plan import EXPERIMENTS, Arm, Plan, Start, claims, read_plan
 from rates import best, grown
 
@@ -44,23 +44,18 @@ class Study:
 
     def job(self, arm: Arm, seed: int, rate: float) -> Job:
         """Training of an arm from a start; it has the start's seed."""
-        name, start = f"{arm.name}-{rate:.3g}-{seed}", self.start(Start(arm.start, seed)).folder
+        name, start = f"{arm.name}-{rate:.3g}-{seed}", self.start(Start(arm.start, seed))
         overrides = (*self.plan.common, *arm.overrides, f"seed={seed}", f"algo.optimizer.lr={rate:.6g}")
-        folder = RUNS / "arms" / f"{rate:.3g}-{seed}-{_digest((*overrides, start.name))}"
-        whole = (*overrides, "report=false", f"model.path={start / 'model'}")
-        return Job(name, whole, folder, self.results / f"{name}.json")
-
-    def train_starts(self, workers: int) -> None:
-        kinds = dict.fromkeys(arm.start for arm in self.plan.arms.values())
-        seeds = (*self.plan.seeds, *self.plan.tuning_seeds)
-        run_all([self.start(Start(kind, seed)) for seed in seeds for kind in kinds], workers)
+        folder = RUNS / "arms" / f"{rate:.3g}-{seed}-{_digest((*overrides, start.folder.name))}"
+        whole = (*overrides, "report=false", f"model.path={start.model}")
+        return Job(name, whole, folder, self.results / f"{name}.json", start)
 
     def tune(self, workers: int, run: bool) -> Tuning:
         """Mean validation accuracy of every tuned arm at its rates; grids grow until the best is inside."""
         grids: dict[str, list[float]] = {arm.name: list(self.plan.rates) for arm in self.plan.tuned}
         while True:
             if run:
-                run_all(
+                run_missing(
                     [
                         self.job(self.plan.arms[name], seed, rate)
                         for seed in self.plan.tuning_seeds
@@ -102,7 +97,7 @@ class Study:
             if tuning.get(arm.rates_of or arm.name)
         }
         if run:  # arms in turn, so that an interrupted study has comparable ones
-            run_all([of[seed] for seed in self.plan.seeds for of in jobs.values()], workers)
+            run_missing([of[seed] for seed in self.plan.seeds for of in jobs.values()], workers)
         return {name: {seed: job.read() for seed, job in of.items() if job.done} for name, of in jobs.items()}
 
 
@@ -125,8 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{given.claim}: no such claim; there are {', '.join(claims())}")
     study = Study(folder, read_plan(folder, given.task))
     run = not given.collect
-    if run:
-        study.train_starts(given.workers)
     tuning = study.tune(given.workers, run)
     collect(folder, study.plan, tuning, study.compare(tuning, given.workers, run))
 

@@ -116,3 +116,20 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
     assert "6 runs, 6.0 hours on one thread" in text and "commit abcdef012" in text
     assert (tmp_path / "results-words.png").stat().st_size > 1000
     json.dumps(runs)
+
+
+def test_a_start_is_trained_for_jobs_that_miss_its_model(tmp_path, monkeypatch):
+    import jobs
+
+    ran = []
+    monkeypatch.setattr(jobs, "run_all", lambda some, workers: ran.append([job.name for job in some]))
+
+    def job(name, start=None):
+        return jobs.Job(name, (), tmp_path / name, tmp_path / f"{name}.json", start)
+
+    there, gone, unneeded = (job(name) for name in ("there", "gone", "unneeded"))
+    there.model.mkdir(parents=True)
+    for one in (there, gone, unneeded, job("finished")):
+        one.result.write_text("{}")
+    jobs.run_missing([job("finished", unneeded), job("a", there), job("b", gone), job("c", gone)], workers=2)
+    assert ran == [["gone"], ["a", "b", "c"]]
