@@ -1,9 +1,10 @@
 """Test a claim: python experiments/claims/run.py CLAIM [--task NAME] [--workers 2] [--collect]
 
-CLAIM is a folder under experiments/ that holds a plan.yaml. Every arm is trained at every learning rate from the
-tuning starts, then at its best rate from the other starts; a start is trained when it is needed. Runs lie under
-runs/claims and go on where they were stopped; what they measured is kept in CLAIM/results, a small file each,
-and a job whose file is there is not run again. --collect runs nothing: tables and pictures from these files.
+CLAIM is a folder under experiments/ that holds a plan.yaml. Every arm is trained at every learning rate
+from the tuning starts, then at its best rate from the other starts; a start is trained when it is needed.
+Runs lie under runs/claims and go on where they were stopped; what they measured is kept in CLAIM/results, a
+small file each, and a job whose file is there is not run again. --collect runs nothing: tables and pictures
+from these files.
 """
 
 from __future__ import annotations
