@@ -119,6 +119,9 @@ def publish(board: Board, kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield kind, made.url
     except ConfigError:
         raise
+    except wandb.errors.CommError as error:
+        advice = "is there a network, and is the key this server's? dry_run=true needs neither"
+        raise ConfigError(f"W&B: {error}; {advice}") from error
     except (wandb.errors.Error, ValueError, RuntimeError, OSError) as error:
         raise ConfigError(f"W&B: {error}") from error
 

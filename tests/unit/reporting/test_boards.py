@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import wandb
 from wandb_server import Server, serving
 
 pytest.importorskip("wandb_workspaces")
 
-from igpo_lightning.reporting.boards import Board, report, workspace
+from igpo_lightning.errors import ConfigError
+from igpo_lightning.reporting.boards import Board, publish, report, workspace
 from igpo_lightning.reporting.panels import SECTIONS
 
 BOARD = Board(
@@ -91,6 +93,15 @@ def test_a_server_gets_both_and_what_is_not_there_is_refused(tmp_path):
     assert {grid["runSets"][0]["project"]["id"] for grid in grids} == {"7"}
     feed = grids[0]["runSets"][0]["runFeed"]
     assert feed["columnOrder"][1:3] == ["config:algo.value.name", "summary:test/accuracy"]
+
+
+def test_a_server_that_cannot_be_reached_is_one_line(monkeypatch):
+    def unreachable():
+        raise wandb.errors.CommError("did not respond\nin time")
+
+    monkeypatch.setattr(wandb, "Api", unreachable)
+    with pytest.raises(ConfigError, match=r"^W&B: did not respond\nin time; is there a network"):
+        list(publish(BOARD, ["workspace"]))
 
 
 def test_without_an_account_one_line_says_so(tmp_path):
