@@ -20,6 +20,7 @@ PROGRAMS = {
     "export": "make a model folder of a run's checkpoint",
     "report": "write a run's report again",
     "collect": "put the runs of a sweep into tables, a picture and a page",
+    "dashboard": "make a workspace and a report at W&B, for a project or a sweep",
 }
 
 

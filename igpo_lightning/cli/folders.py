@@ -1,4 +1,4 @@
-"""Programs that take a folder: report, collect, export and rescore.
+"""Programs that take a folder: report, collect, dashboard, export and rescore.
 
 They read their line, say what they take, and refuse a folder in the same way.
 """
@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -28,8 +29,8 @@ _MARKS = {  # files of which a folder of this kind has at least one
 
 
 def program(
-    name: str, run: Callable[[Path, list[str]], None], about: str, settings: Mapping[str, str] | None = None,
-    of: str = "that of a training run", key: str = "folder",
+    name: str, run: Callable[[Any, list[str]], None], about: str, settings: Mapping[str, str] | None = None,
+    of: str = "that of a training run", key: str = "folder", optional: bool = False,
 ) -> Main:  # fmt: skip
     """A program around ``run``, called with the folder and with the settings as they were typed.
 
@@ -39,6 +40,7 @@ def program(
         settings: For ``--help``: ``"key=VALUE"`` and what it means.
         of: Whose folder it takes.
         key: By ``key=FOLDER`` the folder may be given, too.
+        optional: Whether ``run`` may be called without a folder, with None.
 
     Returns:
         A function that takes ``sys.argv[1:]`` or other arguments and returns the exit status.
@@ -49,11 +51,11 @@ def program(
         words = list(sys.argv[1:] if argv is None else argv)
         called = f"python -m igpo_lightning.{name}"
         if {"-h", "--help"} & {*words}:
-            print(_help(called, about, of, settings or {}))
+            print(_help(called, about, of, settings or {}, "[FOLDER]" if optional else "FOLDER"))
         elif "--version" in words:
             print(version())
         else:
-            folder, texts = _read(words, called, key)
+            folder, texts = _read(words, called, key, optional)
             try:
                 run(folder, texts)
             except OSError as error:
@@ -110,7 +112,7 @@ def _inside(folder: Path, kind: str) -> Iterator[Path]:
             yield Path(path)
 
 
-def _read(words: list[str], called: str, key: str) -> tuple[Path, list[str]]:
+def _read(words: list[str], called: str, key: str, optional: bool) -> tuple[Path | None, list[str]]:
     for word in words:
         if word.startswith("-"):
             raise ConfigError(f"{word}: no such flag; {called} --help says what there is")
@@ -118,6 +120,8 @@ def _read(words: list[str], called: str, key: str) -> tuple[Path, list[str]]:
     if named and not Path(words[0]).is_dir():
         words = [named[0].partition("=")[2].strip("\"'"), *(word for word in words if word != named[0])]
     if not words or ("=" in words[0] and not Path(words[0]).is_dir()):
+        if optional:
+            return None, words
         raise ConfigError(f"give a folder: {called} FOLDER")
     if not words[0].strip():
         raise ConfigError("the folder is empty (is a variable of the script?)")
@@ -128,8 +132,8 @@ def _read(words: list[str], called: str, key: str) -> tuple[Path, list[str]]:
     return folder, words[1:]
 
 
-def _help(called: str, about: str, of: str, settings: Mapping[str, str]) -> str:
-    lines = [f"usage: {called} FOLDER{' [key=value ...]' if settings else ''}", about.strip(), ""]
+def _help(called: str, about: str, of: str, settings: Mapping[str, str], folder: str) -> str:
+    lines = [f"usage: {called} {folder}{' [key=value ...]' if settings else ''}", about.strip(), ""]
     lines += [f"FOLDER is {of}.", ""]
     if settings:
         width = max(map(len, settings))

@@ -12,8 +12,9 @@ import yaml
 
 from igpo_lightning.config import find_conf
 
+WEIGHTS = "starting_weights"  # a fingerprint that checkpoints and loggers have among the settings
 # Where and how a run reports, not what it computes.
-ASIDE = ("output_dir", "sweep_dir", "resume", "report", "dry_run", "callbacks", "logger")
+ASIDE = ("output_dir", "sweep_dir", "resume", "report", "dry_run", "callbacks", "logger", WEIGHTS)
 _LONG_PATH = 24
 
 

@@ -13,6 +13,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.files import write_atomic
 
 FILE = "summary.json"
+BEFORE, AFTER, TEST = "val/accuracy_before", "val/accuracy_after", "test/accuracy"  # a stage's, to loggers
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from igpo_lightning.cli.plain import one_line
+from igpo_lightning.reporting.panels import COMPLETIONS, REPORT
 from igpo_lightning.sweeping.record import FILE as JOB
+
+_waiting: list[list[Any]] = []  # for each kept_open that lasts, the runs that ended in it
 
 
 class WandbLogger(LightningWandbLogger):
@@ -19,18 +25,56 @@ class WandbLogger(LightningWandbLogger):
     def __init__(self, *, save_dir: str | Path = ".", **options: Any) -> None:
         # W&B's own process writes the files, and lives in the folder in which it was first started.
         super().__init__(save_dir=str(Path(save_dir).absolute()), **options)
+        self._cost: dict[str, float] = {}
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log them beside the completions sampled so far: W&B draws one along the other within a row only."""
+        if COMPLETIONS in metrics:
+            self._cost = {COMPLETIONS: metrics[COMPLETIONS]}
+        super().log_metrics({**self._cost, **metrics}, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         super().finalize(status)
         if self._experiment is not None:
-            self._experiment.finish(exit_code=0 if status == "success" else 1)
+            if status == "success" and _waiting:
+                _waiting[-1].append(self._experiment)
+            else:
+                self._experiment.finish(exit_code=0 if status == "success" else 1)
             self._experiment = None
 
     @rank_zero_only
     def log_outcome(self, numbers: dict[str, Any]) -> None:
         """Put figures of the whole run into its summary."""
         self.experiment.summary.update(numbers)
+
+
+@contextmanager
+def kept_open() -> Iterator[Callable[[Path], None]]:
+    """Keep a run that ends well open until the block ends; gives a function that puts a page into it.
+
+    A run's report is written when its last stage has ended. To open the W&B run once more would be a second
+    offline run of the same id, and uploading that writes over the first.
+    """
+    runs: list[Any] = []
+    _waiting.append(runs)
+    try:
+        yield lambda page: _show(page, runs)
+    finally:
+        _waiting.pop()
+        for run in runs:
+            run.finish(exit_code=0)
+
+
+def _show(page: Path, runs: list[Any]) -> None:
+    for run in runs:
+        try:
+            import wandb
+
+            run.log({REPORT: wandb.Html(str(page), inject=False)})
+        except Exception as error:  # W&B's or the disk's: the training is done, and must not fail by it
+            print(f"warning: {page} did not reach W&B ({one_line(error)})")
 
 
 def identify(cfg: DictConfig) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ..checks import ConfigError
+from ..reporting.settings import WEIGHTS
 from ..reporting.summary import FILE as SUMMARY
 from .checkpoints import checked, newest, settings_of
 
 CHECKPOINTS = "checkpoints"  # folder within a stage's own
-WEIGHTS = "starting_weights"  # key of a fingerprint among a checkpoint's settings
 
 # By the beginnings of keys. What is in none of these can't be changed.
 IGNORED = (

@@ -25,6 +25,7 @@ from ..precision import check_precision
 from ..preflight.plan import plan_stage
 from ..processes import connecting
 from ..reporting import wandb_logger, write_report
+from ..reporting.settings import WEIGHTS
 from ..reporting.summary import Accuracy, Stage, Summary
 from ..run_folder import BEGUN, run_folder
 from ..stopping import Stopped, interruptible, stop_on_signals
@@ -32,7 +33,7 @@ from . import warm_start
 from .checkpoints import check_strategy
 from .finishing import Finish, SaveModel
 from .resuming import fingerprint
-from .resumption import WEIGHTS, Resumption, is_finished, resumption_of
+from .resumption import Resumption, is_finished, resumption_of
 from .stage_record import StageRecord
 
 MODEL = "model"  # folder of a stage's trained weights, within the stage's own folder
@@ -98,11 +99,13 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
         stages.append(warm_start.trained(cfg, _first_stage))
         with open_dict(cfg):
             cfg.model.path = str(warm_start.own_folder(cfg) / MODEL)
-    stages.append(run_stage(cfg, resumption, before=stages[-1].accuracy_after if stages else None))
-    _summarise(cfg, stages)
-    if _is_first_process() and cfg.report:
-        files = f"picture: {folder / 'report.png'}   page: {folder / 'report.html'}"
-        print(f"\n{write_report(folder)}\n\n{files}")
+    with wandb_logger.kept_open() as show:
+        stages.append(run_stage(cfg, resumption, before=stages[-1].accuracy_after if stages else None))
+        _summarise(cfg, stages)
+        if _is_first_process() and cfg.report:
+            page = folder / "report.html"
+            print(f"\n{write_report(folder)}\n\npicture: {folder / 'report.png'}   page: {page}")
+            show(page)
     after = stages[-1].accuracy_after
     return after.value if after else None
 

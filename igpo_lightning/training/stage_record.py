@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from .. import provenance
 from ..checks import ConfigError
 from ..evaluation.heldout import HeldOutAccuracy
+from ..reporting.summary import AFTER, BEFORE, TEST
 from ..reporting.summary import FILE as SUMMARY
 from .resuming import use_options
 from .resumption import LENGTHS, Resumption
@@ -47,11 +48,7 @@ class StageRecord(Callback):
 
     def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         heldout = self.heldout
-        known = {
-            "val/accuracy_before": heldout.before,
-            "val/accuracy_after": heldout.after,
-            "test/accuracy": heldout.test,
-        }
+        known = {BEFORE: heldout.before, AFTER: heldout.after, TEST: heldout.test}
         outcome = {name: accuracy.value for name, accuracy in known.items() if accuracy}
         for logger in trainer.loggers:
             if log := getattr(logger, "log_outcome", None):

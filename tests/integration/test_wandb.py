@@ -8,6 +8,8 @@ from fakes import TINY, TINY_RL, compose
 from wandb.proto import wandb_internal_pb2 as protocol
 
 from igpo_lightning.reporting import wandb_logger
+from igpo_lightning.reporting.panels import COMPLETIONS, SAMPLES, UPDATES
+from igpo_lightning.reporting.summary import AFTER, BEFORE, TEST
 from igpo_lightning.train import main
 
 BLOCK = 32768  # of the log format (LevelDB's): records are cut at its borders
@@ -95,6 +97,20 @@ def test_a_resumed_stage_goes_on_under_its_id(train):
     assert len({run.run_group for run, _, _ in first}) == 1
     again = train("output_dir=run", "algo.rollouts=2", "resume=auto")
     assert [run.run_id for run, _, _ in again] == ["abc-sft", "abc", "abc"]
+
+
+def test_the_last_stage_has_the_page_and_every_row_its_place(train, tmp_path):
+    """What a dashboard draws is there: see igpo_lightning/reporting/panels.py."""
+    (_, _, sft), (_, _, rl) = train("output_dir=run", "report=true", "callbacks=default")
+    assert "report._type" not in sft and rl["report._type"] == "html-file"
+    (sent,) = tmp_path.rglob("media/html/report_*.html")
+    assert sent.read_bytes() == (tmp_path / "run" / "report.html").read_bytes()
+    assert {BEFORE, AFTER, TEST} <= set(rl) and rl[f"{SAMPLES}._type"] == "table-file"
+    (file,) = (tmp_path / "run" / "wandb").rglob("*.wandb")
+    rows = [record.history for record in records(file) if record.WhichOneof("record_type") == "history"]
+    rows = [{item.key or item.nested_key[0]: item.value_json for item in row.item} for row in rows]
+    assert all(UPDATES in row for row in rows)
+    assert any({"val/accuracy", COMPLETIONS} <= set(row) for row in rows)
 
 
 def test_without_wandb_nothing_is_identified(tmp_path):
