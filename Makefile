@@ -69,7 +69,7 @@ $(READY): requirements.lock pyproject.toml
 	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r requirements.lock -e . ; \
 	 else \
 	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
-	     -e '.[tasks,rewrite,sweep-joblib,dev]' ; \
+	     -e '.[tasks,rewrite,sweep-joblib,dashboards,dev]' ; \
 	 fi
 	@touch $@
 

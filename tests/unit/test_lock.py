@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("tasks", "rewrite", "sweep-joblib", "dev")  # what `make` installs
+EXTRAS = ("tasks", "rewrite", "sweep-joblib", "dashboards", "dev")  # what `make` installs
 
 
 def lock():
