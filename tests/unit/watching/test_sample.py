@@ -100,7 +100,7 @@ def test_what_is_written_to_a_file(policy, model, tmp_path):
 def test_jsonl_prompts_have_their_own_hints(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"prompt": "a", "hint": "x ___"}\n\n{"prompt": "b", "answer": 3}\n')
-    assert read_prompts(path, "y") == [Asked("a", "x ___"), Asked("b", "y")]
+    assert read_prompts(path, "y") == [Asked("a", "x ___"), Asked("b", "y", "3")]
     path.write_text('{"prompt": "a"}\n{"question": "b"}\n')
     with pytest.raises(ConfigError, match=r"line 2: expected a JSON object"):
         read_prompts(path)
