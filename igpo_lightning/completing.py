@@ -31,10 +31,12 @@ class Asked:
     Attributes:
         prompt: The question; the tokenizer's chat template is put around it.
         hint: Fixed text; each run of three or more underscores is a gap of so many tokens. None for none.
+        answer: The right answer, which the model is not told; None if it is not known.
     """
 
     prompt: str
     hint: str | None = None
+    answer: str | None = None
 
 
 def complete(

@@ -12,7 +12,7 @@ from igpo_lightning.config import quoted
 from igpo_lightning.watching.finding import with_run
 
 _OVERRIDE = re.compile(r"[+~]*[\w./@]+=")
-_TEXTS = ("question", "prompts", "hint", "out", "html")
+_TEXTS = ("question", "prompts", "hint", "answer", "out", "html", "svg")
 
 _program = entry("sample", "igpo_lightning.watching.program:run")
 

@@ -108,6 +108,7 @@ class Samples:
     forwards: int = 0  # model calls
     row_forwards: int = 0  # rows summed over model calls
     token_forwards: int = 0  # columns that ran, summed over rows and calls: what sampling computes
+    probability: Tensor | None = None  # [B, L] float32 of each drawn token, at temperature 1
     entropy: Tensor | None = None  # [B, L] float32 nats of the distribution that each token was drawn from
 
 
@@ -131,6 +132,8 @@ class Rollout:
         completion_mask: [P, G, C] bool, True up to and including the first token that ends a completion.
         step_map: [P, G, C] int32, the denoising step that wrote each token; -1 where it was given (a
             hint) or never drawn (the fill after an end).
+        step_probability: [P, G, C] float32, of each token when it was drawn, at temperature 1; 0 where none
+            was. None if the sampler does not note it.
         step_entropy: [P, G, C] float32 nats of the distribution that each token was drawn from, at
             temperature 1; 0 where none was. None unless an estimator asks for it.
         rewards, correct: [P, G] float32 and bool, of the final groups.
@@ -167,6 +170,7 @@ class Rollout:
     correct: PerCompletion
     parts: dict[str, PerCompletion] = field(default_factory=dict)
     answers: PerCompletion | None = None
+    step_probability: PerCompletion | None = None
     step_entropy: PerCompletion | None = None
     candidate: PerPrompt | None = None
     advantages: PerCompletion | None = None
@@ -274,7 +278,8 @@ class SampleRecord:
         advantage: Of the completion, if it has one for all its tokens.
         tokens: Its tokens as text; their concatenation is the completion, too.
         columns: Name → a number for each token: "step" (of a step map), "hint" and "kept" (whether it carries
-            gradient), "old_logp" and "ref_logp" (means over the draws that score it), where there are any.
+            gradient), "probability" (when it was drawn, at temperature 1; 0 where none was),
+            "old_logp" and "ref_logp" (means over the draws that score it), where there are any.
     """
 
     rollout: int

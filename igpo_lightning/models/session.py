@@ -29,8 +29,7 @@ class Session:
     Attributes:
         canvas: [B, L] int64, as far as it has been filled.
         step_map: [B, L] int32, the step that wrote each token; -1 where it was given or is empty.
-        entropy: [B, L] float32 nats of the distributions that tokens were drawn from, 0 elsewhere; None where
-            nobody said.
+        notes: Name → [B, L] float32, what was said of each token when it was written; 0 elsewhere.
         forwards, row_forwards, token_forwards: Model calls so far; rows, and columns that ran, summed over
             them.
     """
@@ -38,7 +37,7 @@ class Session:
     def __init__(self, policy: Scorer, canvas: Tensor, attention: Tensor | None = None):
         self.policy, self.canvas, self.attention = policy, canvas.clone(), attention
         self.step_map = torch.full_like(canvas, -1, dtype=torch.int32)
-        self.entropy: Tensor | None = None
+        self.notes: dict[str, Tensor] = {}
         self.columns = slice(0, 0)
         self.forwards = self.row_forwards = self.token_forwards = 0
 
@@ -72,18 +71,23 @@ class Session:
         self.token_forwards += canvas.numel()
         return self.policy(canvas, None if self.attention is None else self.attention[rows], positions)
 
-    def commit(self, rows: Tensor, at: Tensor, ids: Tensor, step: int, nats: Tensor | None = None) -> None:
+    def commit(self, rows: Tensor, at: Tensor, ids: Tensor, step: int, **notes: Tensor) -> None:
         """Write ``ids`` [R, width] where ``at`` [R, width] bool, as drawn at denoising step ``step``.
 
-        ``nats`` [R, width] are the entropies of what they were drawn from, if they are to be remembered.
+        ``notes`` [R, width] are numbers of these tokens that are to be remembered.
         """
-        if nats is not None:
-            if self.entropy is None:
-                self.entropy = torch.zeros_like(self.canvas, dtype=torch.float32)
-            self.entropy[rows, self.columns] = torch.where(at, nats, self.entropy[rows, self.columns])
+        for name, values in notes.items():
+            kept = self.note(name)
+            kept[rows, self.columns] = torch.where(at, values.float(), kept[rows, self.columns])
         self.canvas[rows, self.columns] = torch.where(at, ids, self.block(rows))
         steps = self.step_map[rows, self.columns]
         self.step_map[rows, self.columns] = steps.masked_fill(at, step)
+
+    def note(self, name: str) -> Tensor:
+        """[B, L] float32, what has been said by this name."""
+        if name not in self.notes:
+            self.notes[name] = torch.zeros_like(self.canvas, dtype=torch.float32)
+        return self.notes[name]
 
     def fill_rest(self, rows: Tensor, token: int) -> None:
         """Write ``token`` into all that is empty right of the open block, as never drawn."""

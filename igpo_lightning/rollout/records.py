@@ -72,6 +72,8 @@ def _columns(rollout: Rollout, at: tuple[int, int]) -> Iterator[tuple[str, Tenso
     yield "hint", rollout.hint_mask[at]
     if rollout.loss_mask is not None:
         yield "kept", rollout.loss_mask[at].any(0)
+    if rollout.step_probability is not None:
+        yield "probability", rollout.step_probability[at]
     for name, logps in (("old_logp", rollout.old_logps), ("ref_logp", rollout.ref_logps)):
         if logps is not None:
             yield name, logps[at].sum(0) / (logps[at] != 0).sum(0).clamp(min=1)  # 0: that draw has none

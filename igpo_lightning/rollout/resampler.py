@@ -156,6 +156,8 @@ class Resampler:
         def grouped(values: Tensor) -> Tensor:
             return values.to(self.device).view(*shape, *values.shape[1:])
 
+        noted = {"step_probability": done.probability, "step_entropy": done.entropy}
+
         chosen = torch.tensor(list(which), dtype=torch.long, device="cpu")
         return Rollout(
             prompt_ids=self._tensors.ids[chosen.to(self.device)],
@@ -165,7 +167,7 @@ class Resampler:
             hint_mask=hint_mask.to(self.device),
             completion_mask=grouped(done.completion_mask),
             step_map=grouped(done.step_map),
-            step_entropy=None if done.entropy is None else grouped(done.entropy),
+            **{name: None if values is None else grouped(values) for name, values in noted.items()},
             candidate=chosen,
             rewards=grouped(scores.total),
             correct=grouped(scores.correct),

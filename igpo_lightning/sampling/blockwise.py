@@ -83,7 +83,7 @@ class BlockwiseSampler:
             )
         self.eos = choice("sampler.eos", eos, *EOS)
         self.sessions = Sessions(cache, refresh_every, graphs, guidance)
-        self.records = False
+        self.notes: tuple[str, ...] = ("probability",)
 
     @property
     def approximate(self) -> bool:
@@ -101,13 +101,13 @@ class BlockwiseSampler:
     def greedy(self) -> BlockwiseSampler:
         """:meth:`exact`, at temperature 0: what a model is judged by."""
         sampler = self.exact()
-        sampler.temperature, sampler.records = 0.0, False
+        sampler.temperature, sampler.notes = 0.0, ("probability",)
         return sampler
 
     def recording(self) -> BlockwiseSampler:
         """The same, remembering the entropy of the distribution that each token is drawn from."""
         sampler = copy.copy(self)
-        sampler.records = True
+        sampler.notes = (*self.notes, "entropy")
         return sampler
 
     @torch.no_grad()
@@ -143,10 +143,8 @@ class BlockwiseSampler:
             session = self.sessions.open(policy, canvas, attention)
             self._fill(session, policy, seeds, start, keep_going, on_step)
         costs = session.forwards, session.row_forwards, session.token_forwards
-        entropy = session.entropy
-        if self.records and entropy is None:  # nothing was left to draw
-            entropy = torch.zeros_like(session.canvas, dtype=torch.float32)
-        return Samples(session.canvas, session.step_map, *costs, entropy=entropy)
+        notes = {name: session.note(name) for name in self.notes}
+        return Samples(session.canvas, session.step_map, *costs, **notes)
 
     def _fill(
         self,
@@ -199,15 +197,14 @@ class BlockwiseSampler:
         confidence = self.order(candidates, drawn, uniforms[-1][masked])
         if self.eos == "last":
             confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
-        wanted = self.records or self.acceptance.needs_entropy
+        wanted = "entropy" in self.notes or self.acceptance.needs_entropy
         entropy = _spread(candidates.entropy(), masked, 0.0) if wanted else None
         accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
         ids = _spread(drawn, masked, 0)
-        session.commit(
-            rows, accepted, ids, step, None if entropy is None or not self.records else entropy.float()
-        )
+        probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
+        known = {"probability": probability, "entropy": entropy}
+        session.commit(rows, accepted, ids, step, **{name: known[name] for name in self.notes})
         if on_step is not None:
-            probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
             on_step(Step(step, rows, session.columns, accepted, ids, probability))
 
     def _retire(self, session: Session, alive: Tensor, stop_ids: Tensor, eos_id: int) -> Tensor:

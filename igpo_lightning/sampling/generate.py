@@ -28,7 +28,8 @@ class Generated:
     texts: list[str]  # up to that token
     row_forwards: int  # rows summed over model calls
     token_forwards: int = 0  # columns that ran, summed over rows and calls
-    entropy: Tensor | None = None  # [B, C] float32, if the sampler records it
+    probability: Tensor | None = None  # [B, C] float32, as of `Samples`, if the sampler notes it
+    entropy: Tensor | None = None  # the same
 
 
 def generate(
@@ -94,11 +95,11 @@ def generate(
     if policy.sharded:
         _accompany(policy, sampler, most - len(done), prompts.ids.shape[1] + width, keep_going, device)
     tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
-    entropy = torch.zeros_like(tokens, dtype=torch.float32) if getattr(sampler, "records", False) else None
+    noted = {name: torch.zeros_like(tokens, dtype=torch.float32) for name in getattr(sampler, "notes", ())}
     for rows, samples in done:
         tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
-        if entropy is not None:
-            entropy[rows] = samples.entropy[:, -width:]
+        for name, values in noted.items():
+            values[rows] = getattr(samples, name)[:, -width:]
     return Generated(
         tokens,
         step_map,
@@ -106,7 +107,7 @@ def generate(
         texts,
         sum(samples.row_forwards for _, samples in done),
         sum(samples.token_forwards for _, samples in done),
-        entropy,
+        **noted,
     )
 
 

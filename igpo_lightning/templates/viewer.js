@@ -23,6 +23,7 @@ function viewer(place, sample) {
   const step = columns.step.map((value, i) => (hint[i] ? 0 : order.get(value) ?? 0));
   const last = written.length;
   const numbers = Object.keys(columns).filter((name) => !["step", "hint", "kept"].includes(name));
+  const numbersOf = (i) => numbers.filter((name) => !(hint[i] && name === "probability")); // a hint was not drawn
 
   const spans = tokens.map((text, i) => make("span", { className: "t", textContent: text === "" ? "␃" : text, tabIndex: i ? -1 : 0 }));
   const slider = make("input", { type: "range", min: 0, max: last, value: last, step: 1, ariaLabel: "denoising step" });
@@ -38,12 +39,13 @@ function viewer(place, sample) {
     if (hint[i]) parts.push(!columns.kept ? "hint" : columns.kept[i] ? "hint that carries gradient" : "hint without gradient");
     else parts.push(step[i] ? `written in step ${step[i]} of ${last}` : "never drawn");
     if (!hint[i] && columns.kept && !columns.kept[i]) parts.push("no gradient");
-    if (!hint[i] || columns.kept?.[i]) parts.push(...numbers.map((name) => `${NAMES[name] ?? name} ${columns[name][i]}`));
+    if (!hint[i] || columns.kept?.[i]) parts.push(...numbersOf(i).map((name) => `${NAMES[name] ?? name} ${columns[name][i]}`));
     return parts.join(", ");
   };
   const paint = () => {
     const values = colour.value ? columns[colour.value] : step;
-    const low = Math.min(...values), width = Math.max(...values) - low || 1;
+    const own = values.filter((_, i) => !hint[i]); // hints have no colour
+    const low = Math.min(...own), width = Math.max(...own) - low || 1;
     spans.forEach((span, i) => span.style.setProperty("--at", ((values[i] - low) / width).toFixed(3)));
   };
   const show = () => {

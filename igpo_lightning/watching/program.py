@@ -22,6 +22,8 @@ from ..data.prompts import PromptFormat
 from ..files import write_atomic
 from ..models import Policy
 from ..paths import path_text
+from ..rewards import Verifier, extract
+from .animation import Shown, write_svg
 from .asked import questions, typed
 from .filling import Filling, Pieces, printable, take
 from .finding import take_from_run
@@ -38,12 +40,14 @@ class Completion:
         text: Up to its end.
         length: Columns up to and including the token that ends it.
         seconds: Of the call that it was sampled in, which may have held others.
+        correct: Whether it states the right answer; None where that is not known.
     """
 
     filling: Filling
     text: str
     length: int
     seconds: float
+    correct: bool | None = None
 
     def record(self) -> dict[str, Any]:
         """The completion as a line of JSON holds it; lists are cut at its end."""
@@ -52,6 +56,8 @@ class Completion:
             "prompt": now.asked.prompt,
             "hint": now.asked.hint,
             "completion": self.text,
+            "answer": now.asked.answer,
+            "correct": self.correct,
             "tokens": now.tokens[:end],
             "step_map": now.steps[:end],
             "hint_mask": now.hint[:end],
@@ -78,9 +84,9 @@ def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None
         overrides: As typed: what they say goes before what the model's run says.
         stream: Where to print; standard output if None.
     """
-    asked = questions(cfg.question, cfg.prompts, cfg.hint)
+    asked = questions(cfg.question, cfg.prompts, cfg.hint, _text(cfg.answer))
     size = positive_int("batch_size", cfg.batch_size)
-    files = {key: _writable(key, cfg[key]) for key in ("out", "html") if cfg[key] is not None}
+    files = {key: _writable(key, cfg[key]) for key in ("out", "html", "svg") if cfg[key] is not None}
     take_from_run(cfg, overrides)
     quieten()
     device = _device(cfg.device)
@@ -101,6 +107,9 @@ def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None
         write_atomic(files["out"], (json.dumps(one.record(), ensure_ascii=False) + "\n" for one in done))
     if "html" in files:
         write_page(files["html"], [one.filling for one in done], program.pieces, program.policy.stop_ids)
+    if "svg" in files:
+        shown = [Shown(one.filling, one.correct) for one in done]
+        write_svg(files["svg"], shown, program.pieces, program.policy.stop_ids)
     return done
 
 
@@ -116,6 +125,7 @@ class Program:
     ) -> None:
         self.policy, self.sampler, self.prompt_format = policy, sampler, prompt_format
         self.seed, self.stream, self.pieces = seed, stream, Pieces(policy.tokenizer)
+        self.verifier = Verifier()
         self.place = 0  # of the next question among all
 
     def all(self, asked: Sequence[Asked], size: int, watch: bool) -> list[Completion]:
@@ -155,11 +165,18 @@ class Program:
             view.end()
         lengths = made.completion_mask.sum(-1).tolist()
         done = [
-            Completion(filling, text, length, seconds)
+            Completion(filling, text, length, seconds, self._judge(filling.asked.answer, text))
             for filling, text, length in zip(fillings, made.texts, lengths, strict=True)
         ]
         self._show(done, several and view is None)
         return done
+
+    def _judge(self, answer: str | None, text: str) -> bool | None:
+        """Whether ``text`` states this answer, as ``reward=accuracy`` sees it; None if there is none."""
+        if answer is None:
+            return None
+        stated = extract(text)
+        return stated is not None and self.verifier.equal(stated, answer)
 
     def _show(self, done: Iterable[Completion], named: bool) -> None:
         for one in done:
@@ -190,3 +207,7 @@ def _writable(key: str, value: str) -> Path:
         what = "is a folder; give a file" if path.is_dir() else f"there is no folder {path.parent}"
         raise ConfigError(f"{key}={value}: {what}")
     return path
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

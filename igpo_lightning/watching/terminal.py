@@ -22,7 +22,7 @@ from .filling import Filling, Pieces, printable, take
 
 _RAMP = (27, 33, 39, 45, 43, 42, 76, 112, 148, 184, 214, 208)  # of 256 colours: blue is early, orange late
 _OFF, _HINT, _UNSURE, _EMPTY = "\x1b[0m", "\x1b[7m", "\x1b[4m", "\x1b[2m"
-_HALF = 0.5  # tokens that were less likely are underlined
+UNSURE_BELOW = 0.5  # tokens that were less likely are underlined
 LEGEND = "blue: written early, orange: late; inverse: hint; underlined: less likely than 50 %; ·: empty"
 
 
@@ -109,7 +109,9 @@ class Terminal:
         if step < 0:
             return ""
         shade = _RAMP[min(step, self.steps - 1) * len(_RAMP) // self.steps]
-        return (f"\x1b[38;5;{shade}m" if self.colour else "") + (_UNSURE if probability < _HALF else "")
+        return (f"\x1b[38;5;{shade}m" if self.colour else "") + (
+            _UNSURE if probability < UNSURE_BELOW else ""
+        )
 
     def _status(self, step: int) -> list[Cell]:
         now, seconds = self.filling, self.clock() - self.started
@@ -141,16 +143,16 @@ def wrapped(glyphs: Iterator[Glyph], columns: int) -> list[str]:
     lines, used = [""], 0
     for glyph in glyphs:
         for number, part in enumerate(glyph.text.split("\n")):
-            if number or used + _cells(part) > columns:
+            if number or used + cells_of(part) > columns:
                 lines.append("")
                 used = 0
                 part = part if number else part.lstrip(" ")
-            while _cells(part) > columns:  # a token wider than the terminal
+            while cells_of(part) > columns:  # a token wider than the terminal
                 lines[-1] = _styled(part[:columns], glyph.style)
                 lines.append("")
                 part = part[columns:]
             lines[-1] += _styled(part, glyph.style)
-            used += _cells(part)
+            used += cells_of(part)
     return lines
 
 
@@ -158,7 +160,7 @@ def _styled(text: str, style: str) -> str:
     return f"{style}{text}{_OFF}" if style and text else text
 
 
-def _cells(text: str) -> int:
+def cells_of(text: str) -> int:
     """Cells of a terminal that the text takes."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
 

@@ -44,7 +44,7 @@ def page(run_folder):
     path = run_folder / "samples.jsonl"
     first = json.loads(path.read_text())
     columns = {"step": [1, -1, -1, 4, 2], "hint": [0, 1, 1, 0, 0], "kept": [1, 1, 0, 1, 1]}
-    columns["old_logp"] = [-0.5, -3.0, 0.0, -0.25, -1.0]
+    columns |= {"probability": [0.5, 0.0, 0.0, 0.25, 1.0], "old_logp": [-0.5, -3.0, 0.0, -0.25, -1.0]}
     first |= {"tokens": ["so ", "<4>", " ", "#### ", "7"], "columns": columns}
     breakout = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
     own = first | {
@@ -80,7 +80,8 @@ def test_the_slider_moves_and_tokens_are_read_out(tab, page):
     assert tab.js(classes) == ["t empty", "t hint", "t hint dropped", "t empty", "t empty"]
     said = f"{place}.querySelector('.said').textContent"
     tab.js(f"{place}.querySelector('.t').focus()")
-    assert tab.js(said) == "token 1 of 5: “so ”, written in step 1 of 3, old log-prob -0.5"
+    numbers = "probability when written 0.5, old log-prob -0.5"
+    assert tab.js(said) == f"token 1 of 5: “so ”, written in step 1 of 3, {numbers}"
     tab.key("ArrowRight", 39)
     assert tab.js(said) == "token 2 of 5: “<4>”, hint that carries gradient, old log-prob -3"
     tab.key("ArrowRight", 39)

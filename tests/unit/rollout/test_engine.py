@@ -157,6 +157,10 @@ def test_records_are_a_fixed_mix_with_their_hints_and_gold_traces(policy):
     first = next(r for r in records if r.inpainted and r.correct)
     assert first.advantage == pytest.approx(float(batch.advantages[p, g]))
     assert first.columns["kept"] == batch.loss_mask[p, g, 0, :width].int().tolist()
+    noted = batch.step_probability[p, g, :width].tolist()
+    assert first.columns["probability"] == pytest.approx(noted, abs=1e-4)
+    drawn = [value > 0 for value in first.columns["probability"]]
+    assert drawn == [not hint for hint in first.columns["hint"]] and max(first.columns["probability"]) <= 1
     assert first.columns["old_logp"] == pytest.approx(batch.old_logps[p, g, 0, :width].tolist(), abs=1e-4)
     hint = next(piece for piece, is_hint in hinted.pieces if is_hint)
     assert hint.strip() in hinted.trace

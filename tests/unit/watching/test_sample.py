@@ -100,7 +100,7 @@ def test_what_is_written_to_a_file(policy, model, tmp_path):
 def test_jsonl_prompts_have_their_own_hints(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"prompt": "a", "hint": "x ___"}\n\n{"prompt": "b", "answer": 3}\n')
-    assert read_prompts(path, "y") == [Asked("a", "x ___"), Asked("b", "y")]
+    assert read_prompts(path, "y") == [Asked("a", "x ___"), Asked("b", "y", "3")]
     path.write_text('{"prompt": "a"}\n{"question": "b"}\n')
     with pytest.raises(ConfigError, match=r"line 2: expected a JSON object"):
         read_prompts(path)
@@ -210,6 +210,9 @@ def test_steps_are_told_with_rows_columns_and_probabilities():
     assert filling.tokens == samples.tokens[0, 1:].tolist() == [5, 5, 4, 5]
     assert filling.steps == samples.step_map[0, 1:].tolist() == [0, 0, -1, 1]
     assert (filling.filled, filling.forwards, filling.sureness) == (3, 2, pytest.approx(0.75))
+    noted = [0.0, 0.75, 0.75, 0.0, 0.75, 0.0, 0.75, 0.75, 0.75, 0.75]  # prompts and a hint were not drawn
+    assert samples.probability.flatten().tolist() == pytest.approx(noted)
+    assert samples.probability.dtype == torch.float32 and samples.entropy is None
 
 
 def test_lines_are_wrapped_by_cells():
