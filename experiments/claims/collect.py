@@ -149,6 +149,7 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(3, 2))
     colours = dict(zip(plan.arms, _COLOURS * 2, strict=False))
+    ends = {}
     for name, runs in arms.items():
         curves = [
             (r["curve"]["updates"], r["curve"]["accuracy"], r["validation_before"]) for r in runs.values()
@@ -158,9 +159,14 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
             left.plot(x, y, color=colours[name], alpha=0.2, linewidth=0.8)
         if len({tuple(x) for x, _ in whole}) == 1:
             mean = np.mean([y for _, y in whole], axis=0)
-            left.plot(whole[0][0], mean, color=colours[name], linewidth=2, label=plan.arms[name].label)
+            left.plot(whole[0][0], mean, color=colours[name], linewidth=2)
+            ends[name] = (whole[0][0][-1], float(mean[-1]))
+    for name, height in _apart({name: y for name, (_, y) in ends.items()}).items():
+        place = (ends[name][0], height)
+        left.annotate(
+            plan.arms[name].short, place, (5, 0), textcoords="offset points", va="center", color=colours[name]
+        )
     left.set(xlabel="updates", ylabel="validation accuracy", ylim=(0, 1))
-    left.legend(frameon=False, fontsize=8)
     others = [name for name in arms if name != plan.reference.name and plan.reference.name in arms]
     for height, name in enumerate(reversed(others)):
         _, differences = lead(tested(arms[plan.reference.name]), tested(arms[name]))
@@ -173,12 +179,20 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
         right.plot([interval.low, interval.high], [height, height], color=colours[name], linewidth=2)
         right.plot(interval.mean, height, "D", color=colours[name])
     right.axvline(0, color="black", linewidth=0.8)
-    right.set_yticks(range(len(others)), [plan.arms[name].label for name in reversed(others)], fontsize=8)
-    right.set(xlabel=f"lead of {plan.reference.label} in test accuracy, 95 % interval")
+    right.set_yticks(range(len(others)), [plan.arms[name].short for name in reversed(others)])
+    right.set(xlabel=f"test accuracy: lead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _apart(heights: Mapping[str, float], least: float = 0.055) -> dict[str, float]:
+    """Heights of labels, moved up where they would lie on each other."""
+    found: dict[str, float] = {}
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        found[name] = max(height, max(found.values(), default=-1.0) + least)
+    return found
 
 
 def _means(runs: Mapping[int, Result], part: str) -> dict[str, float | None]:

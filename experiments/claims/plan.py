@@ -33,7 +33,8 @@ class Arm:
     """One way to train on from a start.
 
     Attributes:
-        label: In tables and pictures.
+        label: In tables.
+        short: In pictures.
         overrides: Of the training command.
         start: Kind of start.
         rates_of: The arm whose learning rate it takes; None: it has one chosen for itself.
@@ -42,6 +43,7 @@ class Arm:
     name: str
     label: str
     overrides: tuple[str, ...]
+    short: str = ""
     start: str = "sft"
     rates_of: str | None = None
 
@@ -107,6 +109,7 @@ def read_plan(folder: Path, task: str | None = None) -> Plan:
             name,
             value.get("label", name),
             tuple(value["overrides"]),
+            value.get("short", value.get("label", name)),
             value.get("start", "sft"),
             value.get("rates_of"),
         )

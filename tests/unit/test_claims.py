@@ -97,7 +97,7 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
             "provenance": {"git": {"commit": "abcdef0123"}, "packages": {"torch": "2.13.0"}},
         }  # fmt: skip
 
-    arms = {name: Arm(name, name.upper(), ()) for name in ("igpo", "grpo")}
+    arms = {name: Arm(name, name.upper(), (), name) for name in ("igpo", "grpo")}
     plan = Plan("It helps.", "words", (), {}, arms, (0, 1, 2), (9,), (1e-3,))
     runs = {
         "igpo": {0: result(0.9), 1: result(0.8), 2: result(0.7)},
@@ -133,3 +133,10 @@ def test_a_start_is_trained_for_jobs_that_miss_its_model(tmp_path, monkeypatch):
         one.result.write_text("{}")
     jobs.run_missing([job("finished", unneeded), job("a", there), job("b", gone), job("c", gone)], workers=2)
     assert ran == [["gone"], ["a", "b", "c"]]
+
+
+def test_labels_do_not_lie_on_each_other():
+    from collect import _apart
+
+    placed = _apart({"a": 0.90, "b": 0.89, "c": 0.5}, least=0.05)
+    assert placed == {"c": 0.5, "b": 0.89, "a": pytest.approx(0.94)}
