@@ -126,6 +126,7 @@ def test_a_whole_rewriting(program, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]  # Hydra leaves nothing
 
 
+@pytest.mark.slow
 def test_a_limit_can_be_raised_and_a_finished_one_needs_no_endpoint(program, tmp_path, monkeypatch):
     concise = tmp_path / "out" / "concise.jsonl"
     with serving(script) as endpoint:
@@ -151,6 +152,7 @@ OTHER = {
 }
 
 
+@pytest.mark.slow
 def test_other_settings_in_the_same_folder_are_refused(program, tmp_path):
     with serving(script) as endpoint:
         program(endpoint.url, "limit=2")

@@ -49,7 +49,7 @@ def saved(folder):
 LOCAL = ["data.decontaminate=false", "data.cache_dir=null"]
 
 
-@pytest.mark.parametrize("task", ["countdown", "sudoku"])
+@pytest.mark.parametrize("task", ["countdown", pytest.param("sudoku", marks=pytest.mark.slow)])
 def test_fine_tuning_and_igpo_on_puzzles(tmp_path, task):
     assert 0 <= run(config(tmp_path, "algo=igpo", f"data={task}", *MADE, *TINY_RL, WARM_START)) <= 1
     summary = json.loads((tmp_path / "summary.json").read_text())

@@ -99,6 +99,7 @@ def test_a_resumed_stage_goes_on_under_its_id(train):
     assert [run.run_id for run, _, _ in again] == ["abc-sft", "abc", "abc"]
 
 
+@pytest.mark.slow
 def test_the_last_stage_has_the_page_and_every_row_its_place(train, tmp_path):
     """What a dashboard draws is there: see igpo_lightning/reporting/panels.py."""
     (_, _, sft), (_, _, rl) = train("output_dir=run", "report=true", "callbacks=default")

@@ -36,7 +36,10 @@ def test_neither_threads_nor_chunks_change_a_rollout(policy):
     for workers, rows in ((0, 3), (1, 3), (1, 1024), (3, 2)):
         found = rolled_out(policy, reward(workers, share=0.1), rows)
         for (name, tensor), (_, other) in zip(Rollout._tensors(found), expected._tensors(), strict=True):
-            assert torch.equal(tensor, other), (workers, rows, name)
+            if name == "step_probability":  # of logits whose last bit depends on the rows of a call
+                assert torch.allclose(tensor, other, rtol=0, atol=1e-6), (workers, rows)
+            else:
+                assert torch.equal(tensor, other), (workers, rows, name)
         ours, theirs = found.metrics, expected.metrics
         times = {name for name in ours if name.startswith("time/") or name == "seconds"}
         assert all(ours[name] == theirs[name] for name in set(ours) - times), (workers, rows)
