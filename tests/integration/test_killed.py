@@ -49,6 +49,7 @@ def outcome(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # two dozen runs
 def test_twenty_kills(tmp_path):
     assert run(tmp_path / "whole").returncode == 0
     rng = random.Random(0)
