@@ -101,7 +101,7 @@ class BlockwiseSampler:
     def greedy(self) -> BlockwiseSampler:
         """:meth:`exact`, at temperature 0: what a model is judged by."""
         sampler = self.exact()
-        sampler.temperature, sampler.notes = 0.0, ("probability",)
+        sampler.temperature, sampler.notes = 0.0, ()
         return sampler
 
     def recording(self) -> BlockwiseSampler:
@@ -197,11 +197,14 @@ class BlockwiseSampler:
         confidence = self.order(candidates, drawn, uniforms[-1][masked])
         if self.eos == "last":
             confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
-        wanted = "entropy" in self.notes or self.acceptance.needs_entropy
-        entropy = _spread(candidates.entropy(), masked, 0.0) if wanted else None
+        entropy = None
+        if "entropy" in self.notes or self.acceptance.needs_entropy:
+            entropy = _spread(candidates.entropy(), masked, 0.0)
         accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
         ids = _spread(drawn, masked, 0)
-        probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
+        probability = None
+        if "probability" in self.notes or on_step is not None:
+            probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
         known = {"probability": probability, "entropy": entropy}
         session.commit(rows, accepted, ids, step, **{name: known[name] for name in self.notes})
         if on_step is not None:
