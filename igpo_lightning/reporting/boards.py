@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from igpo_lightning.errors import ConfigError
@@ -16,7 +16,8 @@ from igpo_lightning.reporting.summary import AFTER, BEFORE, TEST
 
 _COLUMNS = 3
 _WIDTH, _HEIGHT = 8, 6  # of a report's panel; a page has 24 columns
-_MOST_RUNS = 100  # of a panel; W&B's own limit is 10
+_MOST_RUNS = 100  # of a panel; W&B shows 10 where nothing is said
+_OF_ARMS = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stderr", "max_runs_to_show": _MOST_RUNS}
 _UNSAYABLE = "'\\=<>\n"  # in a filter, which the library keeps as text and reads again
 
 
@@ -140,7 +141,7 @@ def _found(board: Board, api: Any) -> Board:
         of = f" of group {' or '.join(board.groups)}" if board.groups else ""
         advice = "wandb sync uploads those that were offline"
         raise ConfigError(f"project={entity}/{board.project}: W&B has no runs{of}; {advice}")
-    return Board(**{**vars(board), "entity": entity})
+    return replace(board, entity=entity)
 
 
 def _filters(**wanted: tuple[str, ...]) -> list[Any]:
@@ -190,10 +191,8 @@ def _line(wr: Any, panel: Panel, layout: Any) -> Any:
         y=list(panel.metrics),
         metric_regex=panel.pattern,
         log_y=panel.log or None,
-        groupby_aggfunc="mean",
-        groupby_rangefunc="stderr",
-        max_runs_to_show=_MOST_RUNS,
         layout=layout,
+        **_OF_ARMS,
         **(smoothing if panel.smoothing else {}),
     )
 
@@ -202,10 +201,8 @@ def _bar(wr: Any, panel: Panel, layout: Any) -> Any:
     return wr.BarPlot(
         title=panel.title,
         metrics=list(panel.metrics),
-        groupby_aggfunc="mean",
-        groupby_rangefunc="stderr",
-        max_runs_to_show=_MOST_RUNS,
         layout=layout,
+        **_OF_ARMS,
     )
 
 

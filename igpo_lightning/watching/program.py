@@ -22,7 +22,8 @@ from ..data.prompts import PromptFormat
 from ..files import write_atomic
 from ..models import Policy
 from ..paths import path_text
-from ..rewards import Verifier, extract
+from ..rewards import Correctness, Verifier
+from ..types import Problem
 from .animation import Shown, write_svg
 from .asked import questions, typed
 from .filling import Filling, Pieces, printable, take
@@ -125,7 +126,7 @@ class Program:
     ) -> None:
         self.policy, self.sampler, self.prompt_format = policy, sampler, prompt_format
         self.seed, self.stream, self.pieces = seed, stream, Pieces(policy.tokenizer)
-        self.verifier = Verifier()
+        self.correctness = Correctness(Verifier())  # as reward=accuracy has it
         self.place = 0  # of the next question among all
 
     def all(self, asked: Sequence[Asked], size: int, watch: bool) -> list[Completion]:
@@ -165,18 +166,18 @@ class Program:
             view.end()
         lengths = made.completion_mask.sum(-1).tolist()
         done = [
-            Completion(filling, text, length, seconds, self._judge(filling.asked.answer, text))
+            Completion(filling, text, length, seconds, self._judge(filling.asked, text))
             for filling, text, length in zip(fillings, made.texts, lengths, strict=True)
         ]
         self._show(done, several and view is None)
         return done
 
-    def _judge(self, answer: str | None, text: str) -> bool | None:
-        """Whether ``text`` states this answer, as ``reward=accuracy`` sees it; None if there is none."""
-        if answer is None:
+    def _judge(self, asked: Asked, text: str) -> bool | None:
+        """Whether ``text`` states the right answer; None if that is not known."""
+        if asked.answer is None:
             return None
-        stated = extract(text)
-        return stated is not None and self.verifier.equal(stated, answer)
+        [worth] = self.correctness([Problem("", asked.prompt, "", asked.answer)], [text])
+        return worth == 1.0
 
     def _show(self, done: Iterable[Completion], named: bool) -> None:
         for one in done:
