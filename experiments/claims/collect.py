@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import OF_HINTS
 from plan import Plan
 from rates import best
 from stats import Interval, lead, sign_flip_p, verdict
@@ -55,15 +56,15 @@ def table(plan: Plan, tuning: Tuning, arms: Arms) -> str:
         cells = [
             arm.label,
             f"{rate:.2g}",
-            _mean(runs, "validation_before", "value"),
+            _cell(_mean(runs, "validation_before", "value")),
             f"**{interval.mean:.3f}**{half}",
             *(
-                f"{_mean(runs, part, 'all_wrong_before')} → {_mean(runs, part, 'all_wrong_after')}"
+                " → ".join(_cell(_mean(runs, part, f"all_wrong_{when}")) for when in ("before", "after"))
                 for part in ("first_tenth", "last_fifth")
             ),
-            _mean(runs, "first_tenth", "hint_success"),
-            _total([run["completions"] for run in runs.values()], ",.0f"),
-            _total([sum(run["generated_tokens"]["tokens"]) / 1e6 for run in runs.values()], ".2f"),
+            _cell(_mean(runs, "first_tenth", "hint_success")),
+            _cell(_average(run["completions"] for run in runs.values()), ",.0f"),
+            _cell(_average(_millions(run) for run in runs.values()), ".2f"),
             str(len(runs)),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -94,18 +95,20 @@ def leads(plan: Plan, arms: Arms) -> str:
 
 def hints(plan: Plan, arms: Arms) -> str:
     """Each arm's hints over whole runs; empty where no arm has any."""
-    measured = {name: runs for name, runs in arms.items() if any(_means(runs, "hints").values())}
-    if not measured:
+    rows = {
+        name: [_mean(runs, "hints", figure) for figure in OF_HINTS]
+        for name, runs in arms.items()
+        if _mean(runs, "hints", OF_HINTS[0])
+    }
+    if not rows:
         return ""
     lines = [
         "| over the whole run | hint tokens of a completion that has any | share of what carries gradient "
         "| of these, clipped |",
         "|---|---|---|---|",
     ]
-    for name, runs in measured.items():
-        means = _means(runs, "hints")
-        cells = ["–" if value is None else f"{value:.3f}" for value in means.values()]
-        lines.append(f"| {plan.arms[name].label} | " + " | ".join(cells) + " |")
+    for name, means in rows.items():
+        lines.append(f"| {plan.arms[name].label} | " + " | ".join(map(_cell, means)) + " |")
     return "\n".join(lines)
 
 
@@ -147,8 +150,16 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(3, 2))
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(3, 2))
     colours = dict(zip(plan.arms, _COLOURS * 2, strict=False))
+    for draw, place in zip((_draw_curves, _draw_leads), axes, strict=True):
+        draw(plan, arms, colours, place)
+        place.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _draw_curves(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -> None:
     ends = {}
     for name, runs in arms.items():
         curves = [
@@ -156,35 +167,34 @@ def picture(plan: Plan, arms: Arms, path: Path) -> None:
         ]
         whole = [([0, *x], [before["value"], *y]) for x, y, before in curves]
         for x, y in whole:
-            left.plot(x, y, color=colours[name], alpha=0.2, linewidth=0.8)
+            axes.plot(x, y, color=colours[name], alpha=0.2, linewidth=0.8)
         if len({tuple(x) for x, _ in whole}) == 1:
             mean = np.mean([y for _, y in whole], axis=0)
-            left.plot(whole[0][0], mean, color=colours[name], linewidth=2)
+            axes.plot(whole[0][0], mean, color=colours[name], linewidth=2)
             ends[name] = (whole[0][0][-1], float(mean[-1]))
     for name, height in _apart({name: y for name, (_, y) in ends.items()}).items():
         place = (ends[name][0], height)
-        left.annotate(
+        axes.annotate(
             plan.arms[name].short, place, (5, 0), textcoords="offset points", va="center", color=colours[name]
         )
-    left.set(xlabel="updates", ylabel="validation accuracy", ylim=(0, 1))
+    axes.set(xlabel="updates", ylabel="validation accuracy", ylim=(0, 1))
+
+
+def _draw_leads(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -> None:
     others = [name for name in arms if name != plan.reference.name and plan.reference.name in arms]
     for height, name in enumerate(reversed(others)):
         _, differences = lead(tested(arms[plan.reference.name]), tested(arms[name]))
         if not differences:
             continue
         interval = Interval.of(differences)
-        right.plot(
+        axes.plot(
             differences, [height] * len(differences), "o", color=colours[name], alpha=0.35, markersize=4
         )
-        right.plot([interval.low, interval.high], [height, height], color=colours[name], linewidth=2)
-        right.plot(interval.mean, height, "D", color=colours[name])
-    right.axvline(0, color="black", linewidth=0.8)
-    right.set_yticks(range(len(others)), [plan.arms[name].short for name in reversed(others)])
-    right.set(xlabel=f"test accuracy: lead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+        axes.plot([interval.low, interval.high], [height, height], color=colours[name], linewidth=2)
+        axes.plot(interval.mean, height, "D", color=colours[name])
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(others)), [plan.arms[name].short for name in reversed(others)])
+    axes.set(xlabel=f"test accuracy: lead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
 
 
 def _apart(heights: Mapping[str, float], least: float = 0.055) -> dict[str, float]:
@@ -195,21 +205,21 @@ def _apart(heights: Mapping[str, float], least: float = 0.055) -> dict[str, floa
     return found
 
 
-def _means(runs: Mapping[int, Result], part: str) -> dict[str, float | None]:
-    """Mean of each figure of a part over the runs that have it; None where none has."""
-    names = dict.fromkeys(name for run in runs.values() for name in run.get(part, {}))
-    known = {
-        name: [v for run in runs.values() if (v := run.get(part, {}).get(name)) is not None] for name in names
-    }
-    return {name: float(np.mean(values)) if values else None for name, values in known.items()}
+def _mean(runs: Mapping[int, Result], part: str, name: str) -> float | None:
+    """Mean of a figure over the runs that have it."""
+    return _average((run.get(part) or {}).get(name) for run in runs.values())
 
 
-def _mean(runs: Mapping[int, Result], part: str, name: str) -> str:
-    values = [run[part][name] for run in runs.values() if run[part] and run[part].get(name) is not None]
-    return f"{np.mean(values):.3f}" if values else "–"
+def _millions(run: Result) -> float | None:
+    """Tokens that a run sampled; None if it samples nothing."""
+    tokens = run["generated_tokens"]["tokens"]
+    return tokens[-1] / 1e6 if tokens else None
 
 
-def _total(values: Sequence[float | None], form: str) -> str:
-    """Mean of what each run did in all; a dash for runs that sample nothing."""
-    known = [value for value in values if value]
-    return f"{np.mean(known):{form}}" if known else "–"
+def _average(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _cell(value: float | None, form: str = ".3f") -> str:
+    return "–" if value is None else f"{value:{form}}"

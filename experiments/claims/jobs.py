@@ -22,7 +22,7 @@ _PRELOAD = [
     "igpo_lightning.rewards",
     "igpo_lightning.rollout",
 ]
-_OF_HINTS = ("rollout/hint_tokens", "rollout/hint_gradient_share", "train/clip_ratio/hints")
+OF_HINTS = ("rollout/hint_tokens", "rollout/hint_gradient_share", "train/clip_ratio/hints")
 _KEPT = ("started", "git", "python", "platform", "packages")
 
 
@@ -123,7 +123,7 @@ def measured(job: Job) -> dict[str, Any]:
         "generated_tokens": {"updates": tokens[0][-1:], "tokens": tokens[1][-1:]},
         "first_tenth": {name: _round(metrics.mean(f"rollout/{name}", 0.0, 0.1)) for name in rates},
         "last_fifth": {name: _round(metrics.mean(f"rollout/{name}", 0.8, 1.0)) for name in rates},
-        "hints": {name: _round(metrics.mean(name)) for name in _OF_HINTS},
+        "hints": {name: _round(metrics.mean(name)) for name in OF_HINTS},
         "provenance": {name: provenance[name] for name in _KEPT},
     }
 

@@ -12,23 +12,6 @@ EXPERIMENTS = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Start:
-    """A model that reinforcement learning begins with: one run of supervised fine-tuning.
-
-    Attributes:
-        kind: Name of its settings in the plan; arms that begin with other data have another kind.
-        seed: Of the run; the unit that intervals are about.
-    """
-
-    kind: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}-{self.seed}"
-
-
-@dataclass(frozen=True)
 class Arm:
     """One way to train on from a start.
 
@@ -36,7 +19,7 @@ class Arm:
         label: In tables.
         short: In pictures.
         overrides: Of the training command.
-        start: Kind of start.
+        start: Kind of start: a model of supervised fine-tuning by that kind's settings.
         rates_of: The arm whose learning rate it takes; None: it has one chosen for itself.
     """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from collect import Arms, Tuning, collect
 from jobs import Job, run_missing
-from plan import EXPERIMENTS, Arm, Plan, Start, claims, read_plan
+from plan import EXPERIMENTS, Arm, Plan, claims, read_plan
 from rates import best, grown
 
 RUNS = EXPERIMENTS.parent / "runs" / "claims"
@@ -37,15 +37,16 @@ class Study:
         self.folder, self.plan = folder, plan
         self.results = folder / "results" / plan.task
 
-    def start(self, start: Start) -> Job:
+    def start(self, kind: str, seed: int) -> Job:
         """Training of a start."""
-        overrides = (*self.plan.common, *self.plan.starts[start.kind], f"seed={start.seed}", "report=false")
-        folder = RUNS / "starts" / f"{start.name}-{_digest(overrides)}"
-        return Job(start.name, overrides, folder, self.results / f"start-{start.name}.json")
+        overrides = (*self.plan.common, *self.plan.starts[kind], f"seed={seed}", "report=false")
+        name = f"{kind}-{seed}"
+        folder = RUNS / "starts" / f"{name}-{_digest(overrides)}"
+        return Job(name, overrides, folder, self.results / f"start-{name}.json")
 
     def job(self, arm: Arm, seed: int, rate: float) -> Job:
         """Training of an arm from a start; it has the start's seed."""
-        name, start = f"{arm.name}-{rate:.3g}-{seed}", self.start(Start(arm.start, seed))
+        name, start = f"{arm.name}-{rate:.3g}-{seed}", self.start(arm.start, seed)
         overrides = (*self.plan.common, *arm.overrides, f"seed={seed}", f"algo.optimizer.lr={rate:.6g}")
         folder = RUNS / "arms" / f"{rate:.3g}-{seed}-{_digest((*overrides, start.folder.name))}"
         whole = (*overrides, "report=false", f"model.path={start.model}")
