@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
@@ -57,14 +58,22 @@ class Prompt:
         problem: The row it came from.
         ids: Prompt tokens, chat template applied, no padding.
         response: Gold response tokens (trace with final answer), no EOS; the SFT target.
-        hint: Gold trace tokens that may be written into a canvas, index for index. Positions that
-            carry the final answer hold the mask id; the final-answer statement is cut off.
+        hint_of: Problem → its :attr:`hint`; None where there are no hints.
     """
 
     problem: Problem
     ids: tuple[int, ...]
-    response: tuple[int, ...]
-    hint: tuple[int, ...]
+    response: tuple[int, ...] = ()
+    hint_of: Callable[[Problem], tuple[int, ...]] | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def hint(self) -> tuple[int, ...]:
+        """Gold trace tokens that may be written into a canvas, index for index.
+
+        Positions that carry the final answer hold the mask id; the final-answer statement is cut off. Found
+        when first asked for: it takes milliseconds, so minutes of a training set of which a run sees a part.
+        """
+        return self.hint_of(self.problem) if self.hint_of else ()
 
 
 @dataclass

@@ -29,36 +29,51 @@ class Account:
 
     Args:
         dropped: What the source left out, by reason.
-        clean: What was left of it beside benchmarks.
+        clean: What was left beside benchmarks.
         problems: What was encoded.
         fates: What became of each of them.
+        share: How much of the set ``clean`` and the others are of, by a sample. Below 1, what is said of the
+            whole set is an estimate.
     """
 
     dropped: Mapping[str, int]
     clean: Decontaminated
     problems: Sequence[Problem]
     fates: Sequence[Fate]
+    share: float = 1.0
+
+    @property
+    def sampled(self) -> bool:
+        return self.share < 1
 
     @property
     def trained_on(self) -> int:
-        return sum(fate.kept for fate in self.fates)
+        return self._of_all(sum(fate.kept for fate in self.fates))
+
+    def _of_all(self, count: int) -> int:
+        """So many of the whole set, if ``count`` of what was looked at are."""
+        return round(count / self.share)
 
     def left_out(self) -> Counter[str]:
         """Rows that are not trained on, by reason, whoever left them out."""
         counts = Counter(self.dropped)
-        counts.update(fate.note for fate in self.fates if not fate.kept)
+        encoded = Counter(fate.note for fate in self.fates if not fate.kept)
+        counts.update({reason: self._of_all(count) for reason, count in encoded.items()})
         if self.clean.overlaps:
-            counts["in a held-out set"] = len(self.clean.overlaps)
+            counts["in a held-out set"] = self._of_all(len(self.clean.overlaps))
         return counts
 
     def describe(self, hints: bool) -> list[str]:
         """The training set in lines; ``hints`` says what traces are for."""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out().items())
         lines = [f"{self.trained_on:,} training problems" + (f" (left out: {reasons})" if reasons else "")]
-        changed = Counter(fate.note for fate in self.fates if fate.kept and fate.note)
-        if cut := changed[CUT]:
+        if self.sampled:
+            looked_at = len(self.problems) + len(self.clean.overlaps)
+            lines = [f"about {lines[0]}: estimated from {looked_at:,} of them"]
+        changed = {note: self._of_all(count) for note, count in self._notes().items()}
+        if cut := changed.get(CUT):
             lines.append(f"{cut:,} traces are longer than the canvas: hints are cut from their beginnings")
-        bare = changed[NO_TRACE] if hints else 0
+        bare = changed.get(NO_TRACE, 0) if hints else 0
         if bare and bare == self.trained_on:
             lines.append(
                 "no problem has a trace: with nothing to inpaint, algo=igpo is algo=grpo here; "
@@ -69,7 +84,11 @@ class Account:
         for group in _GROUPS:
             if said := self._by_group(group):
                 lines.append(f"left out by {group}: {said}")
-        return lines + self.clean.describe()
+        return lines + self.clean.describe(listed=not self.sampled)
+
+    def _notes(self) -> Counter[str]:
+        """Of what was encoded and kept: what was done to it."""
+        return Counter(fate.note for fate in self.fates if fate.kept and fate.note)
 
     def _by_group(self, group: str) -> str:
         """ "precalculus 430 of 746 (58 %), …": of what was encoded, most first; nothing if all are few."""
@@ -105,7 +124,7 @@ class Account:
         return {
             "trained_on": self.trained_on,
             "left_out": dict(self.left_out()),
-            "kept_with": dict(Counter(fate.note for fate in self.fates if fate.kept and fate.note)),
+            "kept_with": dict(self._notes()),
             "by": {group: c for group, c in groups.items() if len(c) <= 10 * _MOST_GROUPS},
             "compared_with": self.clean.checked,
             "not_compared_with": self.clean.unread,

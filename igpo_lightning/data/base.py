@@ -30,10 +30,12 @@ class ProblemDataModule(L.LightningDataModule):
         source: Where problems come from.
         eval_batch: Prompts decoded in one call.
         encoder: Makes the :class:`Encoder`, with what it needs besides tokenizer, width and hints.
-        decontaminate: Source → what of it may be trained on; None trains on all.
+        decontaminate: Source, training problems of it → which may be trained on; None trains on all.
     """
 
     hints = True
+    sample: int | None = None
+    """Training problems to look at, taken for all of them: enough for a dry run's estimates. None: all."""
     trainer: Any  # Lightning gives it some attributes only when it is made
     algorithm: Any  # a Stage of the kind that the subclass trains
 
@@ -44,14 +46,14 @@ class ProblemDataModule(L.LightningDataModule):
         algorithm: Stage,
         eval_batch: int = 256,
         encoder: Callable[..., Encoder] = Encoder,
-        decontaminate: Callable[[Source], Decontaminated] | None = None,
+        decontaminate: Callable[[Source, Sequence[Problem]], Decontaminated] | None = None,
     ):
         super().__init__()
         self.source, self.algorithm = source, algorithm
         self.length = algorithm.sampler.length  # C, completion width in tokens
         positive_int("algo.validate_every", algorithm.validate_every)
         self.eval_batch = positive_int("data.eval_batch", eval_batch)
-        self.encoder, self.decontaminate = encoder, decontaminate or (lambda s: Decontaminated(s.train))
+        self.encoder, self.decontaminate = encoder, decontaminate or (lambda _, rows: Decontaminated(rows))
         self.account: Account | None = None
         self._train: Sequence[Prompt] = ()
         self._val: Sequence[Prompt] = ()
@@ -77,16 +79,20 @@ class ProblemDataModule(L.LightningDataModule):
 
     def _set_up_training(self) -> None:
         tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        clean = self.decontaminate(self.source)
+        looked_at = evenly(self.source.train, self.sample)
+        clean = self.decontaminate(self.source, looked_at)
         problems = list(clean.problems)
         encode = self.encoder(
             tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints, targets=not self.hints
         )
         report = encode.encode_all(problems)
-        self.account = Account(self.source.dropped, clean, problems, report.fates)
+        share = len(looked_at) / max(len(self.source.train), 1) or 1.0
+        self.account = Account(self.source.dropped, clean, problems, report.fates, share)
         if not report.prompts:
             raise ConfigError(f"data.source: no training row is left; dropped {self.account.left_out()}")
         self._train = report.prompts
+        if self.account.sampled:
+            self._train = Repeated(report.prompts, self.account.trained_on)
         if self.trainer.is_global_zero:
             self.account.save(Path(self.trainer.default_root_dir))
 
@@ -140,3 +146,25 @@ class ProblemDataModule(L.LightningDataModule):
         world, rank = self.trainer.world_size, self.trainer.global_rank
         mine = prompts[: len(prompts) // world * world][rank::world]
         return StepLoader([mine[i : i + self.eval_batch] for i in range(0, len(mine), self.eval_batch)])
+
+
+class Repeated(Sequence[Prompt]):
+    """``size`` prompts that are a few, over and over: a set of which only a sample is known."""
+
+    def __init__(self, prompts: Sequence[Prompt], size: int) -> None:
+        self._prompts, self._size = prompts, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._size))]
+        return self._prompts[range(self._size)[index] % len(self._prompts)]
+
+
+def evenly(problems: Sequence[Problem], count: int | None) -> Sequence[Problem]:
+    """``count`` of ``problems`` at equal distances, in order; all, if there are no more or it is None."""
+    if count is None or len(problems) <= count:
+        return problems
+    return [problems[i * len(problems) // count] for i in range(count)]

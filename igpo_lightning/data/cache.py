@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _LOG = logging.getLogger(__name__)
-_TOKENS = ("ids", "response", "hint")
+_TOKENS = ("ids", "response")  # hints are made from the problem
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Fate:
     kept: bool
     note: str = ""
 
+
+HintOf = Callable[[Problem], tuple[int, ...]]
 
 Outcome = tuple[Prompt | None, Fate]
 """A problem's encoding, None if it was left out; and what became of it."""
@@ -46,8 +48,10 @@ class Encoded(NamedTuple):
 class EncodedPrompts(Sequence[Prompt]):
     """The problems that were not left out, encoded; made from the mapped file one at a time."""
 
-    def __init__(self, problems: Sequence[Problem], table: Dataset, fates: Sequence[Fate]) -> None:
-        self._problems, self._table = problems, table
+    def __init__(
+        self, problems: Sequence[Problem], table: Dataset, fates: Sequence[Fate], hint_of: HintOf | None
+    ) -> None:
+        self._problems, self._table, self._hint_of = problems, table, hint_of
         self._kept = [i for i, fate in enumerate(fates) if fate.kept]
 
     def __len__(self) -> int:
@@ -58,7 +62,7 @@ class EncodedPrompts(Sequence[Prompt]):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = self._kept[index]
         found = self._table[row]
-        return Prompt(self._problems[row], *(tuple(found[name]) for name in _TOKENS))
+        return Prompt(self._problems[row], *(tuple(found[name]) for name in _TOKENS), self._hint_of)
 
 
 def encoded(outcomes: Iterable[Outcome]) -> Encoded:
@@ -68,7 +72,11 @@ def encoded(outcomes: Iterable[Outcome]) -> Encoded:
 
 
 def cached(
-    folder: str | Path, key: str, problems: Sequence[Problem], make: Callable[[], Iterable[Outcome]]
+    folder: str | Path,
+    key: str,
+    problems: Sequence[Problem],
+    make: Callable[[], Iterable[Outcome]],
+    hint_of: HintOf | None = None,
 ) -> Encoded:
     """Result of :func:`encoded` for ``make()``, from ``folder`` if it is there.
 
@@ -81,6 +89,7 @@ def cached(
         key: Hex digest of everything the encoding depends on, see :func:`digest`.
         problems: All of them, in order.
         make: Encodes them: one outcome per problem, in order. What it raises is passed on.
+        hint_of: Of the prompts, see :class:`Prompt`; hints are not kept.
     """
     from datasets.exceptions import DatasetGenerationError
 
@@ -88,7 +97,7 @@ def cached(
     error: BaseException | None = None
     for _ in range(2):
         try:
-            return _entry(entry, problems, make)
+            return _entry(entry, problems, make, hint_of)
         except DatasetGenerationError as failed:
             error = failed.__cause__
             if not isinstance(error, OSError):
@@ -101,7 +110,12 @@ def cached(
     return encoded(make())
 
 
-def _entry(entry: Path, problems: Sequence[Problem], make: Callable[[], Iterable[Outcome]]) -> Encoded:
+def _entry(
+    entry: Path,
+    problems: Sequence[Problem],
+    make: Callable[[], Iterable[Outcome]],
+    hint_of: HintOf | None,
+) -> Encoded:
     """The entry, made if there is none."""
     from datasets import Dataset, Features, List, Value, disable_progress_bars
 
@@ -117,7 +131,7 @@ def _entry(entry: Path, problems: Sequence[Problem], make: Callable[[], Iterable
     fates = [Fate(**row) for row in table.select_columns(["kept", "note"])]
     if len(fates) != len(problems):
         raise ValueError(f"{len(fates)} rows for {len(problems)} problems")
-    return Encoded(EncodedPrompts(problems, table, fates), fates)
+    return Encoded(EncodedPrompts(problems, table, fates, hint_of), fates)
 
 
 def _row(outcome: Outcome) -> dict[str, object]:

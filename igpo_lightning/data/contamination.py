@@ -79,10 +79,10 @@ class Decontaminated:
     checked: dict[str, int] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
 
-    def describe(self) -> list[str]:
-        """Notes for people, in lines."""
+    def describe(self, listed: bool = True) -> list[str]:
+        """Notes for people, in lines; ``listed`` if there is a file that lists the overlaps."""
         lines = []
-        if self.overlaps:
+        if self.overlaps and listed:
             where = Counter(overlap.other.partition("/")[0] for overlap in self.overlaps)
             counts = ", ".join(f"{count:,} in {name}" for name, count in where.most_common())
             lines.append(
@@ -109,10 +109,11 @@ class Decontaminator:
     def __init__(self, benchmarks: Mapping[str, Any], enabled: bool = True) -> None:
         self.benchmarks, self.enabled = benchmarks, enabled
 
-    def __call__(self, source: Source) -> Decontaminated:
-        """The training problems of ``source`` that may be trained on."""
+    def __call__(self, source: Source, problems: Sequence[Problem] | None = None) -> Decontaminated:
+        """The training problems of ``source`` that may be trained on, or those of a part, ``problems``."""
+        train = source.train if problems is None else problems
         if not self.enabled:
-            return Decontaminated(source.train)
+            return Decontaminated(train)
         checked, unread = {}, {}
         held: list[Problem] = []
         if not source.disjoint:  # what is made from templates shares their words, by design
@@ -121,15 +122,15 @@ class Decontaminator:
             checked["held-out problems"] = len(own)
         for name, benchmark in self.benchmarks.items():
             try:
-                problems = benchmark.problems()
+                others = benchmark.problems()
             except ConfigError as error:
                 unread[name] = str(error)
                 continue
-            held += problems
-            checked[name] = len(problems)
-        overlaps = find(source.train, held) if held else []
+            held += others
+            checked[name] = len(others)
+        overlaps = find(train, held) if held else []
         out = {overlap.problem.id for overlap in overlaps}
-        kept = [problem for problem in source.train if problem.id not in out] if out else source.train
+        kept = [problem for problem in train if problem.id not in out] if out else train
         return Decontaminated(kept, overlaps, checked, unread)
 
 

@@ -14,7 +14,7 @@ from igpo_lightning.data.cache import Encoded, Fate, Outcome, cached, digest, en
 from igpo_lightning.data.literal import PromptTokens, literal_tokens
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.tokenizers import SEP
-from igpo_lightning.data.traces import AnswerNotFound, FinalAnswer, Span, answer_spans, mask_answer
+from igpo_lightning.data.traces import AnswerNotFound, FinalAnswer, answer_spans, final_statement, mask_answer
 from igpo_lightning.types import Problem, Prompt
 
 OnBad = Literal["error", "drop"]
@@ -36,11 +36,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Problem as tokens; ``final`` is in characters of the laid-out response."""
+    """Problem as tokens; ``final`` is where its trace says the answer, None if nobody asks."""
 
     ids: tuple[int, ...]
     response: tuple[int, ...]
-    offsets: list[Span]
     final: FinalAnswer | AnswerNotFound | None
 
 
@@ -131,7 +130,21 @@ class Encoder:
         rows = list(problems)
         if self.cache_dir is None or len(rows) < CACHED_ROWS:
             return encoded(self._outcomes(rows))
-        return cached(self.cache_dir, self._key(rows), rows, lambda: self._outcomes(rows))
+        key, hint_of = self._key(rows), self.hint if self.hints else None
+        return cached(self.cache_dir, key, rows, lambda: self._outcomes(rows), hint_of)
+
+    def hint(self, problem: Problem) -> tuple[int, ...]:
+        """Gold tokens that may be written into a canvas, see :attr:`Prompt.hint`; () of no trace.
+
+        Raises:
+            AnswerNotFound: The trace does not end in the answer.
+        """
+        if not problem.trace:
+            return ()
+        final = _told(problem) or answer_spans(problem.trace, problem.answer)
+        layout = self.prompt.lay_out(problem.trace, problem.answer, final)
+        [(ids, offsets)] = literal_tokens([layout.text], self.tokenizer)
+        return mask_answer(ids, offsets, layout.place(final), self.mask_id)[: self.max_response]
 
     def _outcomes(self, problems: Sequence[Problem]) -> Iterator[Outcome]:
         """For each problem its encoding, or why it is left out."""
@@ -181,32 +194,26 @@ class Encoder:
         ]
         responses = literal_tokens([response.text for response in laid], self.tokenizer)
         return [
-            _Tokens(ids, *tokens, layout.place(final) if isinstance(final, FinalAnswer) else final)
-            for ids, tokens, layout, final in zip(prompts, responses, laid, finals, strict=True)
+            _Tokens(ids, tokens, final)
+            for ids, (tokens, _), final in zip(prompts, responses, finals, strict=True)
         ]
 
     def _final(self, problem: Problem) -> FinalAnswer | AnswerNotFound | None:
         """Where the trace says its answer, or why that is not known; None if nobody asks."""
         if not problem.trace or not (self.hints or self.prompt.changes_traces):
             return None
-        if problem.tells is not None:
-            return FinalAnswer(problem.tells[-1][0], problem.tells)
         try:
-            return answer_spans(problem.trace, problem.answer)
+            return _told(problem) or final_statement(problem.trace, problem.answer)
         except AnswerNotFound as error:
             return error
 
     def _encode(self, problem: Problem, tokens: _Tokens) -> Outcome:
         response, room = tokens.response, self.max_response
         self._check(problem, tokens)
-        hint, note = (), ""
-        if self.hints and not problem.trace:
-            note = NO_TRACE
-        elif self.hints:
-            hint = mask_answer(response, tokens.offsets, tokens.final, self.mask_id)
+        note = NO_TRACE if self.hints and not problem.trace else ""
         if problem.trace and room is not None and len(response) + 1 > room:
-            hint, response, note = hint[:room], response[:room], CUT
-        return Prompt(problem, tokens.ids, response, hint), Fate(True, note)
+            response, note = response[:room], CUT
+        return Prompt(problem, tokens.ids, response, self.hint if self.hints else None), Fate(True, note)
 
     def _check(self, problem: Problem, tokens: _Tokens) -> None:
         """Refuse what an ``on_…`` option decides about."""
@@ -243,3 +250,8 @@ class Encoder:
                 problem, "missing_answer", NO_ANSWER,
                 f"{tokens.final}; data.on_missing_answer=drop leaves such rows out",
             )  # fmt: skip
+
+
+def _told(problem: Problem) -> FinalAnswer | None:
+    """The final answer where the problem's source says what tells it."""
+    return None if problem.tells is None else FinalAnswer(problem.tells[-1][0], problem.tells)

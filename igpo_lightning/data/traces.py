@@ -9,7 +9,7 @@ it, and every other mention of the answer, or of a part of it, is masked; see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from igpo_lightning.checks import ConfigError
@@ -50,8 +50,21 @@ def answer_spans(trace: str, answer: str, verifier: Verifier | None = None) -> F
         AnswerNotFound: There is no statement, or it says something else than ``answer``.
     """
     verifier = verifier or _shared_verifier()
-    start, stated = _final_statement(trace, answer, verifier)
-    return FinalAnswer(start, merged([*stated, *mentions(trace, answer, verifier)]))
+    final = final_statement(trace, answer, verifier)
+    return replace(final, spans=merged([*final.spans, *mentions(trace, answer, verifier)]))
+
+
+def final_statement(trace: str, answer: str, verifier: Verifier | None = None) -> FinalAnswer:
+    """Find the final statement of ``trace`` alone: as :func:`answer_spans`, at a tenth of its time.
+
+    Returns:
+        With the statements of ``answer`` as ``spans``, not what tells it in other ways.
+
+    Raises:
+        AnswerNotFound: There is no statement, or it says something else than ``answer``.
+    """
+    start, stated = _final_statement(trace, answer, verifier or _shared_verifier())
+    return FinalAnswer(start, merged(stated))
 
 
 @cache

@@ -13,7 +13,7 @@ from ..sampling.generate import generate
 from ..seeding import derive
 from ..types import Problem, Prompt, Scores
 
-_NOTHING = Prompt(Problem("", "", "", ""), (), (), ())
+_NOTHING = Prompt(Problem("", "", "", ""), ())
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ class DiffusionLM(TemplateLM):
             context = request.args[0]
             ids = tuple(self.tok_encode(context)) or (self.prefix_token_id,)
             seed = derive(self.seed, "lm_eval", context, seen[context])
-            tasks.append(Task(Prompt(Problem(str(index), context, "", ""), ids, (), ()), 0, seed))
+            tasks.append(Task(Prompt(Problem(str(index), context, "", ""), ids), 0, seed))
             seen[context] += 1
         return tasks
 

@@ -122,4 +122,4 @@ def _made_up(policy: Policy, seed: int, index: int, length: int) -> Prompt:
     generator = torch_rng(seed, "bench", "prompt", index)
     size = (positive_int("prompt_length", length),)
     drawn = torch.randint(len(plain), size, generator=generator, dtype=torch.long, device="cpu")
-    return Prompt(Problem(f"bench/{index}", "", "", ""), tuple(plain[drawn].tolist()), (), ())
+    return Prompt(Problem(f"bench/{index}", "", "", ""), tuple(plain[drawn].tolist()))

@@ -20,6 +20,8 @@ from ..training.policy_optimization import SPLIT
 from .placement import Placement, place
 from .tokens import ASSUMPTION, assumed_tokenizer
 
+_SAMPLE = 2000  # training problems: their mean length is then known to a hundredth or two
+
 
 @dataclass
 class StandInTrainer:
@@ -82,6 +84,7 @@ def plan_stage(cfg: DictConfig) -> Plan:
             construct(callback)
     algorithm = build_algorithm(cfg)
     datamodule = algorithm.datamodule(algorithm=algorithm)
+    datamodule.sample = _SAMPLE
     lineage.check(
         cfg.model.path, datamodule.source, OmegaConf.select(cfg, "data.on_other_split", default="error")
     )

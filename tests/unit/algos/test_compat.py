@@ -48,7 +48,9 @@ def test_answer_tokens_in_hints():
     """Of a hint 10 _ 12 and its response 10 11 12 13 14, all of it is written: 2 tokens, or 5."""
 
     class Window:
-        prompts = (Prompt(Problem("t/1", "", "", ""), (), (10, 11, 12, 13, 14), (10, MASK, 12)),)
+        prompts = (
+            Prompt(Problem("t/1", "", "", ""), (), (10, 11, 12, 13, 14), lambda problem: (10, MASK, 12)),
+        )
         group_size, width, mask_id = 1, 6, MASK
 
         def seed(self, purpose, p, g):

@@ -11,13 +11,13 @@ from igpo_lightning.data.encoding import CUT, LONG_TRACE, NO_TRACE
 from igpo_lightning.types import Problem
 
 
-def account(fates, dropped=None):
+def account(fates, dropped=None, share=1.0):
     """One problem for each (subject, level, kept, note)."""
     rows = [
         Problem(f"p/{i}", "", "", "", {"subject": s, "level": level})
         for i, (s, level, *_) in enumerate(fates)
     ]
-    return Account(dropped or {}, Decontaminated(rows), rows, [Fate(*rest) for _, _, *rest in fates])
+    return Account(dropped or {}, Decontaminated(rows), rows, [Fate(*rest) for _, _, *rest in fates], share)
 
 
 ALGEBRA = [("algebra", "1", True)] * 90 + [("algebra", "5", False, LONG_TRACE)] * 10
@@ -31,6 +31,15 @@ def test_drops_are_told_by_subject_and_level():
         "20 traces are longer than the canvas: hints are cut from their beginnings",
         "left out by subject: geometry 30 of 50 (60 %), algebra 10 of 100 (10 %)",
         "left out by level: 5 40 of 40 (100 %)",
+    ]
+
+
+def test_of_a_sample_the_whole_set_is_estimated():
+    """150 rows of 600: what the source itself left out is known, and not scaled."""
+    lines = account(ALGEBRA + GEOMETRY, {"no answer": 3}, share=0.25).describe(hints=True)
+    assert lines[:2] == [
+        "about 440 training problems (left out: 3 no answer, 160 trace too long): estimated from 150 of them",
+        "80 traces are longer than the canvas: hints are cut from their beginnings",
     ]
 
 

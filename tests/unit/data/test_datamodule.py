@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from fakes import compose, datamodule, rollout_fit, sft_fit, source, tiny_policy, trainer
 
@@ -14,6 +16,25 @@ def test_what_was_left_out_is_told(tmp_path):
     fates = [Fate(False, "trace too long"), Fate(True), Fate(True)]
     data.account = Account({"malformed": 1, "trace too long": 1201}, Decontaminated(rows), rows, fates)
     assert data.describe() == "2 training problems (left out: 1 malformed, 1,202 trace too long)"
+
+
+def test_a_sample_stands_for_the_whole_set(tmp_path):
+    """Enough for a dry run: sizes are estimated, the schedule is that of the whole set, and this is said."""
+    cfg = compose(tmp_path, "algo=sft", "algo.batch_size=8")
+    whole, part = datamodule(cfg), datamodule(cfg)
+    part.sample = 6
+    for data in (whole, part):
+        data.trainer = SimpleNamespace(
+            lightning_module=SimpleNamespace(policy=tiny_policy()),
+            world_size=1, global_rank=0, global_step=0, is_global_zero=False,
+        )  # fmt: skip
+        data.setup("fit")
+    assert len(part._train) == len(whole._train) > 6 and part.updates == whole.updates
+    size = len(whole.source.train)
+    assert {part._train[i].problem.id for i in range(size)} == {
+        whole.source.train[i * size // 6].id for i in range(6)
+    }
+    assert part.describe() == f"about {size:,} training problems: estimated from 6 of them"
 
 
 def test_without_validation_problems_there_is_no_validation(tmp_path, recwarn):

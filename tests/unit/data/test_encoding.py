@@ -6,7 +6,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.encoding import CUT, LONG_PROMPT, LONG_TRACE, NO_ANSWER, NO_TRACE, Encoder
 from igpo_lightning.data.prompts import PromptFormat
 from igpo_lightning.data.tokenizers import MASK, SEP, word_level
-from igpo_lightning.data.traces import AnswerNotFound
+from igpo_lightning.data.traces import AnswerNotFound, answer_spans
 from igpo_lightning.types import Problem
 
 WORDS = ["1", "2", "3", "5", "+", "=", ";", "?", "####", "user", "system", "go"]  # ids 4, 5, 6, ...
@@ -34,6 +34,21 @@ def test_prompt_response_and_hint(tokenizer):
     assert encoded.ids == (ONE, PLUS, TWO, ASK, SEP_ID)
     assert encoded.response == (ONE, PLUS, TWO, EQUALS, THREE, HASH, THREE)
     assert encoded.hint == (ONE, PLUS, TWO, EQUALS, MASK_ID)
+
+
+def test_hints_are_looked_for_when_they_are_asked_for(tokenizer, monkeypatch):
+    """Milliseconds each: of a large set, a run asks for few."""
+    asked = []
+
+    def counted(trace, answer):
+        asked.append(trace)
+        return answer_spans(trace, answer)
+
+    monkeypatch.setattr("igpo_lightning.data.encoding.answer_spans", counted)
+    prompts = Encoder(tokenizer).encode_all([problem(), problem(trace="2 + 1 = 3 #### 3", id="b")]).prompts
+    assert not asked
+    assert prompts[1].hint == prompts[1].hint == (TWO, PLUS, ONE, EQUALS, MASK_ID)
+    assert asked == ["2 + 1 = 3 #### 3"]
 
 
 def test_prompt_format_and_mask_id(tokenizer):

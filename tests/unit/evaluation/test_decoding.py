@@ -10,8 +10,8 @@ from igpo_lightning.types import Problem, Prompt
 
 WORDS = ["####", "7", "8"]  # ids 4, 5, 6
 PROMPTS = [
-    Prompt(Problem("t/0", "", "", "7"), (5,), (), ()),
-    Prompt(Problem("t/1", "", "", "8"), (6, 6), (), ()),
+    Prompt(Problem("t/0", "", "", "7"), (5,)),
+    Prompt(Problem("t/1", "", "", "8"), (6, 6)),
 ]
 
 

@@ -44,7 +44,7 @@ def asked(*arguments):
 
 def test_completions_are_those_of_the_sampler(model):
     texts = model.generate_until(asked(*[(c, GREEDY) for c in CONTEXTS]), disable_tqdm=True)
-    prompts = [Prompt(Problem("", "", "", ""), tuple(model.tok_encode(c)), (), ()) for c in CONTEXTS]
+    prompts = [Prompt(Problem("", "", "", ""), tuple(model.tok_encode(c))) for c in CONTEXTS]
     alone = [complete(model.policy, BlockwiseSampler(16, 8, 4), [p], [0]).texts[0] for p in prompts]
     assert texts == alone and any(texts)
 

@@ -3,9 +3,7 @@ from igpo_lightning.evaluation.plan import batches_of, share_of, tasks_of
 from igpo_lightning.types import Problem, Prompt
 
 BENCHMARK = Benchmark("t", "q", {"a": "plain"}, samples=2, temperature=1.0)
-PROMPTS = [
-    Prompt(Problem(f"t/{i}", "", "", ""), (4,) * width, (), ()) for i, width in enumerate((2, 5, 2, 5, 3))
-]
+PROMPTS = [Prompt(Problem(f"t/{i}", "", "", ""), (4,) * width) for i, width in enumerate((2, 5, 2, 5, 3))]
 TASKS = {"t": tasks_of(BENCHMARK, PROMPTS, seed=0)}
 
 

@@ -55,7 +55,9 @@ class FakeWindow:
     group_size, width, mask_id = G, C, MASK
 
     def __init__(self, sample, prompts, anyone):
-        self.prompts = [Prompt(Problem(f"t/{i}", "", "", ""), (), TRACE, HINT) for i in range(prompts)]
+        self.prompts = [
+            Prompt(Problem(f"t/{i}", "", "", ""), (), TRACE, lambda problem: HINT) for i in range(prompts)
+        ]
         self.sample, self.anyone = sample, anyone
 
     def seed(self, purpose, p, g):
@@ -149,7 +151,7 @@ def test_without_anything_to_write_a_group_stays_as_it_is(hint):
     """A problem of question and answer alone, or a trace that says its answer only."""
     again, before = Again(RIGHT), groups([WRONG] * 3)
     window = resampler(again)
-    window.prompts[1] = replace(window.prompts[1], hint=hint)
+    window.prompts[1] = replace(window.prompts[1], hint_of=lambda problem: hint)
     after, report = inpaint()(before, window)
     assert again.calls[0][0] == [0, 2] and report.triggered == (0, 2)
     assert torch.equal(after.tokens[1], before.tokens[1])

@@ -7,7 +7,7 @@ from igpo_lightning.types import Problem, Prompt
 
 
 def prompt(*ids):
-    return Prompt(Problem("t", "", "", ""), ids, (), ())
+    return Prompt(Problem("t", "", "", ""), ids)
 
 
 def test_prompts_are_padded_on_the_left():

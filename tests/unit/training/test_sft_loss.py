@@ -49,7 +49,7 @@ def test_a_target_is_the_trace_its_end_and_a_fill_of_eos(monkeypatch, end_id):
     monkeypatch.setattr(SFTDataModule, "policy", policy)
     _, data = sft_fit(tiny_policy())
     data.length = 4
-    prompts = [Prompt(None, ids, response, ()) for ids, response in (((5,), (7, 8)), ((5, 5), (7, 8, 9, 7)))]
+    prompts = [Prompt(None, ids, response) for ids, response in (((5,), (7, 8)), ((5, 5), (7, 8, 9, 7)))]
     made = data.collate(prompts, torch.device("cpu"))
     assert made.text.tolist() == [3, 4] and made.whole.tolist() == [True, False]
     assert made.response.tolist() == [[7, 8, end_id, 0], [7, 8, 9, 7]]
