@@ -48,6 +48,10 @@ class NothingLeft:
                     gone = torch.empty_like(weight, device="meta")
                     part._parameters[name] = torch.nn.Parameter(gone, requires_grad=False)
         disconnect()
+        # The next stage meets elsewhere: here, a process that is early would find the addresses that the
+        # others have given up, and wait for them.
+        if port := os.environ.get("MASTER_PORT"):
+            os.environ["MASTER_PORT"] = str(int(port) + 1)
 
 
 class OneDevice(NothingLeft, SingleDeviceStrategy):

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,7 +91,7 @@ def check_accuracies(cfg, folder):
 
 
 def check_no_weight_is_moved(out, stages):
-    assert [line for line in out.splitlines() if "at teardown" in line] == ["weights at teardown: 0"] * stages
+    assert re.findall(r"weights at teardown: (\d+)", out) == ["0"] * stages  # processes share the lines
 
 
 @pytest.fixture(scope="module")
