@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from igpo_lightning.cli.folders import program, values
+from igpo_lightning.cli.folders import listed, program, values
 
 _ABOUT = """\
 Collect the runs in FOLDER into tables, a picture and a page: jobs that differ in nothing but the seed are
@@ -26,8 +26,7 @@ def _run(folder: Path, texts: list[str]) -> None:
     from igpo_lightning.reporting.sweep import read_sweep
     from igpo_lightning.reporting.sweep_write import FILES, write_sweep
 
-    by = [key.strip() for key in given["by"].split(",")] if "by" in given else None
-    others = [name.strip() for name in given["with"].split(",")] if "with" in given else []
+    by, others = listed(given.get("by")) or None, listed(given.get("with"))
     print(write_sweep(read_sweep(folder, by, given.get("metric"), others)))
     print(f"\nin {folder}: {', '.join(name for name in FILES if (folder / name).exists())}")
 

@@ -81,6 +81,11 @@ def values(texts: Sequence[str], settings: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
+def listed(text: str | None) -> tuple[str, ...]:
+    """The parts of a setting that takes several, with commas between them."""
+    return tuple(filter(None, (part.strip() for part in (text or "").split(","))))
+
+
 def composed(config_name: str, key: str, folder: Path, texts: Sequence[str]) -> DictConfig:
     """The checked config of this name with these overrides and the folder as ``key``."""
     return check_command_line(find_conf(), config_name, [f"{key}={quoted(str(folder))}", *texts]).cfg

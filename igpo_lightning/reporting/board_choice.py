@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from igpo_lightning.cli.folders import listed
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting.boards import KINDS, Board, publish
@@ -47,9 +48,9 @@ def choose(folder: Path | None, given: Mapping[str, str]) -> Board:
     """
     jobs = read_jobs(folder) if folder else ()
     project, entity = _project(given.get("project"), jobs, folder)
-    groups = _listed(given.get("group")) or _all(jobs, "logger.wandb.group")
-    result = read_sweep(folder, _listed(given.get("by")) or None) if folder and _done(jobs) else None
-    by = _keys(result) if result else _listed(given.get("by"))
+    groups = listed(given.get("group")) or _all(jobs, "logger.wandb.group")
+    result = read_sweep(folder, listed(given.get("by")) or None) if folder and _done(jobs) else None
+    by = _keys(result) if result else listed(given.get("by"))
     return Board(
         title=given.get("name") or " ".join(["igpo", *groups]).replace("/", " "),  # it is part of an address
         project=project,
@@ -104,7 +105,7 @@ def _keys(result: SweepResult) -> tuple[str, ...]:
 
 
 def _kinds(named: str | None, board: Board) -> list[str]:
-    kinds = list(_listed(named)) or [kind for kind in KINDS if kind != "report" or board.groups]
+    kinds = list(listed(named)) or [kind for kind in KINDS if kind != "report" or board.groups]
     for kind in kinds:
         if kind not in KINDS:
             raise ConfigError(f"make={named}: expected {' or '.join(KINDS)}, or both with a comma")
@@ -115,10 +116,6 @@ def _flag(name: str, text: str) -> bool:
     if text not in ("true", "false"):
         raise ConfigError(f"{name}={text}: expected true or false")
     return text == "true"
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    return tuple(filter(None, (part.strip() for part in (text or "").split(","))))
 
 
 def _all(jobs: Iterable[Job], key: str) -> tuple[Any, ...]:
