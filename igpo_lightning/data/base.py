@@ -64,6 +64,7 @@ class ProblemDataModule(L.LightningDataModule):
         return self.trainer.lightning_module.policy
 
     def setup(self, stage: str) -> None:
+        self._tell("before_data")  # minutes, of a large set: Lightning sets callbacks up after this
         if not (self._val or self._test):
             self._val, self._test = self._whole(self.source.val), self._whole(self.source.test)
         if stage == "fit" and not self._train:
@@ -108,8 +109,12 @@ class ProblemDataModule(L.LightningDataModule):
         return StepLoader(schedule, per_update, self._between_updates)
 
     def _between_updates(self) -> None:
-        for callback in self.trainer.callbacks:
-            if hook := getattr(callback, "between_updates", None):
+        self._tell("between_updates")
+
+    def _tell(self, name: str) -> None:
+        """Call the hook of this name of the callbacks that have one: Lightning knows none such."""
+        for callback in getattr(self.trainer, "callbacks", ()):
+            if hook := getattr(callback, name, None):
                 hook(self.trainer)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import tokenizers
 from transformers import PreTrainedTokenizerBase
 
+from igpo_lightning import progress
 from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.data.cache import Encoded, Fate, Outcome, cached, digest, encoded
 from igpo_lightning.data.literal import PromptTokens, literal_tokens
@@ -148,15 +149,21 @@ class Encoder:
 
     def _outcomes(self, problems: Sequence[Problem]) -> Iterator[Outcome]:
         """For each problem its encoding, or why it is left out."""
-        for start in range(0, len(problems), _CHUNK):
-            chunk = problems[start : start + _CHUNK]  # offsets of all tokens at once would fill the memory
-            for problem, tokens in zip(chunk, self._tokenize(chunk), strict=True):
-                try:
-                    yield self._encode(problem, tokens)
-                except _Refused as error:
-                    if self.on[error.key] == "error":
-                        raise
-                    yield None, Fate(False, error.reason)
+        with progress.work("encoding", len(problems)):
+            for start in range(0, len(problems), _CHUNK):
+                chunk = problems[start : start + _CHUNK]  # all tokens' offsets at once would fill the memory
+                progress.began(len(chunk))
+                yield from self._encoded(chunk)
+                progress.finished()
+
+    def _encoded(self, problems: Sequence[Problem]) -> Iterator[Outcome]:
+        for problem, tokens in zip(problems, self._tokenize(problems), strict=True):
+            try:
+                yield self._encode(problem, tokens)
+            except _Refused as error:
+                if self.on[error.key] == "error":
+                    raise
+                yield None, Fate(False, error.reason)
 
     def _key(self, problems: Sequence[Problem]) -> str:
         """A digest of everything that :meth:`encode_all` depends on, the code of this package included."""

@@ -49,7 +49,14 @@ class WorkProgress(Callback):
         self._work: Work | None = None
         self._started = self._shown = self._work_began = clock()
 
+    def before_data(self, trainer: pl.Trainer) -> None:
+        """Show how far problems are encoded; the DataModule calls this before it begins."""
+        self._watch(trainer)
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._watch(trainer)
+
+    def _watch(self, trainer: pl.Trainer) -> None:
         self._enabled = trainer.is_global_zero
         self._trainer: Any = trainer
         self._contexts.close()

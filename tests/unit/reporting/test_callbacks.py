@@ -2,12 +2,14 @@ import io
 import os
 import re
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from fakes import rollout_fit, tiny_policy, trainer
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
@@ -136,6 +138,19 @@ def test_on_a_terminal_the_line_is_rewritten_and_prints_stand_above_it(tmp_path,
     assert lines.count("\n") == 1 and lines.endswith("\n")
     assert max(len(part) for part in lines.split("\r\x1b[2K")) <= 40
     assert "ETA 0:00" in lines
+
+
+def test_the_encoding_of_a_large_set_is_shown_before_a_stage_is_set_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("igpo_lightning.data.encoding._CHUNK", 10)
+    module, data = rollout_fit(tiny_policy(), rollouts=1)
+    out, seconds = io.StringIO(), count(0, 10)
+    line = RolloutProgress(stream=out, clock=lambda: next(seconds), stage="igpo")  # every line is due
+    trainer(tmp_path, callbacks=[line]).fit(module, datamodule=data)
+    before, _, after = out.getvalue().partition("stage   igpo")
+    size = len(data.source.train)
+    lines = [text.partition(" |")[0] for text in before.splitlines() if text]
+    assert list(dict.fromkeys(lines))[-3:] == [f"encoding {n}/{size} rows" for n in (10, 20, size)]
+    assert after and "\nencoding" not in after
 
 
 def test_supervised_training_is_shown_by_time(tmp_path):
