@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBas
 from igpo_lightning.asking import TRUNCATED
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
-from igpo_lightning.data.traces import AnswerNotFound, answer_spans
+from igpo_lightning.data.traces import AnswerNotFound, final_statement
 from igpo_lightning.models.loading import FAMILIES
 from igpo_lightning.models.published import read_config
 from igpo_lightning.rewards import Verifier, extract, statements
@@ -84,7 +84,7 @@ class Judge:
         text = clean(text)
         if self.prompt.changes_traces:
             try:
-                final = answer_spans(text, answer)
+                final = final_statement(text, answer)
             except AnswerNotFound:
                 final = None
             text = self.prompt.lay_out(text, answer, final).text
@@ -113,7 +113,7 @@ class Judge:
         if not ends_cleanly(text, statements(text)[-1]):
             return NOT_LAST, "text follows the final answer; nothing may."
         try:
-            answer_spans(text, problem.answer)
+            final_statement(text, problem.answer)
         except AnswerNotFound:
             return NOT_LAST, f"it must end in \\boxed{{{problem.answer}}}, written exactly so."
         return None

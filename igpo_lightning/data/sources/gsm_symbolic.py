@@ -10,7 +10,7 @@ from itertools import count
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, Source, check_sizes
-from igpo_lightning.data.traces import AnswerNotFound, answer_spans
+from igpo_lightning.data.traces import AnswerNotFound, final_statement
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem
 
@@ -94,7 +94,7 @@ def rationale_fault(trace: str, answer: str) -> str | None:
     if any(not _holds(*match.groups()) for match in _EQUATION.finditer(trace)):
         return "false equation"
     try:
-        answer_spans(trace, answer)
+        final_statement(trace, answer)
     except AnswerNotFound:
         return "another answer at the end"
     return None
