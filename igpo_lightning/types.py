@@ -29,16 +29,14 @@ class Problem:
     """One row of a data source, as text.
 
     Attributes:
-        id: Stable identity within all sources ("gsm8k/train/17"): every random draw for this row
-            derives from it, never from its position in a batch.
+        id: Stable identity ("gsm8k/train/17"), from which every random draw for this row derives.
         prompt: What the model is asked.
         trace: The gold reasoning, *with* its final answer at the end.
         answer: The gold final answer, bare ("72", "\\frac{1}{2}").
         meta: Anything reports may group by (level, subject, ...).
-        task: Anything that its reward reads besides the answer (numbers and a target, a puzzle, tests), as
-            JSON values.
-        tells: [begin, end) of the trace, sorted, that tell the answer, from a source that knows all of them;
-            the last one is the final statement and ends the trace. None: they are looked for.
+        task: What its reward reads besides the answer (numbers and a target, a puzzle, tests), as JSON.
+        tells: [begin, end) of the trace, sorted, that tell the answer, where its source knows them all; the
+            last one is the final statement and ends the trace. None: they are looked for.
     """
 
     id: str
@@ -68,10 +66,9 @@ class Prompt:
 
     @cached_property
     def hint(self) -> tuple[int, ...]:
-        """Gold trace tokens that may be written into a canvas, index for index.
+        """Gold trace tokens that may be written into a canvas, index for index; found when asked for.
 
-        Positions that carry the final answer hold the mask id; the final-answer statement is cut off. Found
-        when first asked for: it takes milliseconds, so minutes of a training set of which a run sees a part.
+        Positions that carry the final answer hold the mask id; the final-answer statement is cut off.
         """
         return self.hint_of(self.problem) if self.hint_of else ()
 
@@ -80,8 +77,7 @@ class Prompt:
 class Scores:
     """A reward's judgement of B completions.
 
-    ``correct`` is separate from ``total`` so that a format reward cannot hide that every
-    completion of a group is wrong.
+    ``correct`` is separate from ``total``, so that a format reward cannot hide that a whole group is wrong.
     """
 
     total: Tensor  # [B] float32

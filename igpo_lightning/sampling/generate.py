@@ -94,8 +94,20 @@ def generate(
     done = budget.run(order, (lengths[order] + width).tolist(), fill)
     if policy.sharded:
         _accompany(policy, sampler, most - len(done), prompts.ids.shape[1] + width, keep_going, device)
-    tokens, step_map = torch.empty_like(canvas), torch.empty_like(canvas, dtype=torch.int32)
-    noted = {name: torch.zeros_like(tokens, dtype=torch.float32) for name in getattr(sampler, "notes", ())}
+    return _in_order(done, canvas, texts, policy.stop_ids, getattr(sampler, "notes", ()))
+
+
+def _in_order(
+    done: Sequence[tuple[Tensor, Samples]],
+    canvas: Tensor,
+    texts: list[str],
+    stop_ids: Sequence[int],
+    notes: Sequence[str],
+) -> Generated:
+    """The rows of all calls, (which, filled), where they stand in ``canvas``."""
+    width, tokens = canvas.shape[1], torch.empty_like(canvas)
+    step_map = torch.empty_like(canvas, dtype=torch.int32)
+    noted = {name: torch.zeros_like(tokens, dtype=torch.float32) for name in notes}
     for rows, samples in done:
         tokens[rows], step_map[rows] = samples.tokens[:, -width:], samples.step_map[:, -width:]
         for name, values in noted.items():
@@ -103,7 +115,7 @@ def generate(
     return Generated(
         tokens,
         step_map,
-        up_to_stop(tokens, policy.stop_ids),
+        up_to_stop(tokens, stop_ids),
         texts,
         sum(samples.row_forwards for _, samples in done),
         sum(samples.token_forwards for _, samples in done),
