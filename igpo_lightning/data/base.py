@@ -35,7 +35,8 @@ class ProblemDataModule(L.LightningDataModule):
 
     hints = True
     sample: int | None = None
-    """Training problems to look at, taken for all of them: enough for a dry run's estimates. None: all."""
+    """Training problems to look at, taken for all of them: enough for a dry run's estimates. None: all, and
+    so it is where a single row can end the run."""
     trainer: Any  # Lightning gives it some attributes only when it is made
     algorithm: Any  # a Stage of the kind that the subclass trains
 
@@ -80,12 +81,12 @@ class ProblemDataModule(L.LightningDataModule):
 
     def _set_up_training(self) -> None:
         tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        looked_at = evenly(self.source.train, self.sample)
-        clean = self.decontaminate(self.source, looked_at)
-        problems = list(clean.problems)
         encode = self.encoder(
             tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints, targets=not self.hints
         )
+        looked_at = evenly(self.source.train, None if encode.strict else self.sample)
+        clean = self.decontaminate(self.source, looked_at)
+        problems = list(clean.problems)
         report = encode.encode_all(problems)
         share = len(looked_at) / max(len(self.source.train), 1) or 1.0
         self.account = Account(self.source.dropped, clean, problems, report.fates, share)

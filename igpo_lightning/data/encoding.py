@@ -117,6 +117,11 @@ class Encoder:
         self.mask_name = tokenizer.convert_ids_to_tokens(self.mask_id)
         self._prompt_tokens = PromptTokens(tokenizer, self.prompt_text)
 
+    @property
+    def strict(self) -> bool:
+        """True if a single row can be an error."""
+        return "error" in self.on.values()
+
     def encode(self, problem: Problem) -> Prompt:
         """One problem as token ids.
 

@@ -20,10 +20,12 @@ def test_what_was_left_out_is_told(tmp_path):
 
 def test_a_sample_stands_for_the_whole_set(tmp_path):
     """Enough for a dry run: sizes are estimated, the schedule is that of the whole set, and this is said."""
-    cfg = compose(tmp_path, "algo=sft", "algo.batch_size=8")
-    whole, part = datamodule(cfg), datamodule(cfg)
-    part.sample = 6
-    for data in (whole, part):
+    lenient = [f"data.on_{what}=drop" for what in ("long", "missing_answer", "mask_token")]
+    settings = ["algo=sft", "algo.batch_size=8"]
+    whole, part = (datamodule(compose(tmp_path, *settings, *lenient)) for _ in range(2))
+    strict = datamodule(compose(tmp_path, *settings))  # a dry run refuses the row that a run would refuse
+    part.sample = strict.sample = 6
+    for data in (whole, part, strict):
         data.trainer = SimpleNamespace(
             lightning_module=SimpleNamespace(policy=tiny_policy()),
             world_size=1, global_rank=0, global_step=0, is_global_zero=False,
@@ -34,6 +36,7 @@ def test_a_sample_stands_for_the_whole_set(tmp_path):
     assert {part._train[i].problem.id for i in range(size)} == {
         whole.source.train[i * size // 6].id for i in range(6)
     }
+    assert strict.describe() == whole.describe() and list(strict._train) == list(whole._train)
     assert part.describe() == f"about {size:,} training problems: estimated from 6 of them"
 
 
