@@ -139,6 +139,12 @@ class Algorithm(Stage):
                     "choose=even"
                 )
             self.sampler = self.sampler.recording()
+        least = getattr(getattr(self.inpaint, "hints", None), "least_width", 1)
+        if self.sampler.length < least:
+            raise ConfigError(
+                f"sampler.length={self.sampler.length}: stretched hints leave so many last columns free that "
+                f"none fits a canvas below {least}; take algo.compat.stretched_hints=false, or a wider one"
+            )
         if self.draws_per_micro_batch is not None:
             positive_int("algo.draws_per_micro_batch", self.draws_per_micro_batch)
         if self.loss.needs_reference and not self.reference.there:

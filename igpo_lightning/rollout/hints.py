@@ -71,6 +71,7 @@ class Chunks:
         self.shortest, self.longest = (int(v) for v in interval("algo.inpaint.chunk", chunk, 1, 10_000))
         self.field = _CONTENT[choice("algo.inpaint.content", content, *_CONTENT)]
         self.stretch = stretch
+        self.least_width = _LEFT_FREE + 1 if stretch else 1  # C of a canvas that can hold a hint
 
     def can_help(self, p: int, resampler: Resampler) -> bool:
         # Without a trace there is nothing to write, and the group stays as GRPO has it.

@@ -1,6 +1,7 @@
 """The departures of the published code, each against the plain behaviour, by hand."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from fakes import TINY_RL, WIDTH, FixedPolicy, algorithm, compose, encoded, engi
 from omegaconf import OmegaConf
 
 from igpo_lightning.algos.losses import ClippedSurrogate
+from igpo_lightning.checks import ConfigError
+from igpo_lightning.config import build_algorithm
 from igpo_lightning.rewards import Correctness, RewardSum, Verifier
 from igpo_lightning.rollout import AllWrong, Chunks, resample
 from igpo_lightning.rollout.hints import stretched
@@ -37,7 +40,8 @@ def test_every_switch_is_off_and_known_here(tmp_path):
 @pytest.mark.parametrize("on", [False, True])
 def test_a_switch_reaches_its_place_and_no_other(name, on, tmp_path):
     switched = [f"algo.compat.{name}={ON.get(name, 'true')}"] if on else []
-    cfg = compose(tmp_path, "algo=igpo", *TINY_RL, *switched)
+    wide = ["sampler.length=40", "sampler.block_length=20", "sampler.steps=20"]  # stretched hints want room
+    cfg = compose(tmp_path, "algo=igpo", *TINY_RL, *wide, *switched)
     module, data, _ = build(cfg)
     assert module.algorithm is data.algorithm
     found = {key: has(module.algorithm) for key, has in SWITCHES.items()}
@@ -155,6 +159,15 @@ def test_stretched_hints_are_the_same_tokens_elsewhere():
         start = int(first * 1.5)
         expected = [start, start + 3 + int((second - first - 3) * 1.5)]
         assert [spread.tolist().index(100 + chunk) for chunk in (first, second)] == expected
+
+
+def test_a_canvas_that_holds_no_stretched_hint_is_refused(tmp_path):
+    """Else IGPO would be sampling again without hints, and nobody would say so."""
+    for width, fits in ((30, False), (31, True)):
+        sizes = [f"sampler.length={width}", f"sampler.block_length={width}", f"sampler.steps={width}"]
+        cfg = compose(tmp_path, "algo=igpo", *TINY_RL, *sizes, "algo.compat.stretched_hints=true")
+        with nullcontext() if fits else pytest.raises(ConfigError, match=r"length=30: .*a canvas below 31"):
+            build_algorithm(cfg)
 
 
 def test_a_short_canvas_has_no_room_for_stretched_hints():
