@@ -20,6 +20,9 @@ from .hints import Chunks, Hints, NoHints
 from .resampler import Resampler
 from .spans import Span
 
+HINTED = "inpaint"
+"""Purpose of second tries that are to have hints."""
+
 
 @dataclass
 class Report:
@@ -39,6 +42,11 @@ class Report:
     def correct(self) -> int:
         """Correct ones among them."""
         return sum(int(fresh.correct.sum()) for fresh in self.fresh)
+
+    @property
+    def hinted(self) -> int:
+        """Those with a hint written into them."""
+        return sum(int(fresh.hint_mask.any(-1).sum()) for fresh in self.fresh)
 
 
 class Intervention(Protocol):
@@ -176,7 +184,7 @@ def inpaint(
         when: By default :class:`AllWrong`.
     """
     hints = Chunks(ratio, chunk, content, stretch, span)
-    return Retry(when or AllWrong(), hints, ReplaceWrong(replace), purpose="inpaint")
+    return Retry(when or AllWrong(), hints, ReplaceWrong(replace), purpose=HINTED)
 
 
 def resample(

@@ -141,6 +141,7 @@ def rollout_metrics(
         "triggered": len(report.triggered),
         "resampled": report.sampled,
         "resampled_correct": report.correct,
+        "resampled_hinted": report.hinted,
         "hint_tokens": rollout.hint_mask.sum().float() / rollout.hint_mask.any(-1).sum().clamp(min=1),
         "length": lengths.float().mean(),
         **{f"reward/{name}": part.mean() for name, part in first.parts.items()},

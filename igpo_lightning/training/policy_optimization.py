@@ -23,7 +23,7 @@ from .strategies import splits_weights
 # Metrics of a rollout that add up over processes; all others are averaged.
 COUNTS = {
     *("swapped", "others"),
-    *("replaced", "triggered", "resampled", "resampled_correct"),
+    *("replaced", "triggered", "resampled", "resampled_correct", "resampled_hinted"),
     *("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"),
     "time/tokens_per_second",
 }

@@ -21,6 +21,7 @@ GUARDS = [
     "finite",
     "identical_completions",
     "constant_reward",
+    "unwritten_hints",
     "exploding_metric",
     "logprob_drift",
     "watchdog",

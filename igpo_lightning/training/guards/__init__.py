@@ -3,7 +3,7 @@
 from .base import Guard, GuardStop
 from .finite import FiniteGuard
 from .metrics import ExplodingMetric, LogProbDrift
-from .rollouts import ConstantReward, IdenticalCompletions
+from .rollouts import ConstantReward, IdenticalCompletions, UnwrittenHints
 from .watchdog import Watchdog
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "GuardStop",
     "IdenticalCompletions",
     "LogProbDrift",
+    "UnwrittenHints",
     "Watchdog",
 ]

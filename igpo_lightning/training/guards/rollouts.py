@@ -1,4 +1,4 @@
-"""Guards over a rollout: identical completions, constant rewards."""
+"""Guards over a rollout: identical completions, constant rewards, hints that are never written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...checks import fraction, positive_int
 from ...distributed import reduce
+from ...rollout.interventions import HINTED
 from ...types import Rollout
 from .base import WARN, Action, Guard
 
@@ -89,6 +90,40 @@ class ConstantReward(Guard):
         return (
             f"the reward is {high:g} for every completion of the last {self.in_a_row} rollouts: nothing to "
             f"learn. {advice}; see samples.jsonl"
+        )
+
+
+class UnwrittenHints(Guard):
+    """Alarm when second tries that are to be hinted have no hint in them, several rollouts in a row.
+
+    A chunk longer than the traces, or a ratio below one chunk of them, makes IGPO sampling again.
+
+    Args:
+        rollouts: In a row; those without second tries do not count.
+    """
+
+    name = "unwritten_hints"
+
+    def __init__(self, action: Action = WARN, rollouts: int = 5, repeat_every: int = 100) -> None:
+        super().__init__(action, repeat_every)
+        self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
+
+    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
+        algorithm = getattr(trainer.datamodule, "algorithm", None)
+        if getattr(getattr(algorithm, "inpaint", None), "purpose", None) != HINTED:
+            return None
+        metrics = _whole(trainer, batch).metrics
+        mine = [metrics.get("resampled", 0.0), metrics.get("resampled_hinted", 0.0)]
+        tries, hinted = reduce(mine, "sum", pl_module.device)
+        if not tries:
+            return None
+        self.in_a_row = 0 if hinted else self.in_a_row + 1
+        if self.in_a_row < self.rollouts:
+            return None
+        return (
+            f"no hint was written in {tries:.0f} second tries, nor in those of the {self.in_a_row} rollouts "
+            "up to this: chunks are too long for the traces, or the ratio is below one of them; see "
+            "algo.inpaint.chunk, algo.inpaint.ratio"
         )
 
 

@@ -2,10 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import algorithm, rollout_fit, tiny_policy, trainer
+from fakes import HashReward, algorithm, rollout_fit, tiny_policy, trainer
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.training.guards import ConstantReward, IdenticalCompletions
+from igpo_lightning.rollout import inpaint
+from igpo_lightning.training.guards import ConstantReward, IdenticalCompletions, UnwrittenHints
 from igpo_lightning.training.guards.rollouts import identical_groups
 
 MODULE = SimpleNamespace(device="cpu")
@@ -134,6 +135,19 @@ def test_a_sampler_that_ignores_its_seeds(tmp_path):
     ):
         trainer(tmp_path, callbacks=guards).fit(module, datamodule=data)
     assert guards[0].alarms == 2  # rollouts 2 and 3
+
+
+@pytest.mark.parametrize("chunk, message", [
+    ((20, 20), "rollout 2, update 3: no hint was written in 16 second tries, nor in those of the 2 rollouts"),
+    ((1, 1), None),
+])  # fmt: skip
+def test_chunks_longer_than_the_traces(tmp_path, recwarn, chunk, message):
+    """Half of a trace that is a single chunk is no chunk: IGPO would be sampling again."""
+    parts = {"inpaint": inpaint(ratio=0.5, chunk=chunk), "reward": HashReward(share=0.0)}
+    module, data = rollout_fit(tiny_policy(), rollouts=3, **parts)
+    trainer(tmp_path, callbacks=[UnwrittenHints(rollouts=2)]).fit(module, datamodule=data)
+    said = [str(w.message) for w in recwarn if "no hint was written" in str(w.message)]
+    assert len(said) == bool(message) and all(message in text for text in said)
 
 
 @pytest.mark.parametrize("make, message", [
