@@ -94,19 +94,22 @@ class ConstantReward(Guard):
 
 
 class UnwrittenHints(Guard):
-    """Alarm when second tries that are to be hinted have no hint in them, several rollouts in a row.
+    """Alarm when second tries are to be hinted, and not one has been so far.
 
-    A chunk longer than the traces, or a ratio below one chunk of them, makes IGPO sampling again.
+    A chunk longer than the traces, or a ratio below one chunk of them, makes IGPO sampling again. Hints that
+    fade out during a run are meant to.
 
     Args:
-        rollouts: In a row; those without second tries do not count.
+        rollouts: With second tries, before the alarm.
     """
 
     name = "unwritten_hints"
+    remembers = ("written",)
 
     def __init__(self, action: Action = WARN, rollouts: int = 5, repeat_every: int = 100) -> None:
         super().__init__(action, repeat_every)
         self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
+        self.written = False  # whether any hint was, in this run
 
     def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
         algorithm = getattr(trainer.datamodule, "algorithm", None)
@@ -115,15 +118,15 @@ class UnwrittenHints(Guard):
         metrics = _whole(trainer, batch).metrics
         mine = [metrics.get("resampled", 0.0), metrics.get("resampled_hinted", 0.0)]
         tries, hinted = reduce(mine, "sum", pl_module.device)
-        if not tries:
+        self.written = self.written or hinted > 0
+        if self.written or not tries:
             return None
-        self.in_a_row = 0 if hinted else self.in_a_row + 1
+        self.in_a_row += 1
         if self.in_a_row < self.rollouts:
             return None
         return (
-            f"no hint was written in {tries:.0f} second tries, nor in those of the {self.in_a_row} rollouts "
-            "up to this: chunks are too long for the traces, or the ratio is below one of them; see "
-            "algo.inpaint.chunk, algo.inpaint.ratio"
+            f"no second try of {self.in_a_row} rollouts has had a hint: chunks are too long for the traces, "
+            "or the ratio is below one of them; see algo.inpaint.chunk, algo.inpaint.ratio"
         )
 
 

@@ -138,7 +138,7 @@ def test_a_sampler_that_ignores_its_seeds(tmp_path):
 
 
 @pytest.mark.parametrize("chunk, message", [
-    ((20, 20), "rollout 2, update 3: no hint was written in 16 second tries, nor in those of the 2 rollouts"),
+    ((20, 20), "rollout 2, update 3: no second try of 2 rollouts has had a hint"),
     ((1, 1), None),
 ])  # fmt: skip
 def test_chunks_longer_than_the_traces(tmp_path, recwarn, chunk, message):
@@ -146,8 +146,18 @@ def test_chunks_longer_than_the_traces(tmp_path, recwarn, chunk, message):
     parts = {"inpaint": inpaint(ratio=0.5, chunk=chunk), "reward": HashReward(share=0.0)}
     module, data = rollout_fit(tiny_policy(), rollouts=3, **parts)
     trainer(tmp_path, callbacks=[UnwrittenHints(rollouts=2)]).fit(module, datamodule=data)
-    said = [str(w.message) for w in recwarn if "no hint was written" in str(w.message)]
+    said = [str(w.message) for w in recwarn if "has had a hint" in str(w.message)]
     assert len(said) == bool(message) and all(message in text for text in said)
+
+
+def test_hints_that_end_during_a_run_are_meant_to():
+    guard = UnwrittenHints(rollouts=1)
+    run = run_of()
+    run.datamodule.algorithm.inpaint = inpaint()
+    for hinted, alarm in ((0, True), (3, False), (0, False), (0, False)):
+        batch = SimpleNamespace(metrics={"resampled": 8.0, "resampled_hinted": float(hinted)})
+        assert bool(guard.inspect_rollout(run, MODULE, batch)) is alarm
+    assert guard.state_dict()["written"]  # and a resumed run knows
 
 
 @pytest.mark.parametrize("make, message", [
