@@ -140,7 +140,7 @@ class Algorithm(Stage):
                 )
             self.sampler = self.sampler.recording()
         least = getattr(getattr(self.inpaint, "hints", None), "least_width", 1)
-        if self.sampler.length < least:
+        if least > 1 and self.sampler.length < least:
             raise ConfigError(
                 f"sampler.length={self.sampler.length}: stretched hints leave so many last columns free that "
                 f"none fits a canvas below {least}; take algo.compat.stretched_hints=false, or a wider one"
