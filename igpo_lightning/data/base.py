@@ -163,7 +163,7 @@ class Repeated(Sequence[Prompt]):
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._size))]
         return self._prompts[range(self._size)[index] % len(self._prompts)]

@@ -166,7 +166,7 @@ def _factors(
 def _multiply(pairs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> None:
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for left, right in pairs:
-            left @ right.T
+            _ = left @ right.T
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import PreTrainedConfig
 
 from ..checks import ConfigError
+
+_Config = TypeVar("_Config", bound=PreTrainedConfig)
 
 _QWEN = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
@@ -51,8 +53,8 @@ class Family:
 
 
 def qwen_config(
-    kind: type[PreTrainedConfig], published: Mapping[str, Any], expected: Mapping[str, Any], *own: str
-) -> PreTrainedConfig:
+    kind: type[_Config], published: Mapping[str, Any], expected: Mapping[str, Any], *own: str
+) -> _Config:
     """The config of a stock Qwen network from one that was published with Qwen's names.
 
     Args:
@@ -65,10 +67,9 @@ def qwen_config(
         ConfigError: A field says that the network is not a plain one of its kind.
     """
     expect(published, expected, f"a plain {kind.__name__.removesuffix('Config')}")
-    return kind(
-        **{name: published[name] for name in (*_QWEN, *own) if name in published},
-        rope_parameters={"rope_type": "default", "rope_theta": published["rope_theta"]},
-    )
+    values: dict[str, Any] = {name: published[name] for name in (*_QWEN, *own) if name in published}
+    values["rope_parameters"] = {"rope_type": "default", "rope_theta": published["rope_theta"]}
+    return kind(**values)
 
 
 def expect(published: Mapping[str, Any], expected: Mapping[str, Any], network: str) -> None:

@@ -90,9 +90,10 @@ def _project(named: str | None, jobs: Sequence[Job], folder: Path | None) -> tup
         raise ConfigError(
             f"{folder}: its runs did not log to W&B (logger=wandb); name a project: project=NAME"
         )
-    if len(projects) > 1 or len(entities) > 1:
+    project, *others = projects
+    if others or len(entities) > 1:
         raise ConfigError(f"{folder}: its runs are of {' and '.join(projects)}; choose one: project=NAME")
-    return projects[0], next(iter(entities), None)
+    return project, next(iter(entities), None)
 
 
 def _keys(result: SweepResult) -> tuple[str, ...]:

@@ -112,6 +112,7 @@ def publish(board: Board, kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
     os.environ.setdefault("WANDB_SILENT", "true")
     _library()
     import wandb
+    from wandb.errors import CommError, Error
 
     try:
         board = _found(board, wandb.Api())
@@ -120,10 +121,10 @@ def publish(board: Board, kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield kind, made.url
     except ConfigError:
         raise
-    except wandb.errors.CommError as error:
+    except CommError as error:
         advice = "is there a network, and is the key this server's? dry_run=true needs neither"
         raise ConfigError(f"W&B: {error}; {advice}") from error
-    except (wandb.errors.Error, ValueError, RuntimeError, OSError) as error:
+    except (Error, ValueError, RuntimeError, OSError) as error:
         raise ConfigError(f"W&B: {error}") from error
 
 
@@ -148,7 +149,7 @@ def _filters(**wanted: tuple[str, ...]) -> list[Any]:
     """Runs with one of the values of each attribute; one without values lets all through."""
     ws, _ = _library()
     named = [(ws.Metric(name), values) for name, values in wanted.items() if values]
-    return [key.isin(list(values)) if len(values) > 1 else key == values[0] for key, values in named]
+    return [key.isin(list(values)) if values[1:] else key == values[0] for key, values in named]
 
 
 def _columns(board: Board) -> list[str]:

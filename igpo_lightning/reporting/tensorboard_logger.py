@@ -50,9 +50,10 @@ class TensorBoardLogger(LightningTensorBoardLogger):
         with SummaryWriter(str(Path(self.log_dir) / OUTCOME)) as writer:
             for name, value in numbers.items():
                 writer.add_scalar(name, value, 0)
+            file_writer: Any = writer.file_writer  # there is one until the writer is closed
             _, *session = hparams(changed, numbers)  # the first would fix the columns for all runs
             for part in session:
-                writer.file_writer.add_summary(part)
+                file_writer.add_summary(part)
 
 
 def _told(value: Any) -> Any:

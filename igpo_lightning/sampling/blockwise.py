@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -205,10 +206,10 @@ class BlockwiseSampler:
         probability = None
         if "probability" in self.notes or on_step is not None:
             probability = _spread(candidates.log_probability(drawn).exp(), masked, 0.0)
-        known = {"probability": probability, "entropy": entropy}
+        known: dict[str, Any] = {"probability": probability, "entropy": entropy}
         session.commit(rows, accepted, ids, step, **{name: known[name] for name in self.notes})
         if on_step is not None:
-            on_step(Step(step, rows, session.columns, accepted, ids, probability))
+            on_step(Step(step, rows, session.columns, accepted, ids, known["probability"]))
 
     def _retire(self, session: Session, alive: Tensor, stop_ids: Tensor, eos_id: int) -> Tensor:
         """The rows that go on. Those whose finished block ends the completion need no more model calls.

@@ -64,10 +64,10 @@ def _test(row: Row, name: str, test: Any) -> dict[str, Any]:
 def _assertion(row: Row, name: str, text: str) -> dict[str, Any]:
     """``assert f(1, [2]) == 3`` as a test: a call with plain values beside a plain value."""
     try:
-        (parsed,) = ast.parse(text.strip()).body
-        statement: Any = parsed
-        (expected,), call = statement.test.comparators, statement.test.left
-        if not isinstance(statement, ast.Assert) or not isinstance(statement.test.ops[0], ast.Eq):
+        (statement,) = ast.parse(text.strip()).body
+        test: Any = getattr(statement, "test", None)
+        (expected,), call = test.comparators, test.left
+        if not isinstance(statement, ast.Assert) or not isinstance(test.ops[0], ast.Eq):
             raise ValueError
         args = [ast.literal_eval(arg) for arg in call.args]
         kwargs = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
