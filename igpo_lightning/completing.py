@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import ConfigError
 from .data.encoding import Encoder
-from .data.literal import literal_tokens
+from .data.literal import literal_ids
 from .data.prompts import PromptFormat
 from .models import Policy
 from .sampling.canvas import collate
@@ -95,7 +95,7 @@ def encode(
 def _canvas(policy: Policy, hint: str, width: int, name: str) -> Tensor:
     ids: list[int] = []
     for text, gap in zip(_GAP.split(hint), [*_GAP.findall(hint), ""], strict=True):
-        ids += literal_tokens([text], policy.tokenizer)[0][0] if text else []
+        ids += literal_ids([text], policy.tokenizer)[0] if text else []
         ids += [policy.mask_id] * len(gap)
     if len(ids) > width:
         raise ConfigError(f"{name}: {len(ids)} tokens do not fit a completion of {width}: {hint!r}")

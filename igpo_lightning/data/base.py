@@ -16,7 +16,7 @@ from .account import Account
 from .contamination import Decontaminated
 from .encoding import Encoder
 from .schedule import StepLoader
-from .sources.base import Source
+from .sources.base import Lazy, Source
 
 
 class ProblemDataModule(L.LightningDataModule):
@@ -94,7 +94,8 @@ class ProblemDataModule(L.LightningDataModule):
             raise ConfigError(f"data.source: no training row is left; dropped {self.account.left_out()}")
         self._train = report.prompts
         if self.account.sampled:
-            self._train = Repeated(report.prompts, self.account.trained_on)
+            few = report.prompts
+            self._train = Lazy(self.account.trained_on, lambda i: few[i % len(few)])
         if self.trainer.is_global_zero:
             self.account.save(Path(self.trainer.default_root_dir))
 
@@ -152,21 +153,6 @@ class ProblemDataModule(L.LightningDataModule):
         world, rank = self.trainer.world_size, self.trainer.global_rank
         mine = prompts[: len(prompts) // world * world][rank::world]
         return StepLoader([mine[i : i + self.eval_batch] for i in range(0, len(mine), self.eval_batch)])
-
-
-class Repeated(Sequence[Prompt]):
-    """``size`` prompts that are a few, over and over: a set of which only a sample is known."""
-
-    def __init__(self, prompts: Sequence[Prompt], size: int) -> None:
-        self._prompts, self._size = prompts, size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._size))]
-        return self._prompts[range(self._size)[index] % len(self._prompts)]
 
 
 def evenly(problems: Sequence[Problem], count: int | None) -> Sequence[Problem]:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from igpo_lightning import progress
 from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.data.cache import Encoded, Fate, Outcome, cached, digest, encoded
-from igpo_lightning.data.literal import PromptTokens, literal_tokens
+from igpo_lightning.data.literal import PromptTokens, literal_ids, literal_tokens
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.tokenizers import SEP
 from igpo_lightning.data.traces import AnswerNotFound, FinalAnswer, answer_spans, final_statement, mask_answer
@@ -156,7 +156,7 @@ class Encoder:
         """For each problem its encoding, or why it is left out."""
         with progress.work("encoding", len(problems)):
             for start in range(0, len(problems), _CHUNK):
-                chunk = problems[start : start + _CHUNK]  # all tokens' offsets at once would fill the memory
+                chunk = problems[start : start + _CHUNK]  # all tokens at once would fill the memory
                 progress.began(len(chunk))
                 yield from self._encoded(chunk)
                 progress.finished()
@@ -204,11 +204,8 @@ class Encoder:
             self.prompt.lay_out(p.trace, p.answer, None if isinstance(final, AnswerNotFound) else final)
             for p, final in zip(problems, finals, strict=True)
         ]
-        responses = literal_tokens([response.text for response in laid], self.tokenizer)
-        return [
-            _Tokens(ids, tokens, final)
-            for ids, (tokens, _), final in zip(prompts, responses, finals, strict=True)
-        ]
+        responses = literal_ids([response.text for response in laid], self.tokenizer)
+        return [_Tokens(*each) for each in zip(prompts, responses, finals, strict=True)]
 
     def _final(self, problem: Problem) -> FinalAnswer | AnswerNotFound | None:
         """Where the trace says its answer, or why that is not known; None if nobody asks."""

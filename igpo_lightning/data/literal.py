@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,24 +27,33 @@ def literal_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> 
     Raises:
         ConfigError: The tokenizer knows no character offsets.
     """
+    encoded = _encoded(texts, tokenizer, offsets=True)
+    return [
+        (tuple(ids), [(begin, end) for begin, end in offsets])
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+def literal_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:
+    """The ids of :func:`literal_tokens` alone; raises as that."""
+    return [tuple(ids) for ids in _encoded(texts, tokenizer, offsets=False)["input_ids"]]
+
+
+def _encoded(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, offsets: bool) -> Any:
     if not tokenizer.is_fast:
         raise ConfigError(
             "data.tokenizer: a fast tokenizer is needed (one with tokenizer.json), for hints are cut by "
             "character offsets"
         )
-    if not texts:
-        return []
-    encoded = tokenizer(
+    if not texts:  # of which a tokenizer makes an error
+        return {"input_ids": [], "offset_mapping": []}
+    return tokenizer(
         list(texts),
         add_special_tokens=False,
         split_special_tokens=True,
-        return_offsets_mapping=True,
+        return_offsets_mapping=offsets,
         verbose=False,
     )
-    return [
-        (tuple(ids), [(begin, end) for begin, end in offsets])
-        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    ]
 
 
 class PromptTokens:
@@ -86,6 +96,6 @@ class PromptTokens:
             raise ConfigError("model.path: its chat template changes the text of a prompt")
         ids: list[int] = list(self._real([around[0]])[0])
         for i, piece in enumerate(around[1:]):
-            ids += literal_tokens([names[i % len(names)]], self.tokenizer)[0][0]
+            ids += literal_ids([names[i % len(names)]], self.tokenizer)[0]
             ids += self._real([piece])[0] if piece else ()
         return tuple(ids)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from igpo_lightning.amounts import is_int
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.splits import content, hold_out, sample, without
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem
+
+_Item = TypeVar("_Item")
 
 VAL_SIZE, TEST_SIZE = 128, 512
 """Problems that are held out where nothing else is said."""
@@ -111,16 +113,16 @@ class TableSource(Source):
             self.dropped[HELD_OUT] = self.dropped.get(HELD_OUT, 0) + twins + more
 
 
-class LazyProblems(Sequence[Problem]):
-    """``size`` problems, each made by ``make(index)`` when first asked for, then kept."""
+class Lazy(Sequence[_Item]):
+    """``size`` items, such as problems, each made by ``make(index)`` when first asked for, then kept."""
 
-    def __init__(self, size: int, make: Callable[[int], Problem]) -> None:
+    def __init__(self, size: int, make: Callable[[int], _Item]) -> None:
         self._indices, self._make = range(size), cache(make)
 
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: int | slice) -> Problem | list[Problem]:
+    def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
         found = self._indices[index]
         return [self._make(i) for i in found] if isinstance(index, slice) else self._make(found)
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
+from igpo_lightning.data.sources.base import Lazy, Source, check_sizes
 from igpo_lightning.data.splits import content
 from igpo_lightning.seeding import derive, python_rng
 from igpo_lightning.types import Problem
@@ -44,7 +44,7 @@ class Generated(Source, ABC):
     ) -> None:
         check_sizes(train_size, val_size, test_size, all_allowed=False)
         self.seed, self.split_seed, self.dropped = seed, split_seed, {}
-        self.train = LazyProblems(train_size, partial(self._problem, "train", seed))
+        self.train = Lazy(train_size, partial(self._problem, "train", seed))
         self.val, self.test = self._different("val", val_size), self._different("test", test_size)
 
     @abstractmethod

@@ -26,7 +26,7 @@ from random import Random
 from typing import Literal
 
 from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
-from igpo_lightning.data.sources.base import LazyProblems, Source, check_sizes
+from igpo_lightning.data.sources.base import Lazy, Source, check_sizes
 from igpo_lightning.data.sources.generated import part_of
 from igpo_lightning.seeding import python_rng
 from igpo_lightning.types import Problem
@@ -136,9 +136,9 @@ class WordProblems(Source):
         fraction("data.source.wrong_traces", wrong_traces)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
-        self.train = LazyProblems(train_size, self._make_train)
-        self.val = LazyProblems(val_size, partial(self._make_heldout, "val"))
-        self.test = LazyProblems(test_size, partial(self._make_heldout, "test"))
+        self.train = Lazy(train_size, self._make_train)
+        self.val = Lazy(val_size, partial(self._make_heldout, "val"))
+        self.test = Lazy(test_size, partial(self._make_heldout, "test"))
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
 
     def vocabulary(self) -> list[str]:

@@ -113,12 +113,12 @@ class UnwrittenHints(Guard):
 
     def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
         algorithm = getattr(trainer.datamodule, "algorithm", None)
-        if getattr(getattr(algorithm, "inpaint", None), "purpose", None) != HINTED:
+        if self.written or getattr(getattr(algorithm, "inpaint", None), "purpose", None) != HINTED:
             return None
         metrics = _whole(trainer, batch).metrics
         mine = [metrics.get("resampled", 0.0), metrics.get("resampled_hinted", 0.0)]
         tries, hinted = reduce(mine, "sum", pl_module.device)
-        self.written = self.written or hinted > 0
+        self.written = hinted > 0
         if self.written or not tries:
             return None
         self.in_a_row += 1
