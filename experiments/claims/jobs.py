@@ -119,13 +119,24 @@ def measured(job: Job) -> dict[str, Any]:
         "test": _value(stage.stage.test),
         "seconds": round(stage.stage.seconds, 1),
         "completions": metrics.last("rollout/completions"),
-        "curve": {"updates": curve[0], "accuracy": _short(curve[1])},
+        "curve": {
+            "updates": curve[0],
+            "accuracy": _short(curve[1]),
+            "seconds": _short(_training_seconds(metrics, curve[0])),
+        },
         "generated_tokens": {"updates": tokens[0][-1:], "tokens": tokens[1][-1:]},
         "first_tenth": {name: _round(metrics.mean(f"rollout/{name}", 0.0, 0.1)) for name in rates},
         "last_fifth": {name: _round(metrics.mean(f"rollout/{name}", 0.8, 1.0)) for name in rates},
         "hints": {name: _round(metrics.mean(name)) for name in OF_HINTS},
         "provenance": {name: provenance[name] for name in _KEPT},
     }
+
+
+def _training_seconds(metrics: Any, updates: Sequence[int]) -> list[float]:
+    """Seconds of rollouts and updates, without validation, until each of the ``updates``."""
+    logged = [metrics.series(name) for name in ("rollout/seconds", "time/update")]
+    spent = [pair for steps, values in logged for pair in zip(steps, values, strict=True)]
+    return [sum(seconds for step, seconds in spent if step <= update) for update in updates]
 
 
 def _value(accuracy: Any) -> dict[str, Any] | None:

@@ -44,6 +44,7 @@ class Plan:
         seeds: Starts that the intervals are about.
         tuning_seeds: Others, for learning rates.
         rates: First grid, equally spaced by factors; it grows where the best stands at its edge.
+        training: Overrides of every arm, beside ``common`` and its own; starts don't have them.
     """
 
     claim: str
@@ -54,6 +55,7 @@ class Plan:
     seeds: tuple[int, ...]
     tuning_seeds: tuple[int, ...]
     rates: tuple[float, ...]
+    training: tuple[str, ...] = ()
 
     @property
     def reference(self) -> Arm:
@@ -102,6 +104,7 @@ def read_plan(folder: Path, task: str | None = None) -> Plan:
         claim=merged["claim"],
         task=task,
         common=tuple(merged["common"]),
+        training=tuple(merged.get("training", ())),
         starts={kind: tuple(overrides) for kind, overrides in merged["starts"].items()},
         arms=arms,
         seeds=tuple(merged["seeds"]),

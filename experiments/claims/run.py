@@ -47,7 +47,8 @@ class Study:
     def job(self, arm: Arm, seed: int, rate: float) -> Job:
         """Training of an arm from a start; it has the start's seed."""
         name, start = f"{arm.name}-{rate:.3g}-{seed}", self.start(arm.start, seed)
-        overrides = (*self.plan.common, *arm.overrides, f"seed={seed}", f"algo.optimizer.lr={rate:.6g}")
+        common = (*self.plan.common, *self.plan.training)
+        overrides = (*common, *arm.overrides, f"seed={seed}", f"algo.optimizer.lr={rate:.6g}")
         folder = RUNS / "arms" / f"{rate:.3g}-{seed}-{_digest((*overrides, start.folder.name))}"
         whole = (*overrides, "report=false", f"model.path={start.model}")
         return Job(name, whole, folder, self.results / f"{name}.json", start)

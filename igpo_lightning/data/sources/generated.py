@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -15,6 +16,7 @@ from igpo_lightning.types import Problem
 
 _HELDOUT_SHARE = 5  # one problem in five belongs to held-out
 _TRIES = 10_000
+_DRAWS = 50  # of a held-out problem, before there are said to be no more
 
 
 def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
@@ -23,6 +25,34 @@ def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
     if draw % share:
         return "train"
     return "test" if draw // share % 2 else "val"
+
+
+def different(
+    part: str, size: int, make: Callable[[int], Problem], same: Callable[[Problem], str] = content
+) -> tuple[Problem, ...]:
+    """The first ``size`` of ``make(0)``, ``make(1)``, ... that are all different.
+
+    A repeated problem tells nothing new, but would make an accuracy look surer than it is.
+
+    Args:
+        part: "val" or "test", for the message.
+        same: A text that is equal for what counts as the same problem.
+
+    Raises:
+        ConfigError: There don't seem to be so many.
+    """
+    found: dict[str, Problem] = {}
+    for index in range(_DRAWS * size):
+        if len(found) == size:
+            break
+        problem = make(index)
+        found.setdefault(same(problem), problem)
+    if len(found) < size:
+        raise ConfigError(
+            f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "
+            "these settings; lower it, or allow larger ones"
+        )
+    return tuple(found.values())
 
 
 class Generated(Source, ABC):
@@ -45,7 +75,10 @@ class Generated(Source, ABC):
         check_sizes(train_size, val_size, test_size, all_allowed=False)
         self.seed, self.split_seed, self.dropped = seed, split_seed, {}
         self.train = Lazy(train_size, partial(self._problem, "train", seed))
-        self.val, self.test = self._different("val", val_size), self._different("test", test_size)
+        self.val, self.test = (
+            different(part, size, partial(self._problem, part, split_seed))
+            for part, size in (("val", val_size), ("test", test_size))
+        )
 
     @abstractmethod
     def draw(self, rng: Random) -> Any | None:
@@ -70,17 +103,3 @@ class Generated(Source, ABC):
         raise ConfigError(
             f"data.source: {_TRIES:,} draws gave no {part} problem of this size; allow larger ones"
         )
-
-    def _different(self, part: str, size: int) -> tuple[Problem, ...]:
-        found: dict[str, Problem] = {}
-        for index in range(50 * size):
-            if len(found) == size:
-                break
-            problem = self._problem(part, self.split_seed, index)
-            found.setdefault(content(problem), problem)
-        if len(found) < size:
-            raise ConfigError(
-                f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "
-                "these settings; lower it, or allow larger ones"
-            )
-        return tuple(found.values())

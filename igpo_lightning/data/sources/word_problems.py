@@ -27,7 +27,7 @@ from typing import Literal
 
 from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
 from igpo_lightning.data.sources.base import Lazy, Source, check_sizes
-from igpo_lightning.data.sources.generated import part_of
+from igpo_lightning.data.sources.generated import different, part_of
 from igpo_lightning.seeding import python_rng
 from igpo_lightning.types import Problem
 
@@ -52,9 +52,28 @@ MEANING = {verb: op for op in OPERATORS for verb in op.verbs}
 EXPLICIT = {op.explicit: op for op in OPERATORS}
 NAMES = ("Ann", "Bob", "Cem", "Dee", "Eve", "Fay", "Gus", "Hal")
 
+
+@dataclass(frozen=True)
+class Form:
+    """A way to write a trace: what a step looks like, and what stands between two.
+
+    Attributes:
+        step: Format of one step: ``left``, ``op``, ``right``, ``value``, and ``says``, which leads to it.
+    """
+
+    step: str
+    between: str
+
+
+TRACES = {
+    "concise": Form("{left} {op} {right} = {value}", " ; "),
+    "verbose": Form("{says} : {left} {op} {right} = {value} .", " "),
+    "result_first": Form("{value} = {left} {op} {right}", " ; "),
+}
+
 _MAX_START = 15
 _MAX_OPERAND = 5
-_HELDOUT_SHARE = 10  # one problem in ten belongs to held-out
+_HELDOUT_SHARE = 2  # of two stories one is held out: there are not many short ones with small numbers
 _TRIES = 10_000
 _TRACE_WORDS = "; = #### . , : First Then has and so we At the end add what they have"
 _PROMPT_WORDS = "has . total ?"
@@ -78,7 +97,8 @@ class WordProblems(Source):
     Training, validation and test problems are disjoint by construction: which one a problem is, is a hash
     of its content (numbers and verbs, not names), the same for every seed and setting. So what one
     ``WordProblems`` holds out is also disjoint from the training set of any other. What is held out depends
-    on ``split_seed``, and only the training problems on ``seed``.
+    on ``split_seed``, and only the training problems on ``seed``. Held-out problems are all different, also
+    without their names; training problems are drawn with replacement.
 
     ``agreement``, ``explicit`` and ``wrong_traces`` shape the training set only. Held-out problems always
     use the true meaning of the verbs, no explicit operator words, and a trace that leads to the answer.
@@ -89,7 +109,9 @@ class WordProblems(Source):
         steps: (fewest, most) actions in a story, drawn uniformly for each problem.
         people: Number of persons; actions are dealt to them evenly, and what they have is added up.
         max_number: Largest number that may occur anywhere.
-        trace: "concise" (equations) or "verbose" (sentences around the same equations).
+        trace: "concise" (equations), "verbose" (sentences around the same equations) or "result_first" (the
+            equations turned around, ``7 = 5 + 2``, as wide as concise ones: a form that a model which was
+            fine-tuned on those never writes).
         agreement: Probability that a verb gets its true operator; else one of the others.
         explicit: Share of problems that say "plus", "minus", "times", with just that meaning.
         wrong_traces: Share of problems whose trace mistakes an operator, reckons on, and closes with the
@@ -99,7 +121,8 @@ class WordProblems(Source):
         split_seed: Names the draw of held-out problems.
 
     Raises:
-        ConfigError: A value is out of range, or no story of that many steps fits below max_number.
+        ConfigError: A value is out of range, no story of that many steps fits below max_number, or there are
+            fewer different ones than are to be held out.
     """
 
     name = "word_problems"
@@ -113,7 +136,7 @@ class WordProblems(Source):
         steps: Sequence[int] = (2, 2),
         people: int = 2,
         max_number: int = 63,
-        trace: Literal["concise", "verbose"] = "concise",
+        trace: Literal["concise", "verbose", "result_first"] = "concise",
         agreement: float = 1.0,
         explicit: float = 0.0,
         wrong_traces: float = 0.0,
@@ -129,17 +152,19 @@ class WordProblems(Source):
         if positive_int("data.source.people", people) > len(NAMES):
             raise ConfigError(f"data.source.people={people}: at most {len(NAMES)} persons have a name")
         positive_int("data.source.max_number", max_number)
-        if trace not in ("concise", "verbose"):
-            raise ConfigError(f"data.source.trace={trace}: expected concise or verbose")
+        if trace not in TRACES:
+            raise ConfigError(f"data.source.trace={trace}: expected one of {', '.join(TRACES)}")
         fraction("data.source.agreement", agreement)
         fraction("data.source.explicit", explicit)
         fraction("data.source.wrong_traces", wrong_traces)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
         self.train = Lazy(train_size, self._make_train)
-        self.val = Lazy(val_size, partial(self._make_heldout, "val"))
-        self.test = Lazy(test_size, partial(self._make_heldout, "test"))
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
+        self.val, self.test = (
+            different(part, size, partial(self._make_heldout, part), _story)
+            for part, size in (("val", val_size), ("test", test_size))
+        )
 
     def vocabulary(self) -> list[str]:
         """Every word any setting of this class can produce (for numbers: up to max_number)."""
@@ -165,9 +190,10 @@ class WordProblems(Source):
             story = self._draw_story(rng, count, explicit)
         verbs = [verb for person in story for verb, _ in person.actions]
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
-        trace, total = _solve(story, meant, self.trace == "verbose")
+        form = TRACES[self.trace]
+        trace, total = _solve(story, meant, form)
         if rng.random() < wrong:  # the last draw, so that the problems are those without noise
-            trace, _ = _solve(story, _mistaken(rng, meant), self.trace == "verbose")
+            trace, _ = _solve(story, _mistaken(rng, meant), form)
         return Problem(
             id=f"{self.name}/{self.level}/{part}/{index}",
             prompt=f"{' . '.join(person.says() for person in story)} . total ?",
@@ -208,8 +234,13 @@ def _highest(start: int, operands: Sequence[int]) -> int:
     return start
 
 
+def _story(problem: Problem) -> str:
+    """A problem without its names: whose numbers they are makes no difference."""
+    return " ".join(word for word in problem.prompt.split() if word not in NAMES)
+
+
 def _part(story: Sequence[Person]) -> str:
-    """ "train", "val" or "test": of ten stories nine, and one that is either."""
+    """ "train", "val" or "test": of two stories one, and one that is either."""
     content = " ".join(str((person.start, person.actions)) for person in story)
     return part_of("word_problems", content, _HELDOUT_SHARE)
 
@@ -228,15 +259,14 @@ def _mistaken(rng: Random, meant: Sequence[Operator]) -> list[Operator]:
     return [*meant[:place], other, *meant[place + 1 :]]
 
 
-def _solve(story: Sequence[Person], meant: Sequence[Operator], verbose: bool) -> tuple[str, int]:
-    """The equations of the solution in order, verbose ones in sentences; and the total."""
+def _solve(story: Sequence[Person], meant: Sequence[Operator], form: Form) -> tuple[str, int]:
+    """The steps of the solution in order, and the total."""
     said: list[str] = []
     operators = iter(meant)
 
     def step(left: int, op: Operator, right: int, says: str) -> int:
         value = op.apply(left, right)
-        equation = f"{left} {op.symbol} {right} = {value}"
-        said.append(f"{says} : {equation} ." if verbose else equation)
+        said.append(form.step.format(left=left, op=op.symbol, right=right, value=value, says=says))
         return value
 
     owned = []
@@ -250,4 +280,4 @@ def _solve(story: Sequence[Person], meant: Sequence[Operator], verbose: bool) ->
     total = owned[0]
     for value in owned[1:]:
         total = step(total, OPERATORS[0], value, "At the end we add what they have")
-    return (" " if verbose else " ; ").join(said), total
+    return form.between.join(said), total

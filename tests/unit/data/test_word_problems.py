@@ -123,6 +123,27 @@ def test_train_and_heldout_are_disjoint_for_all_seeds_and_settings():
     assert not train & val and not train & test and not val & test
 
 
+def test_held_out_stories_are_all_different_also_without_their_names():
+    source = WordProblems(200, 300, 500, steps=(2, 2), people=1, max_number=28)
+    for part in (source.val, source.test):
+        assert len({content(p) for p in part}) == len(part)
+    assert len({p.prompt for p in source.val}) == 300
+
+
+def test_more_held_out_stories_than_there_are_is_an_error_that_says_how_many_there_are():
+    small = dict(steps=(1, 1), people=1, max_number=10)
+    with pytest.raises(
+        ConfigError, match=r"data.test_size=900: there are only about \d+ different test"
+    ) as error:
+        WordProblems(10, 0, 900, **small)
+    (known,) = re.findall(r"about (\d+)", str(error.value))
+    stories = {content(p) for p in WordProblems(10, 0, int(known), **small).test}
+    assert len(stories) == int(known)
+    # One action, 9 verbs: any of the three operators stays within 0..10. One story in four is for test.
+    possible = 9 * sum(n <= s and max(s * n, s + n) <= 10 for s in range(1, 16) for n in range(1, 6))
+    assert 0.15 * possible < len(stories) < 0.35 * possible
+
+
 def test_what_is_held_out_does_not_vary_with_the_seed():
     sources = [WordProblems(30, 40, 50, seed=seed) for seed in range(3)]
     assert all(s.val[:] == sources[0].val[:] and s.test[:] == sources[0].test[:] for s in sources)
@@ -155,6 +176,24 @@ def test_verbose_says_the_same_at_more_than_twice_the_length(steps, people):
     for a, b in zip(brief.train, long.train, strict=True):
         assert EQUATION.findall(a.trace) == EQUATION.findall(b.trace) and a.answer == b.answer
         assert len(b.trace.split()) >= 2.5 * len(a.trace.split())
+
+
+@pytest.mark.parametrize("steps, people", [((2, 2), 1), ((3, 4), 2)])
+def test_result_first_turns_the_same_equations_around(steps, people):
+    concise, turned = (WordProblems(50, 20, 0, steps, people, trace=t) for t in ("concise", "result_first"))
+    for a, b in zip([*concise.train, *concise.val], [*turned.train, *turned.val], strict=True):
+        assert (a.id, a.prompt, a.answer) == (b.id, b.prompt, b.answer)
+        assert EQUATION.sub(r"\4 = \1 \2 \3", a.trace) == b.trace != a.trace
+
+
+def test_hints_of_a_result_first_trace_hide_the_answer_and_keep_how_it_is_found():
+    source = WordProblems(train_size=300, val_size=0, test_size=0, trace="result_first")
+    tokenizer = WordLevel()(source)
+    for prompt in Encoder(tokenizer).encode_all(source.train).prompts:
+        answer = tokenizer.convert_tokens_to_ids(prompt.problem.answer)
+        told = tokenizer.convert_ids_to_tokens(list(prompt.hint))
+        assert answer not in prompt.hint and "####" not in told
+        assert [t for t in told if t in "+-*"] == re.findall(r"[-+*]", prompt.problem.trace)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
