@@ -23,6 +23,7 @@ def collect(folder: Path, plan: Plan, tuning: Tuning, arms: Arms) -> None:
     arms = {name: runs for name, runs in arms.items() if runs}
     if not arms:
         raise SystemExit(f"{folder.name}: nothing has run yet")
+    _check_alike(arms)
     parts = (
         table(plan, tuning, arms),
         leads(plan, arms),
@@ -34,6 +35,16 @@ def collect(folder: Path, plan: Plan, tuning: Tuning, arms: Arms) -> None:
     (folder / f"results-{plan.task}.md").write_text(text + "\n")
     picture(plan, arms, folder / f"results-{plan.task}.png")
     print(text)
+
+
+def _check_alike(arms: Arms) -> None:
+    """Refuse to average over runs of an arm whose configs differ: a kept result may be an old one."""
+    for name, runs in arms.items():
+        known = {seed: run["settings"] for seed, run in runs.items() if "settings" in run}
+        if len(set(known.values())) > 1:
+            raise SystemExit(
+                f"{name}: its runs had different settings ({known}); delete the results of the older ones"
+            )
 
 
 def tested(runs: Mapping[int, Result]) -> dict[int, float]:

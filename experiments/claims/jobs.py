@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting import read_run
@@ -23,6 +26,8 @@ _PRELOAD = [
     "igpo_lightning.rollout",
 ]
 OF_HINTS = ("rollout/hint_tokens", "rollout/hint_gradient_share", "train/clip_ratio/hints")
+_SETTINGS = ("algo", "data", "model", "prompt", "reward", "sampler")  # groups of the config
+_OF_ONE_RUN = ("seed", "path", "lr")  # keys in them
 _KEPT = ("started", "git", "python", "platform", "packages")
 
 
@@ -128,8 +133,21 @@ def measured(job: Job) -> dict[str, Any]:
         "first_tenth": {name: _round(metrics.mean(f"rollout/{name}", 0.0, 0.1)) for name in rates},
         "last_fifth": {name: _round(metrics.mean(f"rollout/{name}", 0.8, 1.0)) for name in rates},
         "hints": {name: _round(metrics.mean(name)) for name in OF_HINTS},
+        "settings": settings(job.folder / "config.yaml"),
         "provenance": {name: provenance[name] for name in _KEPT},
     }
+
+
+def settings(config: Path) -> str:
+    """Digest of a run's composed config, less what differs between the runs of one arm."""
+    groups = {name: OmegaConf.load(config).get(name) for name in _SETTINGS}
+    return hashlib.sha256(json.dumps(_of_all_runs(groups), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _of_all_runs(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(key): _of_all_runs(value) for key, value in node.items() if key not in _OF_ONE_RUN}
+    return str(node)
 
 
 def _training_seconds(metrics: Any, updates: Sequence[int]) -> list[float]:

@@ -118,6 +118,38 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
     json.dumps(runs)
 
 
+@pytest.mark.parametrize(
+    "changes, same",
+    [({"seed": 7, "algo": {"optimizer": {"lr": 1.0}}, "output_dir": "elsewhere"}, True),
+     ({"data": {"source": {"seed": 7}}, "model": {"path": "there"}}, True),
+     ({"data": {"source": {"max_number": 20}}}, False),
+     ({"algo": {"inpaint": {"ratio": [0.2, 0.5]}}}, False)],
+)  # fmt: skip
+def test_settings_are_what_the_runs_of_an_arm_share(tmp_path, changes, same):
+    from jobs import settings
+    from omegaconf import OmegaConf
+
+    config = {
+        "seed": 0, "output_dir": "here", "model": {"path": None, "layers": 2}, "sampler": {"steps": 14},
+        "data": {"source": {"seed": 0, "max_number": 28}}, "prompt": {}, "reward": {"terms": {}},
+        "algo": {"optimizer": {"lr": 1e-3}, "inpaint": {"ratio": [0.2, 0.6]}},
+    }  # fmt: skip
+    for name, content in (("a", config), ("b", OmegaConf.merge(config, changes))):
+        OmegaConf.save(OmegaConf.create(content), tmp_path / name)
+    assert (settings(tmp_path / "a") == settings(tmp_path / "b")) is same
+
+
+def test_results_of_other_settings_are_not_averaged(tmp_path):
+    import collect
+    from plan import Arm, Plan
+
+    plan = Plan("It helps.", "words", (), {}, {"igpo": Arm("igpo", "IGPO", ())}, (0, 1), (9,), (1e-3,))
+    runs = {"igpo": {0: {"settings": "abc"}, 1: {"settings": "def"}}}
+    with pytest.raises(SystemExit, match=r"igpo: its runs had different settings.*abc.*def"):
+        collect.collect(tmp_path, plan, {"igpo": {1e-3: 0.5}}, runs)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_start_is_trained_for_jobs_that_miss_its_model(tmp_path, monkeypatch):
     import jobs
 
