@@ -19,7 +19,7 @@ def logged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     fast = "sampler/acceptance=threshold"  # so that it is compared with the exact one
     quiet = "logger=csv", "callbacks=default", "report=false"
-    cfg = compose(folder, "algo=igpo", *TINY_RL, fast, *quiet, STAGE)
+    cfg = compose(folder, "algo=igpo", *TINY_RL, fast, *quiet, STAGE, "algo.rollouts=4")
     # Some completions are correct, so that hints enter groups and carry gradient.
     cfg.reward.terms = {"accuracy": {"_target_": "fakes.HashTerm", "share": 0.15}}
     run(cfg)
