@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from curves import accuracy_after, seconds
 from jobs import OF_HINTS
+from pictures import picture
 from plan import Plan
 from rates import best
-from stats import Interval, lead, sign_flip_p, verdict
+from stats import Interval, lead, sign_flip_p, tested, verdict
 
 Result = dict[str, Any]
 Arms = dict[str, dict[int, Result]]  # arm, seed of the start, what the run measured
 Tuning = dict[str, dict[float, float]]  # arm, rate, mean validation accuracy of the tuning starts
-_COLOURS = ("#2b6cb0", "#8a8f98", "#d98c2b", "#4a9d5b", "#a1529b", "#c0504d", "#5aa9b5")
 
 
 def collect(folder: Path, plan: Plan, tuning: Tuning, arms: Arms) -> None:
@@ -47,28 +48,32 @@ def _check_alike(arms: Arms) -> None:
             )
 
 
-def tested(runs: Mapping[int, Result]) -> dict[int, float]:
-    """Test accuracy by start."""
-    return {seed: run["test"]["value"] for seed, run in runs.items()}
-
-
 def table(plan: Plan, tuning: Tuning, arms: Arms) -> str:
-    """Each arm's means over its starts, with 95 % intervals where the unit is the start."""
+    """Each arm's means over its starts, with 95 % intervals where the unit is the start.
+
+    Seconds are those of rollouts and updates; at equal time, accuracy is that after the first arm's.
+    """
+    time = seconds(arms[next(iter(arms))])
+    same_time = f"validation after {time:.0f} s" if time else "validation at equal time"
     lines = [
-        "| | rate | validation before | **test after** | all-wrong groups, first tenth | last fifth "
-        "| second tries right, first tenth | completions | tokens, millions | starts |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| | rate | validation before | **test after** | {same_time} | seconds "
+        "| all-wrong groups, first tenth | last fifth | second tries right, first tenth | completions "
+        "| tokens, millions | starts |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in arms.items():
         arm = plan.arms[name]
         rate = best(tuning[arm.rates_of or name])
         interval = Interval.of(list(tested(runs).values()))
+        spent = seconds(runs)
         half = "" if np.isnan(interval.half) else f" ± {interval.half:.3f}"
         cells = [
             arm.label,
             f"{rate:.2g}",
             _cell(_mean(runs, "validation_before", "value")),
             f"**{interval.mean:.3f}**{half}",
+            _cell(_average(accuracy_after(run, time) for run in runs.values()) if time and spent else None),
+            _cell(spent, ".0f"),
             *(
                 " → ".join(_cell(_mean(runs, part, f"all_wrong_{when}")) for when in ("before", "after"))
                 for part in ("first_tenth", "last_fifth")
@@ -152,68 +157,6 @@ def source(arms: Arms) -> str:
         f"{len(runs)} runs, {hours:.1f} hours on one thread (starts and learning rates come on top); commit "
         f"{', '.join(commits)}; torch {', '.join(torch)}. Each run's overrides and figures: `results/`."
     )
-
-
-def picture(plan: Plan, arms: Arms, path: Path) -> None:
-    """Left: validation accuracy over updates, one line a start, the mean thick. Right: paired leads."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(3, 2))
-    colours = dict(zip(plan.arms, _COLOURS * 2, strict=False))
-    for draw, place in zip((_draw_curves, _draw_leads), axes, strict=True):
-        draw(plan, arms, colours, place)
-        place.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
-def _draw_curves(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -> None:
-    ends = {}
-    for name, runs in arms.items():
-        curves = [
-            (r["curve"]["updates"], r["curve"]["accuracy"], r["validation_before"]) for r in runs.values()
-        ]
-        whole = [([0, *x], [before["value"], *y]) for x, y, before in curves]
-        for x, y in whole:
-            axes.plot(x, y, color=colours[name], alpha=0.2, linewidth=0.8)
-        if len({tuple(x) for x, _ in whole}) == 1:
-            mean = np.mean([y for _, y in whole], axis=0)
-            axes.plot(whole[0][0], mean, color=colours[name], linewidth=2)
-            ends[name] = (whole[0][0][-1], float(mean[-1]))
-    for name, height in _apart({name: y for name, (_, y) in ends.items()}).items():
-        place = (ends[name][0], height)
-        axes.annotate(
-            plan.arms[name].short, place, (5, 0), textcoords="offset points", va="center", color=colours[name]
-        )
-    axes.set(xlabel="updates", ylabel="validation accuracy", ylim=(0, 1))
-
-
-def _draw_leads(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -> None:
-    others = [name for name in arms if name != plan.reference.name and plan.reference.name in arms]
-    for height, name in enumerate(reversed(others)):
-        _, differences = lead(tested(arms[plan.reference.name]), tested(arms[name]))
-        if not differences:
-            continue
-        interval = Interval.of(differences)
-        axes.plot(
-            differences, [height] * len(differences), "o", color=colours[name], alpha=0.35, markersize=4
-        )
-        axes.plot([interval.low, interval.high], [height, height], color=colours[name], linewidth=2)
-        axes.plot(interval.mean, height, "D", color=colours[name])
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(others)), [plan.arms[name].short for name in reversed(others)])
-    axes.set(xlabel=f"test accuracy: lead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
-
-
-def _apart(heights: Mapping[str, float], least: float = 0.055) -> dict[str, float]:
-    """Heights of labels, moved up where they would lie on each other."""
-    found: dict[str, float] = {}
-    for name, height in sorted(heights.items(), key=lambda item: item[1]):
-        found[name] = max(height, max(found.values(), default=-1.0) + least)
-    return found
 
 
 def _mean(runs: Mapping[int, Result], part: str, name: str) -> float | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,11 @@ class Interval:
     @property
     def half(self) -> float:
         return (self.high - self.low) / 2
+
+
+def tested(runs: Mapping[int, Mapping[str, Any]]) -> dict[int, float]:
+    """Test accuracy by start, of what the runs from each measured."""
+    return {seed: run["test"]["value"] for seed, run in runs.items()}
 
 
 def lead(reference: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[int], list[float]]:

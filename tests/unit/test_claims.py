@@ -14,7 +14,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 def on_path(monkeypatch):
     monkeypatch.syspath_prepend(str(EXPERIMENTS / "claims"))
     yield
-    for name in ("plan", "stats", "rates", "jobs", "collect", "run"):
+    for name in ("plan", "stats", "rates", "jobs", "curves", "pictures", "collect", "run"):
         sys.modules.pop(name, None)
 
 
@@ -64,7 +64,9 @@ def test_a_grid_grows_where_the_best_is_at_its_edge(best, more):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(EXPERIMENTS.glob("*_claim/plan.yaml")), ids=lambda path: path.parent.name
+    "path",
+    [path for path in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in path.read_text()],
+    ids=lambda path: path.parent.name,
 )
 def test_every_command_of_every_plan_composes(path):
     from hydra import compose, initialize_config_dir
@@ -85,11 +87,12 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
     import collect
     from plan import Arm, Plan
 
-    def result(test, before=0.2):
+    def result(test, before=0.2, spent=80.0):
         return {
             "validation_before": {"value": before, "n": 10}, "test": {"value": test, "n": 1000},
             "completions": 500,
-            "seconds": 3600, "curve": {"updates": [10, 20], "accuracy": [0.3, test]},
+            "seconds": 3600,
+            "curve": {"updates": [10, 20], "accuracy": [0.3, test], "seconds": [40.0, spent]},
             "generated_tokens": {"updates": [20], "tokens": [2e6]},
             "first_tenth": {"all_wrong_before": 0.5, "all_wrong_after": 0.25, "hint_success": None},
             "last_fifth": {"all_wrong_before": 0.1, "all_wrong_after": 0.1},
@@ -101,21 +104,52 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
     plan = Plan("It helps.", "words", (), {}, arms, (0, 1, 2), (9,), (1e-3,))
     runs = {
         "igpo": {0: result(0.9), 1: result(0.8), 2: result(0.7)},
-        "grpo": {0: result(0.8), 1: result(0.6), 2: result(0.4)},
+        "grpo": {0: result(0.8, spent=120.0), 1: result(0.6, spent=120.0), 2: result(0.4, spent=120.0)},
     }
     collect.collect(tmp_path, plan, {"igpo": {1e-3: 0.5, 2e-3: 0.4}, "grpo": {1e-3: 0.3}}, runs)
     text = (tmp_path / "results-words.md").read_text()
     # leads 0.1, 0.2, 0.3: mean 0.2, half 4.303 x 0.1 / sqrt(3) = 0.248; all signs alike: p = 2/8
     assert "| GRPO | +0.200 [-0.048, +0.448] | 0.250 | 3 | not decided |" in text
-    assert (
-        "| IGPO | 0.001 | 0.200 | **0.800** ± 0.248 | 0.500 → 0.250 | 0.100 → 0.100 | – | 500 | 2.00 | 3 |"
-        in text
-    )
+    assert "| IGPO | 0.001 | 0.200 | **0.800** ± 0.248 | 0.800 | 80 | 0.500 → 0.250 |" in text
+    assert "| 0.100 → 0.100 | – | 500 | 2.00 | 3 |" in text
+    # GRPO after IGPO's 80 seconds: half of the way from 0.3 to its end, 0.55, 0.45 and 0.35
+    assert "validation after 80 s" in text and "| **0.600** ± 0.497 | 0.450 | 120 |" in text
     assert "| IGPO | 3.200 | – |" in text  # 4 x (0.9 + 0.8 + 0.7) / 3
     assert "| IGPO | **0.500** | 0.400 |" in text
     assert "6 runs, 6.0 hours on one thread" in text and "commit abcdef012" in text
     assert (tmp_path / "results-words.png").stat().st_size > 1000
     json.dumps(runs)
+
+
+@pytest.mark.parametrize("spent, found", [(0.0, 0.2), (20.0, 0.25), (40.0, 0.3), (60.0, 0.45), (500.0, 0.6)])
+def test_accuracy_after_some_seconds_lies_between_two_measurements(spent, found):
+    from curves import accuracy_after
+
+    run = {"validation_before": {"value": 0.2}, "curve": {"seconds": [40.0, 80.0], "accuracy": [0.3, 0.6]}}
+    assert accuracy_after(run, spent) == pytest.approx(found)
+
+
+def test_runs_that_do_not_know_their_seconds_are_not_compared_at_equal_time():
+    from curves import seconds
+
+    known, old = {"curve": {"seconds": [40.0, 80.0]}}, {"curve": {"updates": [1, 2]}}
+    assert seconds({0: known, 1: {"curve": {"seconds": [20.0, 100.0]}}}) == 90.0
+    assert seconds({0: known, 1: old}) is None
+
+
+def test_many_arms_are_ranked(tmp_path):
+    from pictures import picture
+    from plan import Arm, Plan
+
+    arms = {f"a{k}": Arm(f"a{k}", f"arm {k}", (), f"arm {k}") for k in range(9)}
+    plan = Plan("One is best.", "words", (), {}, arms, (0, 1), (9,), (1e-3,))
+    run = {
+        "test": {"value": 0.5},
+        "validation_before": {"value": 0.2},
+        "curve": {"updates": [1], "accuracy": [0.5]},
+    }
+    picture(plan, {name: {0: run, 1: run} for name in arms}, tmp_path / "many.png")
+    assert (tmp_path / "many.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -168,7 +202,7 @@ def test_a_start_is_trained_for_jobs_that_miss_its_model(tmp_path, monkeypatch):
 
 
 def test_labels_do_not_lie_on_each_other():
-    from collect import _apart
+    from pictures import _apart
 
     placed = _apart({"a": 0.90, "b": 0.89, "c": 0.5}, least=0.05)
     assert placed == {"c": 0.5, "b": 0.89, "a": pytest.approx(0.94)}
