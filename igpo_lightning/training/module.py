@@ -134,10 +134,21 @@ class DiffusionModule(L.LightningModule):
         self._tally.local()  # waits for the device
         self._seconds += time.perf_counter() - self._began
         self.accumulate(self.progress(batch, self._seconds))
-        for name, value in self._tally.everyone(self.device).items():
-            self.log(name if name.startswith(OWN_GROUPS) else f"train/{name}", value, batch_size=1)
+        self.publish("train", self._tally.everyone(self.device))
         self._tally.clear()
         self._seconds = 0.0
+
+    def publish(self, group: str, metrics: Mapping[str, float]) -> None:
+        """Hand metrics of the update that has just ended to callbacks, schedulers and loggers.
+
+        Args:
+            group: Of those whose name has none of its own, such as "train".
+        """
+        named = {name if name.startswith(OWN_GROUPS) else f"{group}/{name}": v for name, v in metrics.items()}
+        self.log_dict(named, logger=False, batch_size=1)
+        # Straight to the loggers: Lightning repeats a value at every later update that has none.
+        for logger in self.loggers:
+            logger.log_metrics(named, step=self._logged_step - 1)  # this update's number, from 0
 
     def progress(self, batch: Any, seconds: float) -> dict[str, float]:
         """Metrics of the update that ``batch`` ends: its pace, and how far the run is.

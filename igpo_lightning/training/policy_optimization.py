@@ -17,7 +17,7 @@ from ..algos.losses import LossInputs, policy_metrics
 from ..checks import ConfigError
 from ..models import Policy
 from ..types import Rollout
-from .module import OWN_GROUPS, DiffusionModule
+from .module import DiffusionModule
 from .strategies import splits_weights
 
 # Metrics of a rollout that add up over processes; all others are averaged.
@@ -152,15 +152,8 @@ class PolicyOptimization(DiffusionModule):
                 self.policy.moving.move(self.policy.model, reference.alpha)
         super().on_train_batch_end(outputs, batch, batch_idx)
         if updated and self._rollout:
-            metrics = {
-                name if name.startswith(OWN_GROUPS) else f"rollout/{name}": value
-                for name, value in self._rollout.items()
-            }
+            self.publish("rollout", self._rollout)  # of the rollout, not of every update
             self._rollout = {}
-            self.log_dict(metrics, logger=False, batch_size=1)  # for callbacks and schedulers
-            # Straight to the loggers: Lightning would repeat the values at every update of the rollout.
-            for logger in self.loggers:
-                logger.log_metrics(metrics, step=self._logged_step - 1)  # this update's number, from 0
 
     def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
         """Means over all processes, sums of counts, extremes."""

@@ -16,10 +16,10 @@ def test_a_completion_depends_on_its_problem_only():
     policy = tiny_policy()
     prompts = encoded(policy, 7)
     runs = engine(inpaint=inpaint(), logprobs=RandomMasking())
-    whole = runs.run(policy, prompts, 5)
+    whole = runs.run(policy, prompts, 6)
     assert whole.metrics["replaced"] > 0 and whole.metrics["triggered"] < 7
     order = [4, 0, 6]
-    part = runs.run(policy, [prompts[i] for i in order], 5)
+    part = runs.run(policy, [prompts[i] for i in order], 6)
     for name in ("tokens", "step_map", "hint_mask", "rewards", "correct", "advantages", "loss_mask", "seeds"):
         assert torch.equal(getattr(part, name), getattr(whole, name)[order]), name
     torch.testing.assert_close(part.old_logps, whole.old_logps[order], atol=1e-5, rtol=1e-5)

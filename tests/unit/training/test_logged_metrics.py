@@ -61,3 +61,20 @@ def test_fine_tuning(tmp_path):
     for name in ("loss", "token_accuracy", "accuracy"):
         assert len(rows_with(rows, f"val/{name}")) == 6, name
     assert rows_with(rows, "train/loss")[-1] < rows_with(rows, "train/loss")[0]
+
+
+@pytest.mark.parametrize("fit", [rollout_fit, sft_fit])
+def test_an_update_that_lacks_a_metric_does_not_repeat_an_earlier_one(tmp_path, monkeypatch, fit):
+    module, data = fit(tiny_policy())
+    progress = module.progress
+
+    def now_and_then(batch, seconds):
+        mine = {"seldom": module.trainer.global_step, "time/seldom": 1.0}
+        return progress(batch, seconds) | (mine if module.trainer.global_step == 2 else {})
+
+    monkeypatch.setattr(module, "progress", now_and_then)
+    rows, run = logged(tmp_path, module, data)
+    assert run.global_step > 3
+    assert {step: row["train/seldom"] for step, row in rows.items() if "train/seldom" in row} == {1: 2.0}
+    assert [step for step, row in rows.items() if "time/seldom" in row] == [1]
+    assert len(rows_with(rows, "train/epoch")) == run.global_step
