@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -16,7 +17,9 @@ from igpo_lightning.types import Problem
 
 _HELDOUT_SHARE = 5  # one problem in five belongs to held-out
 _TRIES = 10_000
-_DRAWS = 50  # of a held-out problem, before there are said to be no more
+_PATIENCE = (
+    10  # draws for each problem that is known, in which none is new, before there are said to be no more
+)
 
 
 def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
@@ -42,11 +45,12 @@ def different(
         ConfigError: There don't seem to be so many.
     """
     found: dict[str, Problem] = {}
-    for index in range(_DRAWS * size):
-        if len(found) == size:
+    repeated = 0  # draws since the last new one
+    for index in count():
+        if len(found) == size or repeated > _PATIENCE * (len(found) + 1):
             break
         problem = make(index)
-        found.setdefault(same(problem), problem)
+        repeated = 0 if found.setdefault(same(problem), problem) is problem else repeated + 1
     if len(found) < size:
         raise ConfigError(
             f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "
