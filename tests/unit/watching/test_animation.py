@@ -204,9 +204,9 @@ def test_the_picture_of_the_readme():
     text = README_PICTURE.read_text(encoding="utf-8")
     svg = ElementTree.fromstring(text)
     assert len(text.encode()) < 60_000 and "script" not in {tag(element) for element in svg.iter()}
-    assert groups(svg, "hint") == [[], [";", "9", "*", "####"], []]
+    assert groups(svg, "hint") == [[], [";", "5", "*", "####"], []]
     verdicts = [text.text for text in svg.iter() if text.get("class") in ("count right", "count wrong")]
-    assert verdicts == ["14 steps: wrong, the answer is 18", "10 steps: right"]
+    assert verdicts == ["14 steps: wrong, the answer is 15", "10 steps: right"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)
