@@ -41,7 +41,7 @@ def collect(folder: Path, plan: Plan, tuning: Tuning, arms: Arms) -> None:
 def _check_alike(arms: Arms) -> None:
     """Refuse to average over runs of an arm whose configs differ: a kept result may be an old one."""
     for name, runs in arms.items():
-        known = {seed: run["settings"] for seed, run in runs.items() if "settings" in run}
+        known = {seed: run.get("settings") for seed, run in runs.items()}  # None: older than this record
         if len(set(known.values())) > 1:
             raise SystemExit(
                 f"{name}: its runs had different settings ({known}); delete the results of the older ones"
