@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,7 @@ def _draw_ranks(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -
     """Test accuracy of each arm, the best above: its runs, and their mean with its interval."""
     ranked = sorted(arms, key=lambda name: Interval.of(list(tested(arms[name]).values())).mean)
     for height, name in enumerate(ranked):
-        values = list(tested(arms[name]).values())
-        interval = Interval.of(values)
-        axes.plot(values, [height] * len(values), "o", color=colours[name], alpha=0.35, markersize=4)
-        axes.plot([interval.low, interval.high], [height, height], color=colours[name], linewidth=2)
-        axes.plot(interval.mean, height, "D", color=colours[name])
+        _draw_interval(axes, list(tested(arms[name]).values()), height, colours[name])
     before = [run["validation_before"]["value"] for runs in arms.values() for run in runs.values()]
     axes.axvline(float(np.mean(before)), color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(ranked)), [plan.arms[name].short for name in ranked])
@@ -79,15 +75,18 @@ def _draw_leads(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -
         _, differences = lead(tested(arms[plan.reference.name]), tested(arms[name]))
         if not differences:
             continue
-        interval = Interval.of(differences)
-        axes.plot(
-            differences, [height] * len(differences), "o", color=colours[name], alpha=0.35, markersize=4
-        )
-        axes.plot([interval.low, interval.high], [height, height], color=colours[name], linewidth=2)
-        axes.plot(interval.mean, height, "D", color=colours[name])
+        _draw_interval(axes, differences, height, colours[name])
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(others)), [plan.arms[name].short for name in reversed(others)])
     axes.set(xlabel=f"test accuracy: lead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
+
+
+def _draw_interval(axes: Any, values: Sequence[float], height: float, colour: str) -> None:
+    """One value of each start, and their mean with its interval."""
+    interval = Interval.of(values)
+    axes.plot(values, [height] * len(values), "o", color=colour, alpha=0.35, markersize=4)
+    axes.plot([interval.low, interval.high], [height, height], color=colour, linewidth=2)
+    axes.plot(interval.mean, height, "D", color=colour)
 
 
 def _apart(heights: Mapping[str, float], least: float = 0.055) -> dict[str, float]:
