@@ -39,6 +39,8 @@ class HeldOutAccuracy(Callback):
         test: Accuracy on test problems, likewise.
     """
 
+    _validated: tuple[int, float] | None = None  # updates done, and what the validation after them found
+
     def __init__(self, before: Accuracy | None = None, last: bool = True):
         self.before, self.last = before, last
         self.after: Accuracy | None = None
@@ -48,9 +50,21 @@ class HeldOutAccuracy(Callback):
         if self.before is None:
             self.before = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
 
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        # On several processes, validation leaves out what does not divide among them.
+        if len(trainer.datamodule.val_problems) % trainer.world_size == 0:
+            self._validated = trainer.global_step, float(trainer.callback_metrics["val/accuracy"])
+
     def measure_after(self, trainer: Trainer, module: LightningModule) -> None:
         """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
-        self.after = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
+        problems = trainer.datamodule.val_problems
+        if (
+            self._validated and self._validated[0] == trainer.global_step
+        ):  # after the last update: these weights
+            right = round(self._validated[1] * len(problems))
+            self.after = Accuracy(right / len(problems), len(problems))
+        else:
+            self.after = self._measure(trainer, module, "validation", problems)
         if self.last:
             self.test = self._measure(trainer, module, "test", trainer.datamodule.test_problems)
 
