@@ -7,12 +7,14 @@ are sampled and judged, and in which batches, can't be changed: the updates so f
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from ..checks import ConfigError
@@ -184,12 +186,26 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
     if "algo.inpaint._target_" in old:
         old = UNSAID | old
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not is_under(key, RECIPES)}
+    changed -= {key for key in changed - {*old} if _was_default(key, old, new)}
     raw = OmegaConf.to_container(cfg, resolve=False)
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]
     own = [key for key in own if not is_under(key, IGNORED)]
     first = {"algo": 0, "model": 1, "seed": 2, "data": 3}
     own.sort(key=lambda key: (key != "algo.name", first.get(key.split(".")[0], 4), key))
     return [Change(key, old.get(key), new.get(key)) for key in own]
+
+
+def _was_default(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """True if a run of before there was ``key`` did what it says: its value is the piece's own default."""
+    piece, _, name = key.rpartition(".")
+    target = f"{piece}._target_"
+    if target not in old or old[target] != new.get(target):
+        return False
+    made = get_object(new[target])
+    for part in getattr(made, "__mro__", [made, object])[:-1]:  # a class may hand **options on to its base
+        if known := inspect.signature(part).parameters.get(name):
+            return known.default == new[key]
+    return False
 
 
 def settings_by_key(tree: Mapping[str, Any]) -> dict[str, Any]:

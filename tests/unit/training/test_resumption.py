@@ -103,6 +103,25 @@ def test_a_run_of_before_there_were_pieces_had_their_defaults(tmp_path):
     assert differences(before, moved)[0].key == "algo.reference._target_"
 
 
+@pytest.mark.parametrize(("piece", "key", "default", "other"), [
+    ("algo.loss", "kl_level", "token", "sequence"),
+    ("sampler", "guidance", 0.0, 0.5),
+    ("reward.terms.accuracy", "weight", 1.0, 2.0),
+])  # fmt: skip
+def test_a_run_of_before_a_key_did_as_its_default_says(tmp_path, piece, key, default, other):
+    """An upgrade half way: what it adds is harmless as long as nobody asks for it."""
+    cfg = compose(tmp_path, "algo=igpo")
+    assert OmegaConf.select(cfg, f"{piece}.{key}") == default
+    before = OmegaConf.to_container(cfg, resolve=True)
+    node = before
+    for part in piece.split("."):
+        node = node[part]
+    del node[key]
+    assert differences(before, cfg) == []
+    asked = compose(tmp_path, "algo=igpo", f"{piece}.{key}={other}")
+    assert [str(change) for change in differences(before, asked)] == [f"{piece}.{key} null → {other}"]
+
+
 def test_a_folder_that_says_nothing_is_a_new_run(tmp_path):
     cfg = compose(tmp_path, "algo=igpo", *TINY_RL, "resume=auto")
     assert resumption_of(cfg).checkpoint is None and not resumption_of(cfg).settings
