@@ -41,6 +41,15 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
+    @property
+    def said(self) -> str:
+        """The text without the thoughts of a reasoning model, "" where they have no end.
+
+        A server that has no parser for them hands them on; a chat template may have written the first tag.
+        """
+        _, closed, said = self.text.rpartition("</think>")
+        return "" if not closed and self.text.lstrip().startswith("<think>") else said
+
 
 class Unanswered(Exception):
     """A request got no answer, so nothing is journalled and the trace may be asked for again.

@@ -160,7 +160,7 @@ class Replies:
 
     def add(self, key: str, reply: Reply) -> None:
         """Keep a reply; it is on the disk when this returns."""
-        text = reply.text.encode("utf-8", "replace").decode()
+        text = reply.said.encode("utf-8", "replace").decode()
         if self._file is not None:
             append_line(self._file, json.dumps({"key": key, "finish": reply.finish, "text": text}))
         self.known[key] = text

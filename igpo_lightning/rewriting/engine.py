@@ -137,7 +137,7 @@ class Rewriter:
             id=ask.id,
             attempt=ask.attempt,
             source=digest(trace.problem),
-            text=clean(reply.text),
+            text=clean(reply.said),
             finish=reply.finish,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,

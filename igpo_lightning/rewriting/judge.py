@@ -92,10 +92,10 @@ class Judge:
 
     def _against(self, problem: Problem, text: str, ids: list[int], finish: str) -> tuple[str, str] | None:
         """(reason, the same in words), or None if nothing speaks against it."""
-        if not text:
-            return EMPTY, "it was empty."
         if finish == TRUNCATED:
             return CUT_OFF, "it was cut off before its end; write less."
+        if not text:
+            return EMPTY, "it was empty."
         most = self.length - 1
         if len(ids) > most:
             return (

@@ -51,6 +51,13 @@ def test_scores_by_numbers():
         assert judge(endpoint.url, scale=10)([problem(0)] * 3, ["0", "1", "2"]) == [0.7, 1.0, 0.0]
 
 
+@pytest.mark.filterwarnings("ignore:.*holds no verdict")
+def test_thoughts_are_no_verdict():
+    says = ("<think>Score: 1?</think>Score: 0", "Score: 0.\n</think>\n\nScore: 1", "<think>So: Score: 1, if")
+    with serving(verdicts(*says)) as endpoint:
+        assert judge(endpoint.url)([problem(0)] * 3, ["0", "1", "2"]) == [0.0, 1.0, 0.0]
+
+
 def test_what_is_asked():
     with serving(verdicts("Score: 1")) as endpoint:
         judge(endpoint.url, system="Be just.")([problem(3)], ["{answer} Score: 1 0"])

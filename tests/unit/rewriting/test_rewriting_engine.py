@@ -6,6 +6,7 @@ import signal
 import pytest
 from scripted import Scripted
 
+from igpo_lightning.asking import TRUNCATED
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.rewriting import Reply, Unanswered
 from igpo_lightning.rewriting.engine import Rewriter
@@ -57,6 +58,24 @@ def test_every_trace_is_asked_once_if_the_first_answer_is_good(session):
     assert set(writer.asked.values()) == {1} and writer.closed
     counts = ("kept", "answers", "prompt_tokens", "completion_tokens")
     assert [rewriter.figures[name] for name in counts] == [6, 6, 60, 18]
+
+
+@pytest.mark.parametrize(
+    "thoughts", ["<think>\nIs it \\boxed{99}?\n</think>\n\n", "It may be \\boxed{99}. </think>"]
+)
+def test_thoughts_are_not_part_of_a_rewrite(session, thoughts):
+    """As reasoning models answer where the server has no parser for it, with and without the first tag."""
+    writer = Scripted(lambda *which: Reply(thoughts + right(*which).text, "stop", 10, 30))
+    traces, rewriter = session(writer)
+    assert [trace.text for trace in traces] == [f"So \\boxed{{{i + 1}}}" for i in range(6)]
+    assert rewriter.figures["completion_tokens"] == 180
+
+
+@pytest.mark.parametrize("text", ["<think>\nIt is \\boxed{1}, so", ""])
+def test_thoughts_that_were_cut_off_are_no_rewrite(session, text):
+    """Servers with such a parser send nothing then."""
+    traces, _ = session(Scripted(lambda *_: Reply(text, TRUNCATED, 10, 30)), attempts=1)
+    assert outcomes(traces) == ["cut off"] * 6
 
 
 def test_a_rejected_rewrite_gets_another_try_and_is_told_why(session):
