@@ -58,10 +58,9 @@ class HeldOutAccuracy(Callback):
     def measure_after(self, trainer: Trainer, module: LightningModule) -> None:
         """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
         problems = trainer.datamodule.val_problems
-        if (
-            self._validated and self._validated[0] == trainer.global_step
-        ):  # after the last update: these weights
-            right = round(self._validated[1] * len(problems))
+        updates, found = self._validated or (None, 0.0)
+        if updates == trainer.global_step:  # of these very weights
+            right = round(found * len(problems))
             self.after = Accuracy(right / len(problems), len(problems))
         else:
             self.after = self._measure(trainer, module, "validation", problems)
