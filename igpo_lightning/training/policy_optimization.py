@@ -51,6 +51,8 @@ class PolicyOptimization(DiffusionModule):
         self.logprobs, self.loss = algorithm.logprobs, algorithm.loss
         check_blocks(policy, algorithm.logprobs)
         self._rollout: dict[str, float] = {}
+        # Of a micro-batch's prompts, for all the parts that its draws are trained in.
+        self._draws: list[Draw] = []
         self._slope: Tensor | None = None
         self.policy.disable_dropout()
         if self.loss.needs_reference:
@@ -79,11 +81,12 @@ class PolicyOptimization(DiffusionModule):
     def compute_loss(self, rollout: Rollout) -> Tensor:
         if rollout.first:
             self._rollout = self._over_ranks(rollout.metrics)
-        draws = self.logprobs.draws(rollout, rollout.iteration)
+        if rollout.part is None or rollout.part[0] == 0:
+            self._draws = self.logprobs.draws(rollout, rollout.iteration)
         if rollout.part is not None:
-            return self._part_of_loss(rollout, draws, *rollout.part)
-        logps = score(self.policy, rollout, draws).logps
-        loss = self._loss(self._inputs(rollout, draws, logps))
+            return self._part_of_loss(rollout, self._draws, *rollout.part)
+        logps = score(self.policy, rollout, self._draws).logps
+        loss = self._loss(self._inputs(rollout, self._draws, logps))
         self._watch_drift(rollout, logps, 0)
         return loss
 

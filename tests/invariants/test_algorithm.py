@@ -138,6 +138,26 @@ def test_draws_in_micro_batches_of_their_own_give_the_same_run(tmp_path, level, 
     assert totals == [float(x.mask.sum()) for x, _ in seen_cut]  # each update is one micro-batch of prompts
 
 
+def test_parts_of_a_micro_batch_share_one_plan_of_draws(tmp_path):
+    """To plan them anew for each part would take as long again for each: 16 x 16 plans for 16 draws."""
+    planned = []
+
+    class Counting(RandomMasking):
+        def draws(self, rollout, iteration):
+            planned.append((len(rollout.rewards), iteration))
+            return super().draws(rollout, iteration)
+
+    def fitted(folder, **changes):
+        planned.clear()
+        module, data = rollout_fit(
+            tiny_policy(), logprobs=Counting(), prompts_per_micro_batch=2, num_iterations=2, **changes
+        )
+        trainer(folder).fit(module, datamodule=data)
+        return list(planned)
+
+    assert fitted(tmp_path, draws_per_micro_batch=1) == fitted(tmp_path)
+
+
 def test_memory_of_an_update_does_not_grow_with_the_draws():
     """What autograd keeps for the backward pass, with 4 draws and with 16."""
 
