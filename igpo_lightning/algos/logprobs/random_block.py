@@ -18,7 +18,7 @@ class RandomBlock(Planned):
 
     Args:
         block_length: Tokens per block, as in the sampler.
-        blocks: Draws of an iteration; different blocks, as far as a completion has so many.
+        blocks: Draws of an iteration; different blocks until a completion has no more.
         mask_prompt: Share of the prompt, and of the blocks before, that is masked at random as well.
     """
 
@@ -37,10 +37,10 @@ class RandomBlock(Planned):
     def plan(self, completion: Completion) -> Plan:
         length, width = completion.length, completion.width
         rng = completion.rng("mask")
-        mine, most = (-(-tokens // self.block_length) for tokens in (length, width))
-        # Folded onto the completion's own, so that the first ``mine`` draws would be all of its blocks.
-        order = torch.randperm(most, generator=rng, dtype=torch.long, device="cpu") % mine
-        draws = [self._draw(block, completion, rng) for block in order[: self.count(width)].tolist()]
+        count, mine = self.count(width), -(-length // self.block_length)
+        rounds = range(-(-count // mine))
+        orders = [torch.randperm(mine, generator=rng, dtype=torch.long, device="cpu") for _ in rounds]
+        draws = [self._draw(block, completion, rng) for block in torch.cat(orders)[:count].tolist()]
         masked, scored = (torch.stack(part) for part in zip(*draws, strict=True))
         return Plan(masked, scored, [length / (n * self.blocks) for n in scored.sum(-1).tolist()])
 

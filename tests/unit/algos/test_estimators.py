@@ -84,6 +84,19 @@ def test_random_blocks_by_hand():
     assert sum(int(canvas.masked[:8].all()) for canvas in noisy) >= 1
 
 
+@pytest.mark.parametrize(("length", "own"), [(5, 1), (16, 2), (20, 3), (33, 5), (64, 8)])
+def test_random_blocks_are_different_ones_and_all_as_likely(length, own):
+    """In a canvas of 8 blocks, of which a completion fills some."""
+    counts, seeds = torch.zeros(own), 400
+    for seed in range(seeds):
+        plan = RandomBlock(8, 3, 0.0).plan(Completion(length, 64, seed, 0, 0, 4))
+        drawn = plan.masked.long().argmax(1) // 8
+        assert len(set(drawn.tolist())) == min(3, own)
+        counts += torch.bincount(drawn, minlength=own)
+    share = counts / (3 * seeds)
+    assert (share - 1 / own).abs().max() < 4 * (1 / own * (1 - 1 / own) / seeds) ** 0.5 + 1e-6
+
+
 def test_random_blocks_hide_part_of_the_prompt_in_each_draw():
     batch = rollout_batch(POLICY)
     draws = RandomBlock(8, 2, 0.5).draws(batch, 0)
