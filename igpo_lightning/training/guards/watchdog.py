@@ -82,7 +82,7 @@ class Watchdog(Callback):
         self._silent, self._looked = 0.0, time.monotonic()
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
-        self._hook: Any = None
+        self._hooks: list[Any] = []
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         if self.timeout is None:
@@ -92,7 +92,9 @@ class Watchdog(Callback):
         self._over.clear()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
-        self._hook = pl_module.policy.register_forward_pre_hook(lambda *_: self._policy_is_called(trainer))
+        # A session that caches calls the network past the policy, and a reference is another network.
+        for called in (pl_module.policy, pl_module.policy.network.model):
+            self._hooks.append(called.register_forward_pre_hook(lambda *_: self._policy_is_called(trainer)))
 
     on_train_start = on_train_batch_end = on_validation_end = _sign(None)
     on_before_optimizer_step = _sign("update")
@@ -129,7 +131,8 @@ class Watchdog(Callback):
         if thread is not None:
             self._over.set()
             thread.join(timeout=5)
-            self._hook.remove()
+            while self._hooks:
+                self._hooks.pop().remove()
         return thread is not None
 
     def _watch(self) -> None:

@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes import rollout_fit, tiny_policy, trainer
+from fakes import BLOCK, WIDTH, rollout_fit, tiny_policy, trainer
 from lightning.pytorch.callbacks import Callback
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.training.checkpoints import Checkpoints
 from igpo_lightning.training.guards import Watchdog
 from igpo_lightning.training.guards.watchdog import EXIT_CODE, Heartbeat
@@ -125,6 +126,30 @@ def test_phases_of_a_run(tmp_path):
     assert "validation" in notes.phases and sampled == ["rollout"]
     assert not (tmp_path / "heartbeat").exists()
     assert not any(thread.name == "watchdog" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("cache", ["none", "prefix", "dual"])
+def test_every_call_of_sampling_is_a_sign_of_life(tmp_path, cache):
+    """A cache calls the network past the policy: a long rollout was taken for a hang."""
+    watchdog, beats = Watchdog(folder=tmp_path / "heartbeat"), []
+    module, data = rollout_fit(tiny_policy(), rollouts=1, sampler=BlockwiseSampler(WIDTH, BLOCK, 16, 1.0, cache=cache))
+    session, sessions = data.algorithm.sampler.sessions, []
+    engine_run, opened = data.engine.run, session.open
+
+    def remembered(*args):
+        sessions.append(opened(*args))
+        return sessions[-1]
+
+    def sample(*args):
+        beat = watchdog.beat
+        watchdog.beat = lambda *args: beats.append(beat(*args))
+        result = engine_run(*args)
+        watchdog.beat = beat
+        return result
+
+    session.open, data.engine.run = remembered, sample
+    trainer(tmp_path, callbacks=[watchdog]).fit(module, datamodule=data)
+    assert sessions and len(beats) >= sum(session.forwards for session in sessions[:1]) > 0
 
 
 def test_an_error_leaves_a_note_for_the_other_processes(tmp_path):
