@@ -70,7 +70,8 @@ def apply_frozen(model: PreTrainedModel, folders: Sequence[str], family: Family 
         adapted = inject(adapted, saved.config, name)
         saved.load(adapted, name)
     _activate(adapted, names)
-    return adapted.merge_and_unload(adapter_names=names) if exact else adapted
+    # peft has frozen what it was put on.
+    return adapted.merge_and_unload(adapter_names=names).requires_grad_(True) if exact else adapted
 
 
 def inject(model: nn.Module, config: LoraConfig, name: str) -> PeftModel:

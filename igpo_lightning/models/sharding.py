@@ -28,16 +28,18 @@ def full_state_dict(policy: Policy) -> dict[str, Tensor]:
     """The whole ``policy.model.state_dict()``, on the CPU of the first process; empty on the others.
 
     All processes must call it. Only weights of one layer at a time (ZeRO-3), or one tensor (FSDP2), are
-    gathered on a GPU.
+    gathered on a GPU. With adapters, which are saved alone, ZeRO-3 leaves the frozen weights split.
     """
     if isinstance(policy, FSDPModule):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         whole: dict[str, Any] = get_model_state_dict(policy.model, options=options)
         return whole
     state = {name: value.detach() for name, value in policy.model.state_dict(keep_vars=True).items()}
-    partitioned = {name: p for name, p in policy.model.named_parameters() if hasattr(p, "ds_id")}
-    for name, parameter in partitioned.items():
-        state[name] = _gathered(parameter)
+    for name, parameter in policy.model.named_parameters():
+        if hasattr(parameter, "ds_id"):
+            del state[name]  # this process's share
+            if parameter.requires_grad or not policy.has_adapters:
+                state |= _gathered(name, parameter)
     return {name: value.cpu() for name, value in state.items()} if rank() == 0 else {}
 
 
@@ -56,9 +58,9 @@ def _is_split(policy: Policy) -> bool:
     return isinstance(policy, FSDPModule) or any(hasattr(p, "ds_id") for p in policy.parameters())
 
 
-def _gathered(parameter: nn.Parameter) -> Tensor:
-    """A copy of a parameter that ZeRO-3 has split."""
+def _gathered(name: str, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """A copy of a parameter that ZeRO-3 has split, by name; nothing on any process but the first."""
     import deepspeed
 
     with deepspeed.zero.GatheredParameters([parameter]):
-        return parameter.detach().cpu().clone()
+        return {name: parameter.detach().cpu().clone()} if rank() == 0 else {}

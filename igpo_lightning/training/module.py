@@ -57,6 +57,12 @@ class DiffusionModule(L.LightningModule):
 
     def configure_optimizers(self):
         trainable = [p for p in self.policy.parameters() if p.requires_grad]
+        if not trainable:
+            raise ConfigError(
+                "model.lora=null: nothing would be trained: model.path holds an adapter, which stays beside "
+                "weights that are not in float32; give model.lora one to train, or load all in float32 "
+                "(model.load.dtype=float32), or train the whole model that igpo-export merge=true makes of it"
+            )
         optimizer = self.algorithm.optimizer(trainable)
         if self.algorithm.scheduler is None:
             return optimizer

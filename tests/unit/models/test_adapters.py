@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from checkpoints import write_llada
-from fakes import LORA, tiny_policy
+from fakes import LORA, rollout_fit, tiny_policy
 
 from igpo_lightning.checks import ConfigError, model_source
 from igpo_lightning.models import load_policy
@@ -51,6 +51,25 @@ def test_a_second_adapter_is_on_top_of_the_first(tmp_path, sft, dtype):
     if dtype == "float32":
         policy.save(tmp_path / "merged", merge=True)
         torch.testing.assert_close(load_policy(str(tmp_path / "merged"))(TOKENS), policy(TOKENS), **exact)
+
+
+def test_without_a_further_adapter_all_of_the_sum_is_trained(sft):
+    """RL of all weights after fine-tuning an adapter: in float32 they are one."""
+    plain = load_policy(str(sft.parent / "base"))
+    policy = load_policy(str(sft))
+    assert [n for n, p in policy.named_parameters() if p.requires_grad] == [
+        n for n, _ in plain.named_parameters()
+    ]
+    policy(TOKENS).sum().backward()
+    assert all(p.grad is not None for p in policy.parameters())
+
+
+def test_where_nothing_would_be_trained_that_is_said(tmp_path, sft):
+    module, _ = rollout_fit(load_policy(str(sft), dtype="bfloat16"))
+    with pytest.raises(
+        ConfigError, match=r"model.lora=null: nothing would be trained.*model.load.dtype=float32"
+    ):
+        module.configure_optimizers()
 
 
 @torch.no_grad()

@@ -1,13 +1,16 @@
 """What is loaded from a published layout is written in it again."""
 
 import json
+import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
 from checkpoints import GROUPED, write_dream, write_llada
+from fakes import tiny_policy
 from safetensors.torch import load_file
 
-from igpo_lightning.models import load_policy
+from igpo_lightning.models import load_policy, sharding
 from igpo_lightning.models.dream import DREAM
 from igpo_lightning.models.llada import LLADA
 from igpo_lightning.models.published import Published
@@ -159,3 +162,50 @@ def test_merging_writes_a_whole_model_and_leaves_the_policy_alone(tmp_path):
     policy.save(tmp_path / "adapter")
     load_policy(str(tmp_path / "adapter")).save(tmp_path / "loaded")
     assert all(torch.equal(merged[name], t) for name, t in tensors(tmp_path / "loaded").items())
+
+
+class ZeRO3:
+    """Of DeepSpeed, what puts a split parameter together, as far as saving sees it."""
+
+    def __init__(self, policy):
+        self.whole, self.gathered = {}, []
+        for name, parameter in policy.model.named_parameters():
+            parameter.ds_id = len(self.whole)
+            self.whole[name] = parameter.data
+            parameter.data = parameter.data.new_empty(0)
+        self.names = list(self.whole)
+        self.zero = self
+
+    @contextmanager
+    def GatheredParameters(self, parameters):
+        for parameter in parameters:
+            self.gathered.append(self.names[parameter.ds_id])
+            parameter.data = self.whole[self.names[parameter.ds_id]]
+        yield
+        for parameter in parameters:
+            parameter.data = parameter.data.new_empty(0)
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_split_weights_are_copied_on_the_first_process_alone(tmp_path, monkeypatch, lora, rank):
+    """All take part in gathering; eight copies of 16 GB fit no host. Frozen weights stay split."""
+    tiny_policy().save(tmp_path / "base")
+    policy = load_policy(str(tmp_path / "base"), lora=lora)
+    trained = [name for name, p in policy.model.named_parameters() if p.requires_grad]
+    expected = {name: p.detach().clone() for name, p in policy.model.named_parameters() if p.requires_grad}
+    split = ZeRO3(policy)
+    monkeypatch.setitem(sys.modules, "deepspeed", split)
+    monkeypatch.setattr(sharding, "rank", lambda: rank)
+    copies = []
+    clone = torch.Tensor.clone
+    monkeypatch.setattr(
+        torch.Tensor, "clone", lambda self, **o: copies.append(self.numel()) or clone(self, **o)
+    )
+    state = sharding.full_state_dict(policy)
+    assert split.gathered == trained and (len(trained) < len(split.whole)) == (lora is not None)
+    if rank:
+        assert state == {} and copies == []
+    else:
+        for name in trained:
+            torch.testing.assert_close(state[name], expected[name], rtol=0, atol=0)

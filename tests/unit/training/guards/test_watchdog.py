@@ -132,7 +132,9 @@ def test_phases_of_a_run(tmp_path):
 def test_every_call_of_sampling_is_a_sign_of_life(tmp_path, cache):
     """A cache calls the network past the policy: a long rollout was taken for a hang."""
     watchdog, beats = Watchdog(folder=tmp_path / "heartbeat"), []
-    module, data = rollout_fit(tiny_policy(), rollouts=1, sampler=BlockwiseSampler(WIDTH, BLOCK, 16, 1.0, cache=cache))
+    module, data = rollout_fit(
+        tiny_policy(), rollouts=1, sampler=BlockwiseSampler(WIDTH, BLOCK, 16, 1.0, cache=cache)
+    )
     session, sessions = data.algorithm.sampler.sessions, []
     engine_run, opened = data.engine.run, session.open
 
