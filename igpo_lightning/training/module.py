@@ -46,6 +46,7 @@ class DiffusionModule(L.LightningModule):
         self._tally = Tally()
         self._seconds = self._began = 0.0
         self._logged_step = 0
+        self._stop = False  # as soon as the update has ended
         self._frozen = fingerprint(policy.named_parameters())
 
     def configure_model(self) -> None:
@@ -133,8 +134,10 @@ class DiffusionModule(L.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.global_step == self._logged_step:
             self._seconds += time.perf_counter() - self._began
+            self._end_later()
             return  # still accumulating gradients
         self._logged_step = self.trainer.global_step
+        self.trainer.should_stop |= self._stop
         if (norm := norm_after_step(self.trainer)) is not None:
             self.accumulate({"grad_norm": norm})
         self._tally.local()  # waits for the device
@@ -143,6 +146,11 @@ class DiffusionModule(L.LightningModule):
         self.publish("train", self._tally.everyone(self.device))
         self._tally.clear()
         self._seconds = 0.0
+
+    def _end_later(self) -> None:
+        """Let the update end first: no checkpoint holds the gradients of half of it."""
+        self._stop |= self.trainer.should_stop
+        self.trainer.should_stop = False
 
     def publish(self, group: str, metrics: Mapping[str, float]) -> None:
         """Hand metrics of the update that has just ended to callbacks, schedulers and loggers.

@@ -100,3 +100,39 @@ def test_fine_tuning(tmp_path, slots):
     assert torch.equal(whole, resumed)
     assert after(resumed_rows, 3) == after(rows, 3)
     assert len(after(rows, 3)) >= run.global_step - 4
+
+
+class StopAfter(Callback):
+    """Asks for the end after so many micro-batches, as Lightning's timer does whenever its time is up."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_train_batch_end(self, trainer, *args):
+        self.left -= 1
+        trainer.should_stop |= self.left <= 0
+
+
+@pytest.mark.parametrize("make", [
+    lambda: sft_fit(tiny_policy(), steps=4, slots=4),
+    lambda: rl(slots=2),
+    lambda: rl(slots=2, logprobs=RandomMasking(), draws_per_micro_batch=1),
+], ids=["sft", "rl", "draw by draw"])  # fmt: skip
+@pytest.mark.parametrize("batches", [5, 6])
+def test_an_end_that_is_asked_for_within_an_update_comes_after_it(tmp_path, make, batches):
+    whole, rows, run = fitted(tmp_path / "whole", make)
+    module, data = make()
+    keep, logger = Checkpoints(tmp_path / "stopped", every=100), MemoryLogger()
+    first = trainer(tmp_path, callbacks=[keep, StopAfter(batches)], enable_checkpointing=True, logger=logger)
+    first.fit(module, datamodule=data)
+    each = first.accumulate_grad_batches
+    assert each > 1 and first.global_step == -(-batches // each) < run.global_step
+    module, data = make()
+    later = MemoryLogger()
+    second = trainer(tmp_path, logger=later)
+    second.fit(module, datamodule=data, ckpt_path=str(newest(tmp_path / "stopped")), weights_only=True)
+    assert second.global_step == run.global_step and torch.equal(weights(module.policy), whole)
+    seen = {**logger.repeatable(), **later.repeatable()}
+    assert {step: row["train/loss"] for step, row in seen.items() if "train/loss" in row} == {
+        step: row["train/loss"] for step, row in rows.items() if "train/loss" in row
+    }
