@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +15,12 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, Strategy
 
 from ..checks import ConfigError, positive_int
-from ..distributed import agree_max, barrier
+from ..distributed import agree_any, agree_max, barrier
 from ..files import sync
 from ..stopping import Stopped, forget, listen, stop_requested
+from .checkpoint_files import ABANDONED, BEST, MANIFEST, kind_of, numbered, remove, set_aside
 
 PARTIAL = ".partial"  # what is still being written
-BEST = "best.ckpt"
-_MANIFEST = "complete.json"  # in folder checkpoints: their files' sizes, and how many processes wrote them
-_NUMBERED = re.compile(r"update-(\d+)\.ckpt")
 
 
 class Checkpoints(Checkpoint):
@@ -37,7 +31,8 @@ class Checkpoints(Checkpoint):
     very rows that the uninterrupted one does. (Lightning's ``ModelCheckpoint`` saves within a batch,
     before its metrics reach the loggers.) A checkpoint appears under its name only when it is complete.
 
-    On SIGTERM or Ctrl-C it saves and ends the run.
+    On SIGTERM or Ctrl-C it saves and ends the run. One that goes on from an earlier checkpoint than its last
+    sets the later ones aside, in ``folder/abandoned``.
 
     Args:
         folder: Where they go, as ``update-00000100.ckpt``; a file, or a folder if the strategy shards.
@@ -61,6 +56,15 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = trainer.global_step  # a resumed run need not save what it has just read
+        later = set_aside(self.folder, trainer.global_step) if trainer.is_global_zero else []
+        if later:
+            print(
+                f"going on after update {trainer.global_step}: {', '.join(path.name for path in later)} went "
+                f"to {self.folder / ABANDONED}; delete it, if they are not wanted",
+                flush=True,
+            )
+        if agree_any(any(path.name == BEST for path in later), trainer.strategy.root_device):
+            self._best_value = float("-inf")  # of what is kept from here on
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.best) if self.best else None
@@ -95,20 +99,20 @@ class Checkpoints(Checkpoint):
             self._saved = trainer.global_step
             if trainer.is_global_zero:
                 for old in numbered(self.folder)[self.keep :]:
-                    _remove(old)
+                    remove(old)
         return path
 
     def _save(self, trainer: Trainer, name: str) -> None:
         final, partial = self.folder / name, self.folder / (name + PARTIAL)
         if trainer.is_global_zero:
-            _remove(partial)
+            remove(partial)
             self.folder.mkdir(parents=True, exist_ok=True)
         barrier(trainer.strategy.root_device)
         try:
             trainer.save_checkpoint(partial)
         except (OSError, RuntimeError) as error:
             if trainer.is_global_zero:
-                _remove(partial)
+                remove(partial)
             kept = numbered(self.folder)
             raise ConfigError(
                 f"checkpoint {final}: could not be written: {error}; "
@@ -116,7 +120,9 @@ class Checkpoints(Checkpoint):
                 + "make room, and repeat the command with resume=auto"
             ) from error
         if trainer.is_global_zero:
-            _finish(partial, final, trainer.world_size, dict(trainer.lightning_module.hparams))
+            settings = dict(trainer.lightning_module.hparams)
+            said = {"update": trainer.global_step, "processes": trainer.world_size, "settings": settings}
+            _finish(partial, final, said)
         barrier(trainer.strategy.root_device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -158,7 +164,7 @@ def check_strategy(path: Path, strategy: Any) -> None:
             f"{readers[kind]}. python -m igpo_lightning.export makes a model folder of it, for model.path"
         )
     if kind == "deepspeed":
-        wrote, now = json.loads((path / _MANIFEST).read_text())["processes"], strategy.world_size
+        wrote, now = json.loads((path / MANIFEST).read_text())["processes"], strategy.world_size
         if wrote != now:
             raise ConfigError(
                 f"resume={path}: was written by {wrote} processes, and DeepSpeed reads it with as many, not "
@@ -173,99 +179,19 @@ def _kind(strategy: Strategy) -> str:
     return "distributed" if isinstance(strategy, ModelParallelStrategy) else "file"
 
 
-def kind_of(path: Path) -> str:
-    """Kind of an existing checkpoint: "file", "deepspeed" or "distributed"."""
-    if not path.is_dir():
-        return "file"
-    return "distributed" if (path / ".metadata").is_file() else "deepspeed"
+def _finish(partial: Path, final: Path, said: Mapping[str, Any]) -> None:
+    """Give a checkpoint that is written its name, in one step.
 
-
-def numbered(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, newest first; ``best.ckpt`` and unfinished ones are not among them."""
-    found = [(int(match[1]), path) for path in folder.glob("*") if (match := _NUMBERED.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
-
-
-def newest(folder: Path) -> Path | None:
-    """The newest checkpoint that is undamaged; damaged ones are told of and passed over."""
-    for path in numbered(folder):
-        if (fault := damage(path)) is None:
-            return path
-        warnings.warn(f"{path}: {fault}; going on from the one before", stacklevel=2)
-    return None
-
-
-def damage(path: Path) -> str | None:
-    """Describe the first fault of a checkpoint's files; None if there is none.
-
-    Archives are checked by their CRC sums, folders by the list of their files.
+    Args:
+        said: What the manifest of a folder says beside its files.
     """
-    if path.is_dir():
-        return _folder_damage(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except (OSError, zipfile.BadZipFile) as error:
-        return f"truncated or not a checkpoint ({error})"
-    return f"damaged ({bad})" if bad else None
-
-
-def checked(path: Path, key: str = "resume") -> Path:
-    """``path``, if it is an undamaged checkpoint of this program.
-
-    Raises:
-        ConfigError: It is missing, damaged, or something else.
-    """
-    if not path.exists():
-        raise ConfigError(f"{key}={path}: no such file; give a checkpoint or auto")
-    if fault := damage(path):
-        raise ConfigError(f"{key}={path}: {fault}; resume=auto takes the newest undamaged one")
-    if path.is_file():
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # unpickling raises whatever it likes
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"{key}={path}: not a checkpoint of this program ({reason})") from None
-        if not isinstance(content, dict) or not {"state_dict", "loops"} <= set(content):
-            raise ConfigError(f"{key}={path}: not a checkpoint of a training run (no state_dict and loops)")
-    return path
-
-
-def settings_of(path: Path) -> dict[str, Any]:
-    """The config of the run that wrote a checkpoint; empty if it does not say."""
-    if path.is_dir():
-        return json.loads((path / _MANIFEST).read_text()).get("settings", {})
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
-
-
-def _folder_damage(path: Path) -> str | None:
-    try:
-        sizes = json.loads((path / _MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError):
-        return f"not a complete checkpoint (no {_MANIFEST})"
-    for name, size in sizes.items():
-        if not (path / name).is_file() or (path / name).stat().st_size != size:
-            return f"damaged ({name} is missing or not of {size} bytes)"
-    return None
-
-
-def _finish(partial: Path, final: Path, processes: int, settings: Mapping[str, Any] | None = None) -> None:
-    """Give a checkpoint that so many processes have written its name, in one step."""
     if partial.is_dir():
         files = [path for path in partial.rglob("*") if path.is_file()]
         for path in files:
             sync(path)
         sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
-        manifest = {"processes": processes, "files": sizes, "settings": settings or {}}
-        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
-        sync(partial / _MANIFEST)
-        _remove(final)  # os.replace takes the place of a file only
+        (partial / MANIFEST).write_text(json.dumps({**said, "files": sizes}, indent=1, default=str))
+        sync(partial / MANIFEST)
+        remove(final)  # os.replace takes the place of a file only
     os.replace(partial, final)
     sync(final.parent)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

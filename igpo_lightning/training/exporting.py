@@ -15,7 +15,7 @@ from ..checks import ConfigError, existing_path
 from ..config import construct
 from ..console import quieten
 from ..models import Policy
-from .checkpoints import BEST, checked, kind_of, newest
+from .checkpoint_files import BEST, checked, kind_of, newest
 from .model_card import push, write_card
 from .resuming import check_tensors
 from .resumption import CHECKPOINTS

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..checks import ConfigError
 from ..reporting.settings import WEIGHTS
 from ..reporting.summary import FILE as SUMMARY
-from .checkpoints import checked, newest, settings_of
+from .checkpoint_files import checked, newest, settings_of
 
 CHECKPOINTS = "checkpoints"  # folder within a stage's own
 

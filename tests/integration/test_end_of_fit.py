@@ -18,7 +18,8 @@ from lightning.pytorch.callbacks import Callback
 from igpo_lightning.evaluation.decoding import decode
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_metrics
-from igpo_lightning.training.checkpoints import numbered, save_now
+from igpo_lightning.training.checkpoint_files import numbered
+from igpo_lightning.training.checkpoints import save_now
 from igpo_lightning.training.guards.base import GuardStop
 from igpo_lightning.training.run import run
 

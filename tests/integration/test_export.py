@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.summary import Summary
-from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.checkpoint_files import numbered
 from igpo_lightning.training.exporting import read_weights, run
 from igpo_lightning.training.model_card import write_card
 from igpo_lightning.training.run import run as train

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from sabotage import AdamWWithout
 
 from igpo_lightning.models import load_policy
-from igpo_lightning.training.checkpoints import newest
+from igpo_lightning.training.checkpoint_files import newest
 from igpo_lightning.training.guards.watchdog import EXIT_CODE
 from igpo_lightning.training.run import run
 

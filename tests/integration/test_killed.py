@@ -12,7 +12,7 @@ from fakes import TINY, TINY_RL, repeatable
 from killed_program import MOMENTS
 
 from igpo_lightning.reporting.run import read_metrics
-from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.checkpoint_files import numbered
 
 PROGRAM = Path(__file__).with_name("killed_program.py")
 RUN = [

@@ -13,7 +13,7 @@ from fakes import TINY, TINY_RL, compose, tiny_policy
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.locks import locked
 from igpo_lightning.reporting.run import read_metrics
-from igpo_lightning.training.checkpoints import newest
+from igpo_lightning.training.checkpoint_files import newest
 from igpo_lightning.training.run import run
 
 QUIET = ("callbacks=default", "report=false", "callbacks.checkpoint.every=1")

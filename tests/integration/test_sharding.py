@@ -11,7 +11,7 @@ from fakes import TINY, TINY_RL
 from safetensors.torch import load_file
 
 from igpo_lightning.reporting.run import read_metrics
-from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.checkpoint_files import numbered
 from igpo_lightning.training.exporting import read_weights
 
 pytestmark = pytest.mark.slow

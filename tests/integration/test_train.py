@@ -13,7 +13,7 @@ from fakes import TINY, TINY_RL, compose, tiny_policy
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
-from igpo_lightning.training.checkpoints import numbered
+from igpo_lightning.training.checkpoint_files import numbered
 from igpo_lightning.training.run import run
 from igpo_lightning.training.warm_start import config_of
 

@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Callback
 from igpo_lightning.algos import Moved, TopEntropyHints
 from igpo_lightning.algos.logprobs import RandomMasking, Replay
 from igpo_lightning.rollout import ByDifficulty, GreedyBaseline, OtherPrompts, ZeroVariance
-from igpo_lightning.training.checkpoints import Checkpoints, newest
+from igpo_lightning.training.checkpoint_files import newest
+from igpo_lightning.training.checkpoints import Checkpoints
 
 
 class Killed(Exception):

@@ -11,15 +11,8 @@ from fakes import LORA, rollout_fit, tiny_policy, trainer
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.training import checkpoints
-from igpo_lightning.training.checkpoints import (
-    Checkpoints,
-    DirectIO,
-    check_strategy,
-    checked,
-    damage,
-    newest,
-    numbered,
-)
+from igpo_lightning.training.checkpoint_files import checked, damage, newest, numbered, set_aside
+from igpo_lightning.training.checkpoints import Checkpoints, DirectIO, check_strategy
 
 
 def fit(folder, policy=None, rollouts=3, ckpt_path=None, **options):
@@ -61,6 +54,39 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
     assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 4
     (tmp_path / "checkpoints" / "update-00000006.ckpt").unlink()
     assert newest(tmp_path / "checkpoints") is None  # a best one is not what a run goes on from
+
+
+def test_those_of_a_way_that_was_given_up_are_set_aside(tmp_path, capsys):
+    """Else the new ones are deleted as the older, and resume=auto goes on with what was given up."""
+    fit(tmp_path, keep=9, rollouts=4)
+    folder, old = tmp_path / "checkpoints", checkpoints_of(8)
+    assert names(folder) == old
+    before = (folder / old[6]).read_bytes()
+    (folder / old[7]).write_bytes(b"torn")
+    fit(tmp_path, keep=2, every=3, rollouts=2, ckpt_path=str(folder / old[2]))  # on from 3 to 4
+    assert names(folder) == ["abandoned", old[2], old[3]]
+    assert names(folder / "abandoned") == old[3:] and (folder / "abandoned" / old[6]).read_bytes() == before
+    assert newest(folder) == folder / old[3]
+    assert f"going on after update 3: {', '.join(old[:2:-1])} went to" in capsys.readouterr().out
+    fit(tmp_path, keep=2, rollouts=3, ckpt_path=str(folder / old[2]))  # and once more
+    assert names(folder) == ["abandoned", old[4], old[5]]
+    assert newest(folder) == folder / old[5]
+
+
+def test_the_best_one_of_a_way_that_was_given_up_is_no_longer_the_best(tmp_path):
+    keep = {"best": "val/accuracy", "keep": 9}
+    fit(tmp_path, **keep)
+    folder = tmp_path / "checkpoints"
+    best = torch.load(folder / "best.ckpt", weights_only=True)["global_step"]
+    for start, again in ((best, True), (best - 1, False)):
+        fit(tmp_path, **keep, ckpt_path=str(sorted(folder.rglob(f"update-{start:08d}.ckpt"))[0]))
+        assert (folder / "abandoned" / "best.ckpt").is_file() != again
+        assert (folder / "best.ckpt").is_file()
+    assert torch.load(folder / "best.ckpt", weights_only=True)["global_step"] >= best
+
+
+def checkpoints_of(updates):
+    return [f"update-{update:08d}.ckpt" for update in range(1, updates + 1)]
 
 
 def test_a_damaged_one_is_passed_over(saved):
@@ -137,7 +163,7 @@ def folder_checkpoint(path, processes=2, **files):
     partial.mkdir(parents=True)
     for name, content in files.items():
         (partial / name).write_bytes(content)
-    checkpoints._finish(partial, path, processes)
+    checkpoints._finish(partial, path, {"processes": processes, "update": 2})
     return path
 
 
@@ -145,11 +171,24 @@ def test_a_sharded_one_is_a_folder_whose_files_are_all_there(tmp_path):
     path = folder_checkpoint(tmp_path / "update-00000001.ckpt", a=b"12", b=b"345")
     assert damage(path) is None and newest(tmp_path) == path
     manifest = json.loads((path / "complete.json").read_text())
-    assert manifest == {"processes": 2, "files": {"a": 2, "b": 3}, "settings": {}}
+    assert manifest == {"processes": 2, "update": 2, "files": {"a": 2, "b": 3}}
     (path / "b").write_bytes(b"34")
     assert damage(path) == "damaged (b is missing or not of 3 bytes)"
     (path / "complete.json").unlink()
     assert "not a complete checkpoint" in damage(path)
+
+
+def test_sharded_ones_are_set_aside_whole(tmp_path):
+    """The best one says in its list which update it is of: 2."""
+    later = folder_checkpoint(tmp_path / "update-00000004.ckpt", a=b"12")
+    best = folder_checkpoint(tmp_path / "best.ckpt", a=b"345")
+    assert set_aside(tmp_path, 4) == []
+    assert set_aside(tmp_path, 2) == [later]
+    assert set_aside(tmp_path, 1) == [best]
+    folder_checkpoint(tmp_path / "best.ckpt", a=b"6")
+    assert set_aside(tmp_path, 0) == [best]  # in the place of the one there
+    assert damage(tmp_path / "abandoned" / "best.ckpt") is None and names(tmp_path) == ["abandoned"]
+    assert (tmp_path / "abandoned" / "best.ckpt" / "a").read_bytes() == b"6"
 
 
 def test_each_strategy_reads_its_own(tmp_path, saved):
