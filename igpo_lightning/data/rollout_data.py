@@ -137,7 +137,8 @@ class RolloutDataModule(ProblemDataModule):
         return {"processes": processes, "history": self.engine.history.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        mine = share(state_dict["processes"], self.trainer.global_rank, self.trainer.world_size)
+        updates, trainer = self.algorithm.updates_per_iteration, self.trainer
+        mine = share(state_dict["processes"], updates, trainer.global_rank, trainer.world_size)
         self.rollout = None if mine["rollout"] is None else Rollout.from_state_dict(mine["rollout"])
         self._indices = tuple(mine["indices"])
         self.engine.exact = mine.get("exact", False)

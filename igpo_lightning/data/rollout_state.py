@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from ..types import Rollout
+from .schedule import places
 
 
-def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[str, Any]:
+def share(states: Sequence[Mapping[str, Any]], updates: int, rank: int, world: int) -> dict[str, Any]:
     """The part of a saved rollout that process ``rank`` of ``world`` goes on with.
 
     Args:
+        updates: Into which a pass over the rollout is cut; each keeps its prompts.
         states: Of each former process: "rollout" (a Rollout's state or None), "indices" (its rows of
             the training set), "totals" (cumulative counts), "exact" (alike in all).
         rank, world: Of the processes that resume.
@@ -26,12 +30,13 @@ def share(states: Sequence[Mapping[str, Any]], rank: int, world: int) -> dict[st
     if states[0]["rollout"] is None:
         return {"rollout": None, "indices": [], "totals": totals, "exact": states[0].get("exact", False)}
     indices = [i for state in states for i in state["indices"]]
-    count = len(indices) // world
-    mine = slice(rank * count, (rank + 1) * count)
+    there = [place for r in range(len(states)) for place in places(len(indices), updates, r, len(states))]
+    mine = [there.index(place) for place in places(len(indices), updates, rank, world)]
+    rows = torch.tensor(mine, dtype=torch.long, device="cpu")
     whole = Rollout.joined([Rollout.from_state_dict(state["rollout"]) for state in states])
     return {
-        "rollout": whole.select(mine).trimmed().state_dict(),
-        "indices": indices[mine],
+        "rollout": whole.select(rows).trimmed().state_dict(),
+        "indices": [indices[row] for row in mine],
         "totals": totals,
         "exact": states[0].get("exact", False),
     }

@@ -94,15 +94,30 @@ def run_length(keys: tuple[str, str], count: int | None, epochs: float | None, p
     return min(limits)
 
 
+def places(prompts: int, updates: int, rank: int, world: int) -> list[int]:
+    """Prompts of a rollout that are one process's: an equal part of each update's, which stand together.
+
+    Which prompts an update learns from then does not depend on the number of processes.
+
+    Args:
+        prompts: Of the rollout, a multiple of ``updates`` times ``world``.
+        updates: Into which a pass over it is cut.
+        rank, world: The process, and how many there are.
+    """
+    whole, part = prompts // updates, prompts // (updates * world)
+    return [update * whole + rank * part + i for update in range(updates) for i in range(part)]
+
+
 class RolloutSchedule(Sequence[RolloutStep]):
     """rollouts x μ iterations x slots of prompts x parts of draws, in that order.
 
     Args:
         size: Rows of the training set.
         algorithm: The lengths and sizes.
-        rank, world: Which contiguous share of each rollout is this process's; a group is never split.
+        rank, world: Which :func:`places` of each rollout are this process's; a group is never split.
 
     Attributes:
+        mine: These places.
         step_size, slots: Prompts of a micro-batch, slices of so many in a process's share of a rollout.
         parts: Parts of an iteration's draws.
         rollouts: In the whole run.
@@ -121,7 +136,7 @@ class RolloutSchedule(Sequence[RolloutStep]):
             ("algo.rollouts", "algo.epochs"), algorithm.rollouts, algorithm.epochs, self.draws.per_epoch
         )
         self.iterations = algorithm.num_iterations
-        self.mine = slice(rank * share, (rank + 1) * share)
+        self.mine = places(prompts, algorithm.updates_per_iteration, rank, world)
 
     def __len__(self) -> int:
         return self.rollouts * self.iterations * self.slots * len(self.parts)
@@ -138,7 +153,7 @@ class RolloutSchedule(Sequence[RolloutStep]):
             start + self.step_size,
             self.parts[part],
             first=iteration == slot == part == 0,
-            indices=tuple(self.draws[rollout][self.mine]),
+            indices=self._of_mine(self.draws[rollout]),
         )
 
     def spares(self, rollout: int, attempt: int) -> tuple[int, ...]:
@@ -152,7 +167,10 @@ class RolloutSchedule(Sequence[RolloutStep]):
         taken = set(self.draws[rollout])
         others = [row for row in range(self.draws.size) if row not in taken]
         python_rng(self.draws.seed, "spares", rollout).shuffle(others)
-        return tuple(others[attempt * count : (attempt + 1) * count][self.mine])
+        return self._of_mine(others[attempt * count :])
+
+    def _of_mine(self, rows: Sequence[int]) -> tuple[int, ...]:
+        return tuple(rows[place] for place in self.mine)
 
 
 class SFTSchedule(Sequence[SFTStep]):
