@@ -49,6 +49,7 @@ class Checkpoints(Checkpoint):
         self._best_value = float("-inf")
         self._improved = False
         self._saved: int | None = None  # update of the last checkpoint
+        self._begun = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if _kind(trainer.strategy) == "file":
@@ -56,15 +57,12 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = trainer.global_step  # a resumed run need not save what it has just read
-        later = set_aside(self.folder, trainer.global_step) if trainer.is_global_zero else []
-        if later:
-            print(
-                f"going on after update {trainer.global_step}: {', '.join(path.name for path in later)} went "
-                f"to {self.folder / ABANDONED}; delete it, if they are not wanted",
-                flush=True,
-            )
-        if agree_any(any(path.name == BEST for path in later), trainer.strategy.root_device):
-            self._best_value = float("-inf")  # of what is kept from here on
+        self._begun = False
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, index: int
+    ) -> None:
+        self._set_aside(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.best) if self.best else None
@@ -80,8 +78,24 @@ class Checkpoints(Checkpoint):
         listen()
         self._keep(trainer, due=trainer.global_step % self.every == 0)
 
+    def _set_aside(self, trainer: Trainer) -> None:
+        """Once, and no earlier than by when nobody refuses the run any more."""
+        if self._begun:
+            return
+        self._begun = True
+        later = set_aside(self.folder, trainer.global_step) if trainer.is_global_zero else []
+        if later:
+            print(
+                f"going on after update {trainer.global_step}: {', '.join(path.name for path in later)} went "
+                f"to {self.folder / ABANDONED}; delete it, if they are not wanted",
+                flush=True,
+            )
+        if agree_any(any(path.name == BEST for path in later), trainer.strategy.root_device):
+            self._best_value = float("-inf")  # of what is kept from here on
+
     def _keep(self, trainer: Trainer, due: bool) -> None:
         """Save what has to be saved between two updates, and end here if that was asked for."""
+        self._set_aside(trainer)
         stop = agree_max(stop_requested(), trainer.strategy.root_device)
         if self._improved:
             self._improved = False

@@ -31,6 +31,11 @@ SPLIT = (
     "algo.reference: one that moves can't follow weights that ZeRO-3 or FSDP splits over processes: take "
     "algo/reference=kept, or hardware=zero2 or ddp"
 )
+NO_REFERENCE = (
+    "its rollout, which is not done yet, has no log-probs of the reference, as the loss asked for none "
+    "(algo.loss.beta=0); repeat the former value, resume between two rollouts (after a multiple of {} "
+    "updates), or start a new run from its weights by model.path"
+)
 # Those that are the smallest or the largest of all processes'.
 EXTREMES = {
     **dict.fromkeys(("advantage_min", "completions/min_length"), -1),
@@ -77,6 +82,13 @@ class PolicyOptimization(DiffusionModule):
                     "none (algo.loss.beta=0): start a new run from its weights by model.path"
                 )
             self.policy.moving.load_state_dict(checkpoint["reference"])
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        resumed, each = self.trainer.datamodule.rollout, self.algorithm.updates_per_rollout
+        unknown = resumed is not None and self.loss.needs_reference and resumed.ref_logps is None
+        if unknown and self.trainer.global_step % each:
+            raise ConfigError(f"resume={self.trainer.ckpt_path}: {NO_REFERENCE.format(each)}")
 
     def compute_loss(self, rollout: Rollout) -> Tensor:
         if rollout.first:

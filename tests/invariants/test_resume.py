@@ -7,6 +7,8 @@ from lightning.pytorch.callbacks import Callback
 
 from igpo_lightning.algos import Moved, TopEntropyHints
 from igpo_lightning.algos.logprobs import RandomMasking, Replay
+from igpo_lightning.algos.losses import ClippedSurrogate
+from igpo_lightning.checks import ConfigError
 from igpo_lightning.rollout import ByDifficulty, GreedyBaseline, OtherPrompts, ZeroVariance
 from igpo_lightning.training.checkpoint_files import newest
 from igpo_lightning.training.checkpoints import Checkpoints
@@ -137,3 +139,20 @@ def test_an_end_that_is_asked_for_within_an_update_comes_after_it(tmp_path, make
     assert {step: row["train/loss"] for step, row in seen.items() if "train/loss" in row} == {
         step: row["train/loss"] for step, row in rows.items() if "train/loss" in row
     }
+
+
+def test_a_reference_can_be_asked_for_between_rollouts_only(tmp_path):
+    """A rollout that was sampled without one has no log-probs of it: each has two updates."""
+
+    def started(beta, resume):
+        module, data = rl(loss=ClippedSurrogate(beta=beta))
+        keep = Checkpoints(tmp_path, every=1, keep=9)
+        run = trainer(tmp_path, callbacks=[keep], enable_checkpointing=True)
+        run.fit(module, datamodule=data, ckpt_path=resume and str(tmp_path / resume), weights_only=True)
+        return run
+
+    started(0.0, None)
+    with pytest.raises(ConfigError, match=r"resume=.*03\.ckpt: its rollout, .*after a multiple of 2 updates"):
+        started(0.1, "update-00000003.ckpt")
+    assert started(0.1, "update-00000004.ckpt").global_step == 6
+    assert started(0.0, "abandoned/update-00000005.ckpt").global_step == 6
