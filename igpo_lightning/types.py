@@ -152,6 +152,9 @@ class Rollout:
         loss_mask: [P, G, N, C] bool, tokens that carry gradient.
         update_tokens: [P, μ or 1] float32, True entries of ``loss_mask`` in the whole update, on all
             processes, that the prompt belongs to at each iteration.
+        kept_weight: [P, N] float32, weight of the tokens that carry gradient, draw by draw; None where the
+            estimator gives no weights.
+        update_weight: As ``update_tokens``, their weight; None, too.
         seeds: [P] int64, identity seeds of the draws.
         candidate: [P] int64, which of the prompts that the rollout was given, spares after them, each is.
         index: Of the rollout in the run.
@@ -183,6 +186,8 @@ class Rollout:
     ref_logps: PerCompletion | None = None
     loss_mask: PerCompletion | None = None
     update_tokens: PerPrompt | None = None
+    kept_weight: PerPrompt | None = None
+    update_weight: PerPrompt | None = None
     index: int = 0
     iteration: int = 0
     draws: int = 1

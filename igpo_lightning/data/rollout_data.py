@@ -95,7 +95,10 @@ class RolloutDataModule(ProblemDataModule):
             self.rollout = self.engine.run(self.policy, prompts, step.rollout, spares)
         self.rollout.version = self.trainer.global_step
         ended = time.perf_counter()
-        self.rollout.update_tokens = self._update_tokens(self.rollout)  # all processes meet here
+        # All processes meet here.
+        self.rollout.update_tokens = self._of_updates(self.rollout.loss_mask.sum((1, 3)))
+        if self.rollout.kept_weight is not None:
+            self.rollout.update_weight = self._of_updates(self.rollout.kept_weight)
         self.rollout.metrics["time/wait"] = time.perf_counter() - ended
         for seen in gather_objects(self.engine.seen, self.trainer.lightning_module.device):
             self.engine.history.record(seen)
@@ -104,9 +107,9 @@ class RolloutDataModule(ProblemDataModule):
             self._totals[name] += self.rollout.metrics[name]
         self.rollout.metrics.update(self._totals)
 
-    def _update_tokens(self, rollout: Rollout) -> torch.Tensor:
-        """[P, μ or 1]: tokens that carry gradient in each prompt's update, over all processes."""
-        kept = rollout.loss_mask.sum((1, 3)).view(len(rollout.rewards), -1, rollout.draws).sum(-1)
+    def _of_updates(self, kept: torch.Tensor) -> torch.Tensor:
+        """[P, μ or 1] float32: what [P, N] draws keep, summed over each prompt's update and all processes."""
+        kept = kept.view(len(kept), -1, self.rollout.draws).sum(-1)
         updates = self.algorithm.updates_per_iteration
         mine = kept.view(updates, -1, kept.shape[1]).sum(1).flatten()  # prompts of an update stand together
         whole = reduce(mine.tolist(), "sum", mine.device)

@@ -121,6 +121,9 @@ class RolloutEngine:
             old = [self._score(policy, rollout, i, entropy=True) for i in iterations]
             rollout.old_logps = torch.cat([part.logps for part in old], dim=2)
             rollout.loss_mask = torch.cat([self._loss_mask(rollout, part) for part in old], dim=2)
+            if all(part.weight is not None for part in old):
+                weight = torch.cat([part.weight for part in old], dim=2)
+                rollout.kept_weight = (rollout.loss_mask * weight).sum((1, 3))
             if policy.keeps_reference:
                 with policy.reference() as frozen:
                     ref = [self._score(frozen, rollout, i) for i in iterations]
@@ -148,5 +151,9 @@ class RolloutEngine:
             draws = self.algorithm.logprobs.draws(rows, iteration)
             parts.append(score(policy, rows, draws, entropy=entropy))
             progress.finished()
-        nats = torch.cat([part.entropy for part in parts]) if entropy else None
-        return Scored(torch.cat([p.logps for p in parts]), torch.cat([p.scored for p in parts]), nats)
+
+        def whole(name: str) -> Tensor | None:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else torch.cat(values)
+
+        return Scored(*(whole(name) for name in ("logps", "scored", "entropy", "weight")))

@@ -132,7 +132,7 @@ class PolicyOptimization(DiffusionModule):
 
     def _inputs(self, rollout: Rollout, draws: list[Draw], logps: Tensor) -> LossInputs:
         learnt = self.algorithm.learnt(rollout)
-        totals, trainer = rollout.update_tokens[0], self.trainer
+        trainer = self.trainer
         micro_batches = trainer.accumulate_grad_batches // len(self.algorithm.parts_of(len(draws)))
         return LossInputs(
             logps=logps,
@@ -143,9 +143,10 @@ class PolicyOptimization(DiffusionModule):
             weight=weights(rollout, draws),
             advantages=rollout.advantages,
             rewards=rollout.rewards,
-            update_tokens=totals[rollout.iteration % len(totals)],
+            update_tokens=_of_iteration(rollout.update_tokens, rollout),
             parts=micro_batches * trainer.world_size,
             hint_mask=rollout.hint_mask.unsqueeze(2),
+            update_weight=_of_iteration(rollout.update_weight, rollout),
         )
 
     def _watch_drift(self, rollout: Rollout, logps: Tensor, start: int) -> None:
@@ -180,3 +181,8 @@ class PolicyOptimization(DiffusionModule):
         if result["resampled"]:
             result["hint_success"] = result["resampled_correct"] / result["resampled"]
         return result
+
+
+def _of_iteration(totals: Tensor | None, rollout: Rollout) -> Tensor | None:
+    """[]: what the update of a micro-batch has of ``totals`` [P, μ or 1]; its prompts all have the same."""
+    return None if totals is None else totals[0, rollout.iteration % totals.shape[1]]

@@ -17,7 +17,7 @@ from fakes import (
 )
 from omegaconf import OmegaConf, open_dict
 
-from igpo_lightning.algos.logprobs import BlockMasking, MeanField, RandomMasking
+from igpo_lightning.algos.logprobs import BlockMasking, LevelMasking, MeanField, RandomMasking
 from igpo_lightning.algos.losses import ClippedSurrogate
 from igpo_lightning.training.run import build
 
@@ -136,6 +136,26 @@ def test_draws_in_micro_batches_of_their_own_give_the_same_run(tmp_path, level, 
     assert [kl for _, kl in seen_cut] == pytest.approx([kl for _, kl in seen], rel=1e-3, abs=1e-7)
     totals = [float(x.update_tokens) for x, _ in seen_cut]
     assert totals == [float(x.mask.sum()) for x, _ in seen_cut]  # each update is one micro-batch of prompts
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_loss_knows_the_weight_of_its_update(tmp_path, weighted):
+    """Two updates a pass, of two micro-batches each; the tokens' weights are those of an ELBO."""
+    loss = Spy(loss_type="dapo")
+    logprobs = LevelMasking(3, weight="level") if weighted else LevelMasking(3, weight="one")
+    module, data = rollout_fit(
+        tiny_policy(), logprobs=logprobs, loss=loss, prompts_per_micro_batch=1, updates_per_iteration=2
+    )
+    trainer(tmp_path).fit(module, datamodule=data)
+    seen = [x for x, _ in loss.seen]
+    assert len(seen) == 2 * 2 * 4
+    for first, second in zip(seen[::2], seen[1::2], strict=True):
+        if not weighted:
+            assert first.update_weight is None and first.weight is None
+            continue
+        whole = sum(float((x.mask * x.weight).sum()) for x in (first, second))
+        assert float(first.update_weight) == float(second.update_weight) == pytest.approx(whole)
+        assert whole != pytest.approx(float(first.update_tokens))
 
 
 def test_parts_of_a_micro_batch_share_one_plan_of_draws(tmp_path):

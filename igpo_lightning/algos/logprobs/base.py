@@ -45,6 +45,7 @@ class Scored:
     logps: Tensor  # [P, G, D, C] float32; 0 where not scored
     scored: Tensor  # [P, G, D, C] bool
     entropy: Tensor | None  # [P, G, D, C] float32 nats of the distribution each token was read from
+    weight: Tensor | None = None  # [P, G, D, C] float32 of the draws; None where all are 1
 
 
 class LogProbs(Protocol):
@@ -91,7 +92,8 @@ def score(policy: Policy, rollout: Rollout, draws: Sequence[Draw], *, entropy: b
     """Run the policy once for each draw: P * G rows of a canvas, or P where groups share it."""
     read = [_read(policy, rollout, draw, entropy) for draw in draws]
     logps, scored, nats = zip(*read, strict=True)
-    return Scored(torch.stack(logps, 2), torch.stack(scored, 2), torch.stack(nats, 2) if entropy else None)
+    entropies = torch.stack(nats, 2) if entropy else None
+    return Scored(torch.stack(logps, 2), torch.stack(scored, 2), entropies, weights(rollout, draws))
 
 
 def weights(rollout: Rollout, draws: Sequence[Draw]) -> Tensor | None:

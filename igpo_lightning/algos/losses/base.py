@@ -29,6 +29,7 @@ class LossInputs:
         rewards: [P, G].
         update_tokens: [] float32, True entries of ``mask`` in the whole update, on all processes.
         parts: Micro-batches of the whole update, on all processes.
+        update_weight: [] float32, sum of ``weight`` over the same entries; None: all weights are 1.
         hint_mask: [P, G, 1, C] bool, True on hints; None: nobody asks.
     """
 
@@ -43,6 +44,7 @@ class LossInputs:
     update_tokens: Tensor
     parts: int
     hint_mask: Tensor | None = None
+    update_weight: Tensor | None = None
 
     def per_completion(self) -> Tensor:
         """[P, G] advantages.
@@ -77,6 +79,7 @@ class LossInputs:
             mask=self.mask.any(2, keepdim=True),
             unfiltered=counted > 0,
             weight=counted.to(self.logps.dtype),
+            update_weight=None,
         )
 
 

@@ -34,8 +34,10 @@ def _grpo(values: Tensor, x: LossInputs) -> Tensor:
 
 
 def _dapo(values: Tensor, x: LossInputs) -> Tensor:
-    """Sum over tokens by the tokens of the whole update (DAPO, arXiv 2503.14476, section 3.3)."""
-    return _total(values, x) * x.parts / x.update_tokens.clamp(min=1)
+    """Sum over tokens by the tokens of the whole update, or their weight (DAPO, arXiv 2503.14476, 3.3)."""
+    if x.update_weight is None:
+        return _total(values, x) * x.parts / x.update_tokens.clamp(min=1)
+    return _total(values, x) * x.parts / x.update_weight.masked_fill(x.update_weight == 0, 1.0)
 
 
 def _dr_grpo(values: Tensor, x: LossInputs) -> Tensor:

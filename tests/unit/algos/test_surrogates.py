@@ -118,6 +118,23 @@ def test_combined_draws(loss_type):
     assert metrics["kl"].item() == pytest.approx(sum(math.exp(v) - v - 1 for v in d) / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize(("loss_type", "expected"), [
+    ("grpo", (0.5 * 1.2 + 2 * 1.1 + 1 * 0.7) / 3.5),
+    ("dapo", (0.5 * 1.2 + 2 * 1.1 + 1 * 0.7) / 14),   # 14: the weight of the update
+    ("dr_grpo", (0.5 * 1.2 + 2 * 1.1 + 1 * 0.7) / 2),  # of two columns
+])  # fmt: skip
+def test_means_over_weighted_draws(loss_type, expected):
+    """Draw 0 has token 0 with weight ½, draw 1 both with weights 2 and 1, in one of two micro-batches."""
+    logs = [[math.log(1.2), 5.0], [math.log(1.1), math.log(0.7)]]
+    given = two_draws(1.0, logs, [[1, 0], [1, 1]], [[0.5, 9.0], [2.0, 1.0]])
+    given = replace(given, update_tokens=torch.tensor(12.0), update_weight=torch.tensor(28.0), parts=2)
+    value, _ = ClippedSurrogate(beta=0.0, epsilon=9.0, loss_type=loss_type)(given)
+    assert value.item() == pytest.approx(-expected, rel=1e-5)
+    combined = {"combine_draws": True, "loss_type": "dapo"}  # there a token counts as often as it is scored
+    same = replace(given, logps=given.old.clone().requires_grad_())
+    assert ClippedSurrogate(beta=0.0, **combined)(same)[0].item() == pytest.approx(-3 * 2 / 12)
+
+
 def test_combined_draws_touch_nothing_outside_the_mask():
     """Token 1 is scored in the first draw alone, and what stands in the second is rubbish."""
     given = two_draws(1.0, [[0.2, 0.4], [0.1, float("nan")]], [[1, 1], [1, 0]], [[1.0, 1.0], [1.0, 1.0]])
