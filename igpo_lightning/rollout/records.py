@@ -142,6 +142,7 @@ def rollout_metrics(
         "resampled": report.sampled,
         "resampled_correct": report.correct,
         "resampled_hinted": report.hinted,
+        "hinted": rollout.hint_mask.any(-1).sum(),
         "hint_tokens": rollout.hint_mask.sum().float() / rollout.hint_mask.any(-1).sum().clamp(min=1),
         "length": lengths.float().mean(),
         **{f"reward/{name}": part.mean() for name, part in first.parts.items()},

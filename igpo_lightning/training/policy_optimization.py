@@ -23,7 +23,7 @@ from .strategies import splits_weights
 # Metrics of a rollout that add up over processes; all others are averaged.
 COUNTS = {
     *("swapped", "others"),
-    *("replaced", "triggered", "resampled", "resampled_correct", "resampled_hinted"),
+    *("replaced", "triggered", "resampled", "resampled_correct", "resampled_hinted", "hinted"),
     *("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"),
     "time/tokens_per_second",
 }
@@ -36,6 +36,8 @@ NO_REFERENCE = (
     "(algo.loss.beta=0); repeat the former value, resume between two rollouts (after a multiple of {} "
     "updates), or start a new run from its weights by model.path"
 )
+# Means over something that a process may have none of: by what it has of it.
+WEIGHTED = {"hint_tokens": "hinted"}
 # Those that are the smallest or the largest of all processes'.
 EXTREMES = {
     **dict.fromkeys(("advantage_min", "completions/min_length"), -1),
@@ -173,7 +175,9 @@ class PolicyOptimization(DiffusionModule):
 
     def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
         """Means over all processes, sums of counts, extremes."""
-        mean = self.reduce(metrics, "mean")
+        sums = {name: metrics[name] * metrics[by] for name, by in WEIGHTED.items()}
+        mean = self.reduce(metrics | sums, "mean")
+        mean |= {name: mean[name] / (mean[by] or 1.0) for name, by in WEIGHTED.items()}
         world = self.trainer.world_size
         result = {name: value * world if name in COUNTS else value for name, value in mean.items()}
         ends = {name: sign * metrics[name] for name, sign in EXTREMES.items() if name in metrics}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..algos import Supervised
+from ..algos.losses import Share
 from ..checks import ConfigError, choice
 from ..models import Policy
 from ..sampling.canvas import attention_of
@@ -66,7 +67,7 @@ class MaskedDiffusionSFT(DiffusionModule):
         loss, metrics = self.denoise(batch, *map(torch.cat, draws))
         rows = int(batch.whole.sum())
         for name, value in {"loss": loss, **metrics}.items():
-            self.log(f"val/{name}", value, on_epoch=True, sync_dist=True, batch_size=rows)
+            self.log(f"val/{name}", float(value), on_epoch=True, sync_dist=True, batch_size=rows)
         super().validation_step(prompts, batch_idx)
 
     def progress(self, batch: SFTBatch, seconds: float) -> dict[str, float]:
@@ -74,7 +75,7 @@ class MaskedDiffusionSFT(DiffusionModule):
         pace = {"num_tokens": so_far, "time/tokens_per_second": tokens / seconds if seconds else 0.0}
         return {**super().progress(batch, seconds), **pace}
 
-    def denoise(self, batch: SFTBatch, ratio: Tensor, masked: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def denoise(self, batch: SFTBatch, ratio: Tensor, masked: Tensor) -> tuple[Tensor, dict[str, Share]]:
         """Loss of B rows, and how right the best guesses at their masked, supervised tokens are.
 
         Args:
@@ -98,9 +99,9 @@ class MaskedDiffusionSFT(DiffusionModule):
         weights = (1.0 / (ratio * counts.clamp(min=1))).expand_as(scored)[scored]
         right, text = (scores.top == targets).float(), ~fill[scored]
         return (-scores.logps * weights).sum() / rows, {
-            "token_accuracy": right.sum() / max(len(right), 1),
-            "text_token_accuracy": (right * text).sum() / text.sum().clamp(min=1),
-            "padding_share": (supervised & fill).sum() / supervised.sum().clamp(min=1),
+            "token_accuracy": Share(right.sum(), torch.ones_like(right).sum()),
+            "text_token_accuracy": Share((right * text).sum(), text.sum()),
+            "padding_share": Share((supervised & fill).sum(), supervised.sum()),
         }
 
     def supervised(self, batch: SFTBatch) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ...checks import positive
-from .base import LossInputs
+from .base import LossInputs, Share
 from .bounds import elbo
 
 
@@ -27,11 +27,11 @@ class Preference:
     def __init__(self, beta: float = 0.2):
         self.beta = positive("algo.loss.beta", beta)
 
-    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]:
         gained = elbo(x.logps, x.mask, x.weight) - elbo(x.ref, x.mask, x.weight)  # [P, G]
         better = (x.rewards[:, :, None] > x.rewards[:, None]).to(gained.dtype)  # [P, G, G]
         margin = gained[:, :, None] - gained[:, None]
         pairs = better.sum((1, 2)).clamp(min=1)
         loss = -((logsigmoid(self.beta * margin) * better).sum((1, 2)) / pairs).mean()
-        agreed = ((margin > 0) * better).sum((1, 2)) / pairs
-        return loss, {"pairs": better.sum((1, 2)).mean(), "agreed": agreed.detach().mean()}
+        agreed = Share(((margin > 0) * better).sum().detach(), better.sum())
+        return loss, {"pairs": better.sum((1, 2)).mean(), "agreed": agreed}

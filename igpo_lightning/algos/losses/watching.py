@@ -36,7 +36,7 @@ def ratio_metrics(x: LossInputs, ratio: Tensor, low: Tensor, high: Tensor) -> di
         "clip_fraction": outside.sum().float() / kept.clamp(min=1),
         "clip_ratio/low_mean": Share((low & x.mask).sum(), kept),
         "clip_ratio/high_mean": Share((high & x.mask).sum(), kept),
-        "kept_tokens": x.mask.sum().float() / x.mask.shape[:2].numel(),
+        "kept_tokens": x.mask.any(2).sum().float() / x.mask.shape[:2].numel(),
     }
     if x.hint_mask is not None:
         metrics["clip_ratio/hints"] = Share((outside & x.hint_mask).sum(), (x.mask & x.hint_mask).sum())

@@ -80,9 +80,11 @@ class ExplodingMetric(Guard):
     def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
         measured = pl_module.update_metrics()
         left_out = _OF_RATIO if trainer.global_step == self._first_update_of else ()
-        names = [name for name in self.bounds if name in measured and name not in left_out]
-        highest = reduce([measured[name] for name in names], "max", pl_module.device)
-        findings = [self._judge(name, value) for name, value in zip(names, highest, strict=True)]
+        names = [name for name in self.bounds if name not in left_out]
+        # A process may have none of a metric that another has, and all must reduce as many numbers.
+        mine = [measured.get(name, -math.inf) for name in names]
+        highest = zip(names, reduce(mine, "max", pl_module.device), strict=True)
+        findings = [self._judge(name, value) for name, value in highest if value != -math.inf]
         return "; ".join(filter(None, findings)) or None
 
     def _judge(self, name: str, value: float) -> str | None:

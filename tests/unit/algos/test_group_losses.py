@@ -124,10 +124,14 @@ def test_preferences_by_hand():
     ref[0, 1, 0, 0] += 2.0  # of weight ½
     loss, metrics = Preference(beta=0.5)(inputs(ref=ref, rewards=(1.0, 0.0)))
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1.0)), rel=1e-5)
-    assert (metrics["pairs"], metrics["agreed"]) == (1, 1)
+    assert (metrics["pairs"], float(metrics["agreed"])) == (1, 1)
     loss, metrics = Preference(beta=0.5)(inputs(ref=ref, rewards=(0.0, 1.0)))
-    assert loss.item() == pytest.approx(math.log(1 + math.exp(1.0)), rel=1e-5) and metrics["agreed"] == 0
+    assert (
+        loss.item() == pytest.approx(math.log(1 + math.exp(1.0)), rel=1e-5) and float(metrics["agreed"]) == 0
+    )
     assert Preference().needs_reference
+    _, metrics = Preference(beta=0.5)(inputs(ref=ref, rewards=(1.0, 1.0)))
+    assert tuple(metrics["agreed"]) == (0, 0)  # of no pairs: left out of the mean
 
 
 def test_equal_rewards_make_no_pair():

@@ -1,12 +1,14 @@
 """Metrics of ratios and divergences, by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from fakes import loss_inputs
 
 from igpo_lightning.algos.losses import ClippedSurrogate, policy_metrics
+from igpo_lightning.algos.losses.watching import ratio_metrics
 
 # Two completions of three tokens; the last token of each is not kept. Ratios 2, 1 | 0.5, 1.
 OLD = torch.zeros(1, 2, 3)
@@ -53,3 +55,13 @@ def test_divergence_from_the_policy_that_sampled():
     assert float(found["kl_old"]) == pytest.approx((1 - math.log(2) + math.log(2) - 0.5) / 4)
     whole = found["kl_old"].whole
     assert int(whole) == 4
+
+
+def test_kept_tokens_are_counted_once_however_many_draws_score_them():
+    """Draw 0 scores tokens 0 and 1, draw 1 tokens 1 and 2, of one completion."""
+    mask = torch.tensor([[[[True, True, False], [False, True, True]]]])
+    zeros = torch.zeros(1, 1, 2, 3)
+    given = loss_inputs(zeros[:, :, 0], zeros[:, :, 0], None, torch.ones(1, 1), mask[:, :, 0])
+    given = replace(given, logps=zeros, old=zeros, mask=mask)
+    found = ratio_metrics(given, zeros + 1, mask & False, mask & False)
+    assert float(found["kept_tokens"]) == 3.0

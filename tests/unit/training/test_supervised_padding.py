@@ -37,7 +37,7 @@ def denoise(supervise_padding, **options):
     loss, metrics = module(supervise_padding=supervise_padding).denoise(
         batch(**options), torch.full((2, 1), 0.5), torch.ones(2, 6, dtype=torch.bool)
     )
-    return loss.item(), {name: value.item() for name, value in metrics.items()}
+    return loss.item(), {name: float(value) for name, value in metrics.items()}
 
 
 # -log p in units of log 2: 1, 2, 3 and three times 3; 1, 1, 1, 1, 3 and 3. Each counts 1/t = 2 times.

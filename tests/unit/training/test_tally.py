@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from igpo_lightning.algos.losses import Share
 from igpo_lightning.training import tally as module
+from igpo_lightning.training.policy_optimization import PolicyOptimization
 from igpo_lightning.training.tally import Tally
 
 CPU = torch.device("cpu")
@@ -75,3 +78,24 @@ def test_numbers_are_the_float32_ones():
     tally = Tally()
     tally.add({"x": value})
     assert tally.local()["x"] == float(value)
+
+
+class Reducing:
+    """A module of two processes; the other one's metrics are given."""
+
+    def __init__(self, other):
+        self.other, self.trainer = other, SimpleNamespace(world_size=2)
+
+    def reduce(self, metrics, how):
+        pick = max if how == "max" else lambda a, b: (a + b) / 2
+        return {name: pick(value, self.other[name]) for name, value in metrics.items()}
+
+
+@pytest.mark.parametrize(("other", "expected"), [((0.0, 0.0), 60.0), ((20.0, 12.0), 30.0)])
+def test_hint_tokens_of_all_processes_are_those_of_their_hinted_completions(other, expected):
+    """4 completions of 60 hint tokens here; elsewhere none, or 12 of 20: (240 + 240) / 16."""
+    mine = {"resampled": 0.0, "hint_tokens": 60.0, "hinted": 4.0}
+    tokens, hinted = other
+    elsewhere = Reducing({"resampled": 0.0, "hint_tokens": tokens * hinted, "hinted": hinted})
+    found = PolicyOptimization._over_ranks(elsewhere, mine)
+    assert found["hint_tokens"] == pytest.approx(expected) and found["hinted"] == 4 + hinted

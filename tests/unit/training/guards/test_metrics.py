@@ -1,3 +1,4 @@
+import math
 import warnings
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ from sabotage import Drifts, DropoutOn, SamplingWithoutAutocast
 
 from igpo_lightning.algos.logprobs import MeanField, RandomMasking
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.training.guards import ExplodingMetric, LogProbDrift
+from igpo_lightning.training.guards import ExplodingMetric, LogProbDrift, metrics
 from igpo_lightning.training.guards.metrics import Bounds
 
 
@@ -49,6 +50,21 @@ def test_one_rollout_alone_raises_no_alarm_however_many_updates_it_has():
     assert not any(play.update(0, kl=3000.0) for _ in range(12))
     assert play.update(1, kl=0.1) is None
     assert not any(play.update(w, kl=v) for w in range(2, 8) for v in (3000.0, 0.1))  # nor single spikes
+
+
+def test_a_metric_that_this_process_lacks_is_reduced_with_the_others(monkeypatch):
+    """Another process may have it: all must hand over as many numbers, or the run hangs."""
+    sent = []
+
+    def reduce(values, how, device):
+        sent.append(values)
+        return [20.0, *values[1:]]  # the first one is another process's
+
+    monkeypatch.setattr(metrics, "reduce", reduce)
+    play = exploding(**{"clip_ratio/hints": {"limit": 0.5}, "kl": {"limit": 1.0}, "absent": {"limit": 1.0}})
+    heard = [play.update(rollout, kl=0.1) for rollout in range(3)]
+    assert sent == [[-math.inf, 0.1, -math.inf]] * 3
+    assert heard[-1].startswith("train/clip_ratio/hints is 20, above 0.5") and "absent" not in heard[-1]
 
 
 def test_several_updates_in_a_row():
