@@ -49,6 +49,9 @@ def construct(node: Any, **values: Any) -> Any:
         node: Of a composed config; None gives None.
         **values: Further arguments: numbers and texts. Objects are given by a call, of ``_partial_=True``.
     """
+    if OmegaConf.is_config(node):
+        # Hydra resolves a config in place and then reads it: a text with a ``${`` of its own is read twice.
+        node = _escaped(_escaped(OmegaConf.to_container(node, resolve=True)))
     return instantiate(node, _convert_="all", **values)
 
 

@@ -49,7 +49,8 @@ def program(
     @guarded
     def main(argv: Sequence[str] | None = None) -> int:
         words = list(sys.argv[1:] if argv is None else argv)
-        called = f"python -m igpo_lightning.{name}"
+        script = Path(sys.argv[0]).name
+        called = script if script == f"igpo-{name}" else f"python -m igpo_lightning.{name}"
         if {"-h", "--help"} & {*words}:
             print(_help(called, about, of, settings or {}, "[FOLDER]" if optional else "FOLDER"))
         elif "--version" in words:

@@ -49,8 +49,9 @@ _PREFIX = re.compile(
 # keys here, by preference: names elsewhere
 _TABLE = {
     # how long, how much at once
-    "algo.rollouts algo.steps": "max_epochs epochs num_epochs num_train_epochs n_epochs total_epochs "
-    "max_steps steps num_steps train_steps total_steps iterations num_updates updates",
+    "algo.epochs": "max_epochs epochs num_epochs num_train_epochs n_epochs total_epochs",
+    "algo.rollouts algo.steps": "max_steps steps num_steps train_steps total_steps iterations num_updates "
+    "updates",
     "algo.prompts_per_rollout algo.batch_size": "batch_size train_batch_size global_batch_size "
     "rollout_batch_size",
     "algo.prompts_per_micro_batch algo.rows_per_micro_batch algo.prompts_per_rollout algo.batch_size": (

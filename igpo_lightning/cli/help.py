@@ -42,13 +42,15 @@ quotes: a value with = # ~ { } ( ) , or letters beyond a-z needs Hydra's and the
 def help_text(conf: Path, config_name: str, overrides: Sequence[str] = ()) -> str:
     """The help of a program, for the groups that ``overrides`` choose."""
     with open_tree(conf, config_name) as tree:
-        composed, groups = tree.base_of(overrides), tree.groups()
+        composed, groups = tree.chosen_in(overrides), tree.groups()
     width = max(map(len, groups), default=0)
     lines = [f"usage: {program()} [group=option ...] [key=value ...]", *_description(conf, config_name), ""]
     lines.append("groups, * marks the choice (group=option):")
     for group, options in groups.items():
-        # Of a group with several choices at once, Hydra does not say which: each is a key of its node.
-        default = [composed.choices[group]] if group in composed.choices else list(composed.flat[group])
+        # Of a group with several choices at once, Hydra does not say which: each is a key of its node. Of one
+        # that another choice does without (algo/loss of algo=sft) there is nothing.
+        chosen = composed.choices.get(group, composed.flat.get(group, ()))
+        default = [chosen] if isinstance(chosen, str) else list(chosen or ())
         marked = ("*" + option if option in default else option for option in options)
         lines.append(f"  {group:{width}}  {'  '.join(marked)}")
     lines += ["", "usual settings with their values (key=value):", *_usual(composed)]

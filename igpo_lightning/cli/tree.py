@@ -140,13 +140,19 @@ class ConfigTree:
         return self._composed[key]
 
     def base_of(self, texts: Sequence[str]) -> Composed:
+        """The config to look a wrong line's keys up in: that of its groups, unless these are all it has."""
+        return self.chosen_in(texts) if len(self._choices(texts)) < len(texts) else self.compose(())
+
+    def chosen_in(self, texts: Sequence[str]) -> Composed:
         """The config that the groups in a line give, as far as they can be read and are there."""
-        parsed = [self.try_parse(text) for text in texts]
-        chosen = [str(o.input_line) for o in parsed if o is not None and self.is_choice(o)]
         try:
-            return self.compose(chosen if len(chosen) < len(texts) else ())
+            return self.compose(self._choices(texts))
         except ConfigError:
             return self.compose(())
+
+    def _choices(self, texts: Sequence[str]) -> list[str]:
+        parsed = [self.try_parse(text) for text in texts]
+        return [str(o.input_line) for o in parsed if o is not None and self.is_choice(o)]
 
     def before(self, composed: Composed, texts: Sequence[str]) -> Composed:
         """The config that the chosen groups alone give, without the experiment and without typed values."""

@@ -17,10 +17,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
-from lm_eval.api.registry import model_registry
-from lm_eval.models.utils import normalize_gen_kwargs
 from tqdm import tqdm
 
 from igpo_lightning.checks import ConfigError, positive_int
@@ -31,6 +27,16 @@ from igpo_lightning.models import load_policy
 from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Prompt
+
+try:
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import TemplateLM
+    from lm_eval.api.registry import model_registry
+    from lm_eval.models.utils import normalize_gen_kwargs
+except ImportError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"error: it needs the package {missing.name!r}: pip install 'igpo-lightning[lm-eval]'")
 
 NAME = "igpo_lightning"
 _KNOWN = {"until", "do_sample", "temperature", "max_gen_toks"}

@@ -39,6 +39,7 @@ IGNORED = (
         "hardware",
     ),
     *("algo.prompts_per_micro_batch", "algo.rows_per_micro_batch", "algo.rows_per_forward"),
+    "algo.draws_per_micro_batch",
     *("data.cache_dir", "data.eval_batch", "model.name", "model.threads", "model.load.attn_implementation"),
     *(
         "model.load.gradient_checkpointing",

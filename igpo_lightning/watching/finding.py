@@ -17,7 +17,7 @@ _WEIGHTS = ("config.json", "adapter_config.json")
 _SCHEDULE = ("sampler.length", "sampler.block_length", "sampler.steps")
 _KEY = re.compile(r"[+~]*([\w./@]+)=")
 _NONE = (
-    "model.path: give a model folder, a run folder or a hub id; or make a toy in three minutes, which is "
+    "model.path: give a model folder, a run folder or a hub id; or make a toy in five minutes, which is "
     "then found under runs/: python -m igpo_lightning.train experiment=quickstart"
 )
 

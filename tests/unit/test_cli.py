@@ -11,9 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 
 from igpo_lightning import cli
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.help import help_text
+from igpo_lightning.config import find_conf
 
 JOBS = """
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.help import help_text
+from igpo_lightning.config import find_conf
 
 def run(cfg):
     with open(cfg.log, "a") as file:
@@ -135,6 +139,30 @@ def test_help_lists_groups_options_and_usual_settings(program, capsys):
     assert "  algo.inpaint.ratio=[0.2,0.6]\n" in out
     assert "sampler.steps" not in out  # this tree has none
     assert len(out.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (["algo=sft"], "algo.steps=1800"),
+        (["algo=sft", "model=llada"], "sampler.length=256"),
+        (["algo=sft", "algo.steps=3"], "algo.steps=1800"),  # of the groups alone
+        (["algo=wd1", "seed=1"], "algo.rollouts=40"),
+    ],
+)
+def test_help_is_that_of_the_groups_in_the_line(line, shown):
+    """algo=sft has no loss, advantage or second tries: of such groups it marks no choice."""
+    text = help_text(find_conf(), "train", line)
+    assert shown in text.split()
+    choices = {
+        word.split("=")[0]: word.split("=")[1] for word in line if word.split("=")[0] in ("algo", "model")
+    }
+    rows = {
+        row.split()[0]: row.split()[1:] for row in text.splitlines() if row.startswith("  ") and row.split()
+    }
+    for group, option in choices.items():
+        assert f"*{option}" in rows[group]
+    assert any(option.startswith("*") for option in rows["algo/loss"]) == ("algo=sft" not in line)
 
 
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("algo.num_genration=4", 2), ("--version", 0)])
