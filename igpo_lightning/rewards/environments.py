@@ -48,7 +48,7 @@ def _line(match: re.Match[str]) -> str:
 
 
 def opened(text: str, start: int) -> tuple[int, str] | None:
-    """(where its body begins, what ends it) of a display that opens at ``start``, else None."""
+    """(start of its body, text that ends it) of a display that opens at ``start``, else None."""
     for sign, end in (("$$", "$$"), ("\\[", "\\]")):
         if text.startswith(sign, start):
             return start + 2, end
@@ -57,6 +57,6 @@ def opened(text: str, start: int) -> tuple[int, str] | None:
 
 
 def last_environment(tail: str) -> int:
-    """Where the environment opens that ends ``tail``; -1 if none does."""
+    """Index at which the environment opens that ends ``tail``; -1 if none does."""
     match = _ENDS.search(tail)
     return tail.rfind(f"\\begin{{{match['name']}}}", 0, match.start()) if match else -1

@@ -30,7 +30,7 @@ def computed(tokens: Tokens) -> Amount | None:
 
 
 def _product(tokens: Tokens) -> Amount | None:
-    found = _between(tokens, _TIMES, lambda piece: next(iter(amounts(piece)), None))
+    found = _between(tokens, _TIMES, _amount)
     if found is None or len(found) < 2:
         return found[0][1] if found else None
     tree = found[0][1].tree
@@ -41,6 +41,12 @@ def _product(tokens: Tokens) -> Amount | None:
         return None
     unit = units[0] if len(units) == 1 else None  # 6 boxes * 12 clips count neither
     return Amount(tree, unit, loose=any(factor.loose for _, factor in found))
+
+
+def _amount(tokens: Tokens) -> Amount | None:
+    """The reading of 7 pins with a unit, not the one as a product of letters."""
+    read = list(amounts(tokens))
+    return next((amount for amount in read if amount.unit and not amount.loose), next(iter(read), None))
 
 
 def _between(

@@ -122,7 +122,11 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
     elif (ratio := ratio_of(tokens)) is not None:
         yield ratio
     else:
-        if not is_amount and (quantity := computed(tokens) or mixed(tokens)) is not None:
+        worded = any(token.kind == "word" for token in tokens)
+        quantity = computed(tokens) if worded or not is_amount else None
+        if quantity is None and not is_amount:
+            quantity = mixed(tokens)
+        if quantity is not None:
             yield quantity
         if not is_amount and (matrix := _multiple(tokens, depth)) is not None:
             yield matrix
@@ -243,7 +247,7 @@ def _after_label(tokens: Tokens) -> Tokens | None:
 def _without_article(tokens: Tokens) -> Tokens:
     """Without "a", which is read as a name, before a word."""
     found = len(tokens) > 2 and tokens[0].text in ("a", "A") and tokens[0].kind == "name"
-    return tokens[1:] if found and tokens[1].kind == "word" and len(tokens[1].text) > 2 else tokens
+    return tokens[1:] if found and tokens[1].kind == "word" and len(tokens[1].text) > 3 else tokens
 
 
 def _no_article(after: Tokens) -> bool:
