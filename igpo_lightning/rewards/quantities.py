@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
 from igpo_lightning.rewards.expressions import NotUnderstood, parse
 from igpo_lightning.rewards.layout import Tokens
-from igpo_lightning.rewards.nodes import Ratio
+from igpo_lightning.rewards.nodes import Node, Ratio
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.trees import Tree
 from igpo_lightning.rewards.units import Unit
+from igpo_lightning.rewards.values import exact
 
-_TIMES = frozenset(["*", "\\times", "\\cdot", "/"])
+_TIMES = frozenset(["*", "\\times", "\\cdot"])
 _MOST_TERMS = 30
 
 
@@ -31,16 +32,39 @@ def computed(tokens: Tokens) -> Amount | None:
 
 def _product(tokens: Tokens) -> Amount | None:
     found = _between(tokens, _TIMES, _amount)
+    if not found or (len(found) == 1 and found[0][1].unit is None):  # not the slash of km/h
+        found = _between(tokens, _TIMES | {"/"}, _amount) or found
     if found is None or len(found) < 2:
         return found[0][1] if found else None
     tree = found[0][1].tree
     for sign, factor in found[1:]:
         tree = ("div" if sign == "/" else "mul", tree, factor.tree)
-    units = [factor.unit for _, factor in found if factor.unit is not None]
-    if any(name == "percent" for unit in units for name, _ in unit.powers):
+    units = [(sign, factor.unit) for sign, factor in found if factor.unit is not None]
+    if any(name == "percent" for _, unit in units for name, _ in unit.powers):
         return None
-    unit = units[0] if len(units) == 1 else None  # 6 boxes * 12 clips count neither
-    return Amount(tree, unit, loose=any(factor.loose for _, factor in found))
+    return Amount(tree, _combined(units), loose=any(factor.loose for _, factor in found))
+
+
+def _combined(units: Sequence[tuple[str, Unit]]) -> Unit | None:
+    """10 km/h * 3 h are km; None if things were counted, as 6 boxes * 12 clips count neither."""
+    if len(units) == 1 and units[0][0] != "/":
+        return units[0][1]
+    powers: dict[str, int] = {}
+    for sign, unit in units:
+        for name, power in unit.powers:
+            powers[name] = powers.get(name, 0) + (-power if sign == "/" else power)
+    kept = tuple(sorted((name, power) for name, power in powers.items() if power))
+    return Unit(kept) if kept and not any(unit.words for _, unit in units) else None
+
+
+def congruent(left: Sequence[Node], right: Sequence[Node], modulus: Tree) -> bool:
+    """False if both are numbers, and not the same modulo ``modulus``."""
+    divisor = exact(modulus)
+    here, there = (
+        [value for node in side if isinstance(node, Amount) and (value := exact(node.tree)) is not None]
+        for side in (left, right)
+    )
+    return not (here and there and divisor) or ((here[0] - there[0]) / divisor).denominator == 1
 
 
 def _amount(tokens: Tokens) -> Amount | None:

@@ -13,7 +13,7 @@ from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Items, Node, Option, Relation, Remainder, Union, Words
-from igpo_lightning.rewards.quantities import computed, mixed, modulus_of, ratio_of, tree_of
+from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of, tree_of
 from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.tokens import Token, tokenize
 from igpo_lightning.rewards.trees import names
@@ -166,6 +166,8 @@ def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Nod
     read_sides = tuple(tuple(_read(side, depth + 1)) for side in [*sides[:-1], last])
     if not all(read_sides):
         return
+    if modulus is not None and not all(congruent(side, read_sides[-1], modulus) for side in read_sides[:-1]):
+        return
     if signs == ["\\equiv"] or modulus is not None:
         yield Remainder(read_sides[-1], modulus) if modulus is not None else Relation(read_sides, ("=",))
     else:
@@ -238,7 +240,9 @@ def _after_label(tokens: Tokens) -> Tokens | None:
         return tokens[at + (tokens[at].text == ":") :]
     for at, token in enumerate(tokens[:8]):
         if token.text == ":" and at and any(t.kind == "word" for t in tokens[:at]):
-            return tokens[at + 1 :]
+            return (
+                None if any(not names(amount.tree) for amount in amounts(tokens[:at])) else tokens[at + 1 :]
+            )
         if token.kind not in ("word", "name"):
             return None
     return None
