@@ -92,6 +92,7 @@ _GROUPED = re.compile(
 _SPACED = re.compile(r"(?<![0-9.,^_] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9/]|[.,][0-9])")
 _CROSS = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)")
 _DOTTED = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9.])")
+_LAKHS = re.compile(r"(?<![0-9.,])(?=[0-9,]*,0)[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?![0-9,])")  # 1,00,000
 _PYTHON = re.compile(
     r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])"
 )
@@ -123,7 +124,7 @@ def plain(answer: str) -> str:
     text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", "\\percent ")
     text = _CROSS.sub(r" \\times ", " ".join(text.split()))
     text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
-    return _bare(text)
+    return _bare(_LAKHS.sub(_digits, text))
 
 
 def _unicode(text: str) -> str:

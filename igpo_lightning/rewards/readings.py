@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
+from igpo_lightning.rewards.dates import day_of
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Items, Node, Option, Relation, Remainder, Union, Words
 from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of, tree_of
@@ -82,7 +83,7 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
         yield from _list(split, depth)
     elif chosen is None and (labelled := _after_label(tokens)) is not None:
         yield from _read(labelled, depth + 1)
-    else:
+    elif chosen is None or not layout.split_at(tokens, layout.RELATIONS)[1]:  # not both (A) and x = 5
         yield from _single(tokens, depth, bool(whole))
 
 
@@ -268,7 +269,7 @@ def _words(tokens: Tokens) -> tuple[str, ...]:
     words = [token.text.lower().strip(".'") for token in tokens if token.kind != "sign"]
     while len(words) > 1 and words[0] in ("a", "an", "the") and len(words[1]) > 1:
         words.pop(0)
-    return tuple(words)
+    return day_of(words) or tuple(words)
 
 
 def _trimmed(tokens: Tokens) -> list[Token]:
