@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TAGGED = re.compile(r"<(b|strong|i|em|u|code|mark|tt)>([^<>]*)</\1>", re.I)
+_TAGGED = re.compile(r"<(b|strong|i|em|u|code|mark|tt)>([^<\n]*(?:<(?![A-Za-z/])[^<\n]*)*)</\1>", re.I)
 _CODE = re.compile(r"(?<![`\\])(`{1,3})(?!`)([^`\n]+)\1(?!`)")
 _BOLD = re.compile(r"(?<![*\\])(\*\*\*?)(?![*\s])((?:[^*\n]|\*(?!\*))+?)(?<![\s\\])\1(?!\*)")
 _SLANTED = re.compile(r"(?<![*\\])(\*)(?![*\s])([^*\n]+)(?<![\s\\])\1(?!\*)")

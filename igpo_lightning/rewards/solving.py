@@ -18,6 +18,8 @@ Readings = Sequence[Node]
 Agree = Callable[[Readings, Readings], bool]
 
 _APPLIED = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?\(\\?[A-Za-z]+(?:,[A-Za-z]+)*\)")  # f(x)
+_VERDICTS = frozenset({("yes",), ("no",), ("true",), ("false",), ("none",)})
+_ALTERNATIVES = frozenset(["not", "or", "either", "neither"])
 _LOOSE = 0.05
 _MOST_ROUNDED = 6
 
@@ -70,6 +72,8 @@ def name_of(side: Readings) -> str | None:
     words = None
     for node in side:
         if isinstance(node, Words):
+            if node.words in _VERDICTS or not _ALTERNATIVES.isdisjoint(node.words):
+                return None
             words = words or f'"{" ".join(node.words)}"'
         elif isinstance(node, Amount):
             if (name := _name(node)) is not None:
