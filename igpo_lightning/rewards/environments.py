@@ -13,6 +13,10 @@ _LINES = re.compile(
     r"(?P<body>(?:(?!\\begin|\\end).)*)\\end\s*\{(?P=name)\}",
     re.DOTALL,
 )
+_MATRIX = re.compile(
+    r"\\begin\s*\{(?P<name>[pbvBV]?(?:small)?matrix)\}(?:(?!\\begin|\\end).)*\\end\s*\{(?P=name)\}", re.DOTALL
+)
+_KEPT = "\x00"
 _BREAK = re.compile(r"\\\\\s*(?:\[[0-9.]{1,6}\s?[a-z]{2}\])?")
 _AND = re.compile(r"(?<!\\)&")
 _CONTINUED = re.compile(r"\s*(?:=|\\approx(?![A-Za-z])|≈)")
@@ -28,11 +32,16 @@ def without_environments(text: str) -> str:
     Lines that go on with a sign, "&= 72", are part of the first one. What has several lines stays, and
     so does an array of several columns, unless they are the sides of an equation.
     """
+    if "\\begin" not in text or _KEPT in text:
+        return text
+    matrices = [match[0] for match in _MATRIX.finditer(text)]
+    text = _MATRIX.sub(_KEPT, text)  # their rows are no lines
     for _ in range(_NESTED):
         text, count = _LINES.subn(_line, text)
         if not count:
             break
-    return text
+    first, *rest = text.split(_KEPT)
+    return first + "".join(matrix + piece for matrix, piece in zip(matrices, rest, strict=True))
 
 
 def _line(match: re.Match[str]) -> str:
