@@ -191,7 +191,8 @@ def _closing(text: str) -> list[Statement]:
     display = tail.rfind("\\[")
     display = display if display >= 0 else tail.rfind("$$", 0, max(0, tail.rfind("$$")))
     if (environment := environments.last_environment(tail)) > display and not unclosed(tail[environment:]):
-        return list(_made("display", text, *[start + environment] * 2, stop))
+        begin = start + environment
+        return list(_made("display", text, begin, begin, stop))
     match = _DISPLAY.match(tail, display) if display >= 0 else None
     if match and not unclosed(match[0]):
         group = "answer" if match["answer"] is not None else "dollars"
