@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from igpo_lightning.rewards.expressions import NotUnderstood, parse
 from igpo_lightning.rewards.tokens import Token
-from igpo_lightning.rewards.trees import Tree, names
+from igpo_lightning.rewards.trees import Tree, names, proper
 from igpo_lightning.rewards.units import SYMBOLS, Unit, read_unit, scale_of, unit_name
 from igpo_lightning.rewards.values import exact
 from igpo_lightning.rewards.words import NUMBER_WORDS, SCALES, spelled
@@ -140,12 +140,11 @@ def _scaled(prefix: Tokens, scales: Tokens) -> Tree | None:
 
 
 def _is_numeral(tree: Tree) -> bool:
-    """True for a number, or one times a power of ten."""
-    return exact(tree) is not None and all(part[0] in ("number", "pow", "neg") for part in _factors(tree))
-
-
-def _factors(tree: Tree) -> tuple[Tree, ...]:
-    return tree[1:] if tree[0] == "mul" else (tree,)
+    """True for a number, one times a power of ten, a quotient of numbers, and a mixed number."""
+    if tree[0] in ("mul", "div", "neg"):
+        return all(map(_is_numeral, tree[1:]))
+    mixed = tree[0] == "add" and tree[1][0] == "number" and tree[2][0] == "div" and proper(tree[2])
+    return tree[0] == "number" or mixed or (tree[0] == "pow" and exact(tree) is not None)
 
 
 def _currency(tokens: Tokens) -> tuple[Unit | None, Tokens]:

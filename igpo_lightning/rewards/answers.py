@@ -13,7 +13,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from igpo_lightning.rewards import environments
 from igpo_lightning.rewards.boxes import boxes, unclosed
+from igpo_lightning.rewards.emphasis import opening, without_emphasis
+from igpo_lightning.rewards.prose import is_answer
 
 MAX_ANSWER_CHARS = 20_000
 """Longer answers are cut; what is cut equals nothing."""
@@ -32,7 +35,9 @@ _CUE = re.compile(
     \banswers?\b
     (?:
       (?:\s{1,3}(?:to|for|of)\s[^.:\n=$\\]{1,80}?)?
-      (?:\s{1,3}(?:is|are|was|were|(?:will|would|must|should)\s{1,3}be|equals?)\b|\s{0,3}=)
+      (?:\s{1,3}(?:is|are|was|were|(?:will|would|must|should)\s{1,3}be|equals?(?:\s{1,3}to)?)\b
+         (?:\s{1,3}(?:equal\s{1,3}to|(?:found|calculated|computed|determined)\s{1,3}to\s{1,3}be)\b)?
+      |\s{0,3}=)
       [*_\s]{0,6}:?
     | \s{0,3}[*_]{0,3}\s{0,3}:
     | (?<=^final\ answer)(?=[*_]{0,3}[ \t]{0,3}$) | (?<=\ final\ answer)(?=[*_]{0,3}[ \t]{0,3}$)
@@ -50,26 +55,12 @@ _FILLER = re.compile(
     re.I,
 )
 _END = re.compile(
-    r"(?<!\\)[.!?]+[*_\"']*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
+    r"(?<!\\)[.!?]+[*_\"'`]*(?=\s+(?-i:[^a-z\s])|\s*\Z)|[.!?]+(?=\$*\s*\Z)"
     r"|,?\s+(?:or\s+)?(?:about|approximately|roughly)\b|,?\s+(?:since|because|as|so|which|where|that\s+is|i\.e\.|hence|therefore|thus|but|not)\b"
     r"|\s+[({](?:since|because|as|not)\b|\s*\\\]|\s+---?\s|\s*\u2014",
     re.I,
 )
-_PROSE = re.compile(
-    r"(?:(?:correct|right|wrong|incorrect|not|found|obtained|given|in|to|as|that|reasonable|verified|yours"
-    r"|the\s+same|unchanged|confirmed|consistent|based|simplified|expressed|rounded|written|calculated|clear"
-    r"|required|asked|known|determined|derived|computed|complete|valid|plausible|supposed|expected|always"
-    r"|boxed|below|above|here|there|what|how|why|when|unique|positive|negative|an?|one\s+of)\b(?!\s*\Z)"
-    r"|(?:correct|right|wrong|incorrect|found|obtained|given|reasonable|verified|yours|the\s+same|unchanged"
-    r"|confirmed|consistent|clear|known|complete|valid|plausible|below|above|here|as\s+follows)\W*\Z"
-    r"|(?:step|part|case|note|verification|check|checking|conclusion|solution|explanation|approach)\b)",
-    re.I,
-)
-_VAGUE = re.compile(
-    r"the\s+(?:number|amount|sum|total|value|product|difference|result|one|answer|smallest|largest)\b", re.I
-)
-_HAS_MATHS = re.compile(r"[\d$\\=]")
-_MOST_WORDS = 6
+_MONEY = re.compile(r"\$(?=[0-9])")
 _BOLD = re.compile(r"\*\*(?P<answer>(?:(?!\*\*)[^\n]){1,800})\*\*[^*\d\n]{0,40}\Z")
 _DISPLAY = re.compile(
     r"(?:\\\[(?P<answer>(?:(?!\\[\[\]]).)+)\\\]|\$\$(?P<dollars>[^$]+)\$\$)\s*[.]?\s*\Z", re.S
@@ -139,8 +130,8 @@ def _hashes(text: str) -> Iterator[Statement]:
         start, stop = match.span("answer")
         cue = _CUE.match(text, start, stop)
         if cue is not None:
-            start = _behind(_GAP, text, cue.end(), stop)
-        if start < stop and _is_answer(text[start:stop]):
+            start = opening(text, _behind(_GAP, text, cue.end(), stop), stop)
+        if start < stop and is_answer(text[start:stop]):
             yield from _made("hashes", text, match.start(), start, stop)
 
 
@@ -152,29 +143,33 @@ def _phrases(text: str) -> Iterator[Statement]:
         start = _behind(_GAP, text, match.end())
         stop = text.find("\n", start, limit)
         stop = limit if stop < 0 else stop
-        if text.startswith(("$$", "\\["), start):  # a display may go over several lines
-            close = text.find("$$" if text[start] == "$" else "\\]", start + 2, start + _LAST_CHARS)
-            body = text[start + 2 : close] if close >= 0 else ""
-            stop = close + 2 if body else stop
+        if (display := environments.opened(text, start)) is not None:  # it may go over several lines
+            begin, end = display
+            close = text.find(end, begin, start + _LAST_CHARS)
+            body = text[begin:close] if close >= 0 else ""
+            stop = close + len(end) if body else stop
             if body.strip() and not unclosed(body):
+                body = text[start:stop] if end.startswith("\\end") else body
                 yield Statement("phrase", body.strip()[:MAX_ANSWER_CHARS], match.start(), stop)
                 continue
         special = _SPECIAL_TOKEN.search(text, start, stop)
         stop = special.start() if special else stop
+        start = opening(text, start, stop)
         filler = _FILLER.match(text, start, stop)
         start = filler.end() if filler else start
         said = text[start : min(stop, start + MAX_ANSWER_CHARS)]
         said = said[: _sentence_end(said)]
-        if _is_answer(said) and not unclosed(said):
+        if is_answer(said) and not unclosed(said):
             yield from _made("phrase", text, match.start(), start, start + len(said))
 
 
 def _sentence_end(line: str) -> int:
     """Where a sentence ends: not at the point of "4 sq. ft", and not within inline mathematics."""
     at = 0
+    money = line.count("$") % 2 == 1 or line.count("$") == len(_MONEY.findall(line))
     while (match := _END.search(line, at)) is not None:
         before = line[: match.start()]
-        inside = before.count("$") % 2 == 1 or before.count("\\(") > before.count("\\)")
+        inside = (not money and before.count("$") % 2 == 1) or before.count("\\(") > before.count("\\)")
         closes = match[0].lstrip().startswith((".", "!", "?")) and line[match.end() :].strip() in ("$", "")
         if match.start() > 0 and (not inside or closes or match[0].strip() == "\\]"):
             return match.start()
@@ -191,10 +186,13 @@ def _closing(text: str) -> list[Statement]:
     tail = text[start:stop]
     line = tail.rfind("\n") + 1
     bold = _BOLD.search(tail, line)
-    if bold and _is_answer(bold["answer"]) and not bold["answer"].rstrip().endswith(":"):
+    if bold and is_answer(bold["answer"]) and not bold["answer"].rstrip().endswith(":"):
         return list(_made("bold", text, start + bold.start(), *(start + at for at in bold.span("answer"))))
     display = tail.rfind("\\[")
     display = display if display >= 0 else tail.rfind("$$", 0, max(0, tail.rfind("$$")))
+    if (environment := environments.last_environment(tail)) > display and not unclosed(tail[environment:]):
+        begin = start + environment
+        return list(_made("display", text, begin, begin, stop))
     match = _DISPLAY.match(tail, display) if display >= 0 else None
     if match and not unclosed(match[0]):
         group = "answer" if match["answer"] is not None else "dollars"
@@ -202,18 +200,10 @@ def _closing(text: str) -> list[Statement]:
     return []
 
 
-def _is_answer(said: str) -> bool:
-    """True unless ``said`` is prose about an answer ("correct", "found by adding 5 and 6")."""
-    plain = said.strip().lstrip("*_ ")
-    if not plain.strip("*_.:!?$ ") or _PROSE.match(plain):
-        return False
-    return bool(_HAS_MATHS.search(plain)) or (len(plain.split()) <= _MOST_WORDS and not _VAGUE.match(plain))
-
-
 def _made(kind: str, text: str, begin: int, start: int, stop: int) -> Iterator[Statement]:
     """A statement whose answer is ``text[start:stop]``, cut at the first special token; none if empty."""
     if special := _SPECIAL_TOKEN.search(text, start, stop):
         stop = special.start()
-    answer = text[start:stop].strip().strip("*").strip()
+    answer = without_emphasis(text[start:stop].strip()).strip("*` \t\r\n")
     if answer:
         yield Statement(kind, answer[:MAX_ANSWER_CHARS], begin, stop)

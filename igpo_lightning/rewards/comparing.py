@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from igpo_lightning.rewards import equations, sets
+from igpo_lightning.rewards import equations, sets, solving
 from igpo_lightning.rewards.amounts import Amount
+from igpo_lightning.rewards.layout import OPTION_LETTERS
 from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
 from igpo_lightning.rewards.numbers import last_place, numeral_of, rounds_to
 from igpo_lightning.rewards.trees import Tree, has, names
@@ -51,7 +52,7 @@ def _relations(stated: Node, gold: Node) -> bool:
         return equations.same_relations(stated, gold, agree) or _as_sets(stated, gold)
     relation, other, first = _apart(Relation, stated, gold)
     if set(relation.signs) <= {"=", "\\approx", "\\in"}:
-        values = equations.solved(relation, agree)
+        values = solving.solved(relation, agree)
         return values is not None and _ordered(values[1], other, first)
     return _as_sets(stated, gold)
 
@@ -237,6 +238,8 @@ def _amounts(stated: Amount, gold: Amount) -> bool:
         return False
     if stated.unit and names(gold.tree) and not gold.unit and _named_unit(stated.unit, gold.tree):
         return False
+    if stated.unit and gold.tree[0] == "name" and gold.tree[1] in OPTION_LETTERS:
+        return False  # "A C" names two options, and no coulombs
     return same_value(stated, gold)
 
 

@@ -1,72 +1,17 @@
-"""Equations and inequalities: their value for a name, and comparison of two of them."""
+"""Compares two equations or inequalities."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from igpo_lightning.rewards.amounts import Amount
-from igpo_lightning.rewards.nodes import Items, Node, Relation, Words
+from igpo_lightning.rewards.nodes import Relation
+from igpo_lightning.rewards.solving import Agree, Readings, solved
 from igpo_lightning.rewards.trees import Tree, aligned, names
 from igpo_lightning.rewards.values import close, everywhere, same
 
-Readings = Sequence[Node]
-Agree = Callable[[Readings, Readings], bool]
-
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\neq": "\\neq", "=": "="}
-_APPLIED = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?\(\\?[A-Za-z]+(?:,[A-Za-z]+)*\)")  # f(x)
-_LOOSE = 0.05
-
-
-def solved(relation: Relation, agree: Agree) -> tuple[tuple[str, ...], Readings] | None:
-    """(names, value) of a chain such as a = b = 5 or 6 * 12 = 72; None if it says no value.
-
-    Only names may stand beside the value, and other sides must be equal to it: 2x = 5 does not say 5,
-    and neither does 6 = 5. Around ≈ the sides need only be near each other; each of them is the value then.
-    """
-    named = [name_of(side) for side in relation.sides]
-    values = [side for side, name in zip(relation.sides, named, strict=True) if name is None]
-    found = tuple(name for name in named if name is not None)
-    if relation.signs == ("\\in",):
-        return (found, relation.sides[1]) if named[0] else None
-    if not values:
-        # E = mc: every side is a name; the last one is what is said of the others
-        return found[:-1], relation.sides[-1]
-    if "\\approx" in relation.signs:
-        near = all(_near(values[0], other) for other in values[1:])
-        return (found, [node for side in values for node in side]) if near else None
-    if all(agree(values[0], other) for other in values[1:]):
-        return found, values[-1]
-    return None
-
-
-def name_of(side: Readings) -> str | None:
-    """The name that a side of an equation is, else None: x, x_1, f(x), AB, \\angle ABC, or words."""
-    for node in side:
-        if isinstance(node, Words):
-            return f'"{" ".join(node.words)}"'
-        if isinstance(node, Amount) and node.unit is None and (name := _name(node)) is not None:
-            return name
-        if isinstance(node, Items) and node.shape == "()":
-            names_ = [name for item in node.items if (name := name_of(item))]
-            if len(names_) == len(node.items):
-                return ",".join(names_)  # (x, y)
-    return None
-
-
-def _name(amount: Amount) -> str | None:
-    tree = amount.tree
-    if tree[0] == "name":
-        return tree[1]
-    if tree[0] != "mul" or any(factor[0] != "name" for factor in tree[1:]):
-        return None
-    if _APPLIED.fullmatch(amount.text):
-        return amount.text
-    if len(tree) == 3 and tree[2][1].startswith("\\angle"):
-        return tree[2][1]  # the measure of an angle, m∠A
-    letters = "".join(factor[1] for factor in tree[1:])
-    return letters if letters.isalpha() and letters.isupper() else None  # a segment AB
 
 
 def same_relations(stated: Relation, gold: Relation, agree: Agree) -> bool:
@@ -78,8 +23,10 @@ def same_relations(stated: Relation, gold: Relation, agree: Agree) -> bool:
             return True
         if _is_constant(there) or _is_constant(here):
             return False
+    if _same_chain(stated, gold, agree):
+        return True
     if len(stated.signs) != 1 or len(gold.signs) != 1:
-        return _same_chain(stated, gold, agree)
+        return False
     return any(_equivalent(a, b) for a in _trees(stated) for b in _trees(gold))
 
 
@@ -101,20 +48,6 @@ def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:
         and bool(value[0])
         and any(isinstance(node, Amount) and not names(node.tree) for node in value[1])
     )
-
-
-def _near(left: Readings, right: Readings) -> bool:
-    for here in left:
-        for there in right:
-            if not isinstance(here, Amount) or not isinstance(there, Amount):
-                continue
-            if everywhere([here.tree, there.tree], _nearly):
-                return True
-    return False
-
-
-def _nearly(a, b) -> bool:
-    return abs(a - b) <= _LOOSE * max(abs(a), abs(b))
 
 
 def _same_chain(stated: Relation, gold: Relation, agree: Agree) -> bool:

@@ -104,6 +104,8 @@ class _Parser(NameReader):
         kind, text = self.kind(), self.peek()
         if kind in ("name", "function"):
             return True
+        if kind == "number":  # 3!2!
+            return self.peek(1) == "!" and self.tokens[self.at - 1].text == "!"
         if kind == "word":
             return letters_of(self.tokens[self.at]) is not None
         if text == "|":

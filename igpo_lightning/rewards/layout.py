@@ -19,7 +19,9 @@ ARROWS = listed(
     "\\Rightarrow \\to \\implies \\rightarrow \\Longrightarrow \\iff \\Leftrightarrow \\mapsto \\vee \\wedge "
     "\\neg \\notin \\land \\lor \\lnot ? \\longrightarrow \\therefore \\because"
 )
-_LETTERS = frozenset("ABCDEFGHIJ")
+OPTION_LETTERS = frozenset("ABCDEFGHIJ")
+"""Letters of the choices of a question."""
+
 _OPTION_WORDS = frozenset(["option", "choice", "answer"])
 
 Tokens = Sequence[Token]
@@ -103,11 +105,26 @@ def option(tokens: Tokens) -> tuple[str, Tokens] | None:
     if len(tokens) > 1 and tokens[0].kind == "word" and tokens[0].text.lower() in _OPTION_WORDS:
         tokens = tokens[1:]
     texts = [token.text for token in tokens]
-    if len(texts) >= 3 and texts[0] == "(" and texts[1] in _LETTERS and texts[2] == ")":
+    if len(texts) >= 3 and texts[0] == "(" and texts[1] in OPTION_LETTERS and texts[2] == ")":
         return texts[1], _after_sign(tokens[3:])
-    if texts and texts[0] in _LETTERS and (len(texts) == 1 or texts[1] in (")", ".", ":")):
+    if texts and texts[0] in OPTION_LETTERS and (len(texts) == 1 or texts[1] in (")", ".", ":")):
         return texts[0], tokens[2:]
     return None
+
+
+def marks_option(tokens: Tokens) -> bool:
+    """True if the mark of an option, (B), B. or B:, stands among ``tokens``."""
+    return any(_is_mark(tokens, at) for at, token in enumerate(tokens) if token.text in OPTION_LETTERS)
+
+
+def _is_mark(tokens: Tokens, at: int) -> bool:
+    """True if it is no (B) of P(B), and no B of a ratio such as 2A:3B."""
+    before, after = tokens[at - 1] if at else None, tokens[at + 1].text if at + 1 < len(tokens) else ""
+    if before is None:
+        return after in (".", ":", ")")
+    if before.text == "(" and after == ")":
+        return at < 2 or before.spaced or tokens[at - 2].kind not in ("name", "function")
+    return tokens[at].spaced and after in (".", ":") and before.kind in ("word", "number")
 
 
 def _after_sign(tokens: list[Token]) -> list[Token]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from igpo_lightning.rewards.emphasis import without_emphasis
+from igpo_lightning.rewards.environments import without_environments
 from igpo_lightning.rewards.vocabulary import listed
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
@@ -69,7 +71,7 @@ _NOTHING = listed(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm displaystyle textstyle "
     "scriptstyle limits nolimits rm bf it cal boldmath normalsize large Large mathstrut strut ensuremath "
     "mathopen mathclose mathrel mathord mathit mathbf boldsymbol bm pmb mathsf mathtt mathcal mathscr "
-    "underline boxed fbox framebox bold not* hfill centering"
+    "underline boxed fbox framebox bold not* hfill centering nonumber notag"
 )  # a brace after one of them stays as a group
 _SPACES = listed(", ; : > ! space quad qquad enspace thinspace medspace nobreakspace") | {" "}
 _TEXTS = listed(
@@ -90,11 +92,14 @@ _GROUPED = re.compile(
 _SPACED = re.compile(r"(?<![0-9.,^_] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9/]|[.,][0-9])")
 _CROSS = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?\^)")
 _DOTTED = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9.])")
+_LAKHS = re.compile(r"(?<![0-9.,])(?=[0-9,]*,0)[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?![0-9,])")  # 1,00,000
 _PYTHON = re.compile(
     r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])"
 )
 _LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
 _CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
+_ASCII = re.compile(r"<=(?!>)|>=|(?<!\S)!=|(?<![=<>!:])==(?!=)")
+_RELATIONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\neq ", "==": "="}
 _QUOTES = "\"'`"
 
 
@@ -103,11 +108,11 @@ def plain(answer: str) -> str:
 
     A percent sign is a unit, as in the gold answers of MATH: 25% equals 25 and not 0.25.
     """
-    text = _markdown(answer.strip())
+    text = _markdown(without_emphasis(answer.strip()))
     if not text.isascii():
         text = _unicode(text)
     if "\\" in text or "{" in text or "~" in text or "$" in text:
-        text = _GROUPED.sub(_digits, text)
+        text = without_environments(_GROUPED.sub(_digits, text))
         text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
         text = _dollars(text.replace("\\not=", "\\neq "))
         text = _COMMAND.sub(_command, text)
@@ -115,10 +120,11 @@ def plain(answer: str) -> str:
         text = _DEGREE.sub(r"\\degree ", text)
     elif "'" in text:
         text = _GROUPED.sub(_digits, text)
+    text = _ASCII.sub(lambda match: _RELATIONS[match[0]], text)
     text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", "\\percent ")
     text = _CROSS.sub(r" \\times ", " ".join(text.split()))
     text = _DOTTED.sub(_digits, _SPACED.sub(_digits, text))
-    return _bare(text)
+    return _bare(_LAKHS.sub(_digits, text))
 
 
 def _unicode(text: str) -> str:

@@ -21,6 +21,10 @@ _ENOUGH_DIGITS = 6
 _SIGNIFICANT = re.compile(
     r"[+-]?([0-9]*)\.([0-9]+)(?:[eE]([+-]?[0-9]{1,3})|\s*\\(?:times|cdot)\s*10\s*\^\s*\{?\s*([+-]?[0-9]{1,3})\s*\}?)?"
 )
+_WRITTEN = re.compile(
+    r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<part>[0-9]*))?"
+    r"(?:(?:[eE]|(?:\\(?:times|cdot)|\*)10\^)(?:(?P<bare>[+-]?[0-9]{1,3})|\{(?P<braced>[+-]?[0-9]{1,3})\}))?"
+)
 
 
 def numeral(text: str) -> Fraction | None:
@@ -89,6 +93,20 @@ def numeral_of(text: str) -> Fraction | None:
         return numeral(text)
     value = _fraction(f"{match[1]}.{match[2]}") * Fraction(10) ** int(match[3] or match[4] or 0)
     return -value if text.strip().startswith("-") else value
+
+
+def written(text: str) -> tuple[Fraction, Fraction, bool] | None:
+    """(value, one unit in its last digit, True if nothing follows) of the decimal that begins ``text``.
+
+    Without spaces: ``3.14``, ``-2.0e5``, ``1.50\\times10^{3}``, ``0.707c``.
+    """
+    match = _WRITTEN.match(text)
+    if match is None or len(text) > MAX_DIGITS or not (match["whole"] or match["part"]):
+        return None
+    part = match["part"] or ""
+    step = Fraction(10) ** (int(match["bare"] or match["braced"] or 0) - len(part))
+    value = int(f"{match['whole']}{part}") * step
+    return (-value if match["sign"] == "-" else value), step, match.end() == len(text)
 
 
 def _ends(value: Fraction) -> bool:

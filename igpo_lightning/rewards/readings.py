@@ -11,18 +11,22 @@ from dataclasses import replace
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
-from igpo_lightning.rewards.expressions import NotUnderstood, parse
+from igpo_lightning.rewards.dates import day_of
 from igpo_lightning.rewards.layout import Tokens
-from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
+from igpo_lightning.rewards.nodes import Items, Node, Option, Relation, Remainder, Union, Words
+from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of, tree_of
+from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.tokens import Token, tokenize
-from igpo_lightning.rewards.trees import Tree
+from igpo_lightning.rewards.trees import names
 from igpo_lightning.rewards.units import OTHER_MEANING
+from igpo_lightning.rewards.values import same
 from igpo_lightning.rewards.vocabulary import listed
 
 _MOST_ITEMS = 60
 _DEPTH = 8
 _LABELS = listed(
-    "answer answers approximately about roughly around exactly only just approx total final  the a an is of"
+    "answer answers approximately about roughly around exactly only just approx total final always positive "
+    "the a an is of"
 )
 _SENTENCE_WORDS = 10
 _REMARKS = frozenset(["rounded", "rounding"])
@@ -71,18 +75,36 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
         return
     whole = list(amounts(tokens))
     yield from whole
-    if (chosen := layout.option(tokens)) is not None:
-        hedged = bool(layout.separate(chosen[1]).joiners) or (chosen[1] and chosen[1][0].text in ",;")
-        rest = () if hedged else tuple(_read(chosen[1], depth + 1))
-        if rest or not chosen[1]:
-            yield Option(chosen[0], rest)
+    chosen = layout.option(tokens)
+    if chosen is not None:
+        yield from _option(*chosen, depth)
     split = layout.separate(tokens)
     if len(split.items) > 1 or (split.items and len(split.items[0]) != len(tokens)):
         yield from _list(split, depth)
-    elif (labelled := _after_label(tokens)) is not None:
+    elif chosen is None and (labelled := _after_label(tokens)) is not None:
         yield from _read(labelled, depth + 1)
-    else:
+    elif chosen is None or not layout.split_at(tokens, layout.RELATIONS)[1]:  # not both (A) and x = 5
         yield from _single(tokens, depth, bool(whole))
+
+
+def _option(letter: str, beside: Tokens, depth: int) -> Iterator[Option]:
+    """A letter and what stands beside it, unless that names another letter or an alternative."""
+    hedged = bool(layout.separate(beside).joiners) or (beside and beside[0].text in ",;")
+    rest = () if hedged or layout.marks_option(beside) else tuple(_read(beside, depth + 1))
+    if not beside or (rest and not any(map(_says_letter, rest))):
+        yield Option(letter, rest)
+
+
+def _says_letter(node: Node) -> bool:
+    """True if the letter of an option is what ``node`` says: B, {B}, B + 0, x = B, or 6 and B."""
+    if isinstance(node, Amount):
+        [*found] = names(node.tree)
+        return len(found) == 1 and found[0] in layout.OPTION_LETTERS and same(node.tree, ("name", found[0]))
+    if isinstance(node, Relation):
+        return any(map(_says_letter, node.sides[-1])) and None not in map(name_of, node.sides)
+    if isinstance(node, Items) and node.shape in ("list", "set"):
+        return any(_says_letter(inner) for item in node.items for inner in item)
+    return isinstance(node, Option)
 
 
 def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
@@ -94,14 +116,18 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
             return
     if (brackets := layout.enclosed(tokens)) is not None:
         yield from _bracket(brackets, tokens, depth)
-    elif (modulo := _modulus(tokens)) is not None:
+    elif (modulo := modulus_of(tokens)) is not None:
         value, modulus = modulo
         if inner := tuple(_read(value, depth + 1)):
             yield Remainder(inner, modulus)
-    elif (ratio := _ratio(tokens)) is not None:
+    elif (ratio := ratio_of(tokens)) is not None:
         yield ratio
     else:
-        if not is_amount and (quantity := _mixed(tokens)) is not None:
+        worded = any(token.kind == "word" for token in tokens)
+        quantity = computed(tokens) if worded or not is_amount else None
+        if quantity is None and not is_amount:
+            quantity = mixed(tokens)
+        if quantity is not None:
             yield quantity
         if not is_amount and (matrix := _multiple(tokens, depth)) is not None:
             yield matrix
@@ -111,6 +137,7 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
 
 def _sentence(tokens: Tokens) -> Iterator[Node]:
     """Natalia sold 72 clips: words without a meaning of their own, and then an amount."""
+    tokens = _without_article(tokens)
     at = next((at for at, token in enumerate(tokens) if token.kind != "word"), 0)
     said = [token.text.lower() for token in tokens[:at]]
     if 1 < at <= _SENTENCE_WORDS and not _CHANGING & set(said):
@@ -130,28 +157,17 @@ def _list(split: layout.Split, depth: int) -> Iterator[Node]:
             yield Union(items, "\\cup")
 
 
-def _mixed(tokens: Tokens) -> Amount | None:
-    """5 ft 6 in: quantities side by side, cut before each number that follows a word."""
-    cuts = [
-        at
-        for at in range(1, len(tokens))
-        if tokens[at].kind == "number"
-        and (tokens[at - 1].kind == "word" or tokens[at - 1].text in ("'", "\\degree"))
-    ]
-    if not cuts or len(cuts) > 3:
-        return None
-    pieces = [tokens[a:b] for a, b in zip([0, *cuts], [*cuts, len(tokens)], strict=True)]
-    read_pieces = [next(iter(amounts(piece)), None) for piece in pieces]
-    return None if None in read_pieces else combined(read_pieces)
-
-
 def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
-    if not sides[0] and signs in (["\\approx"], ["="]):
-        yield from _read(sides[1], depth + 1)
-        return
-    last, modulus = _modulus(sides[-1]) or (sides[-1], None)
+    if not sides[0] and signs[0] in ("\\approx", "="):  # what stood there was a label
+        sides, signs = sides[1:], signs[1:]
+        if not signs:
+            yield from _read(sides[0], depth + 1)
+            return
+    last, modulus = modulus_of(sides[-1]) or (sides[-1], None)
     read_sides = tuple(tuple(_read(side, depth + 1)) for side in [*sides[:-1], last])
     if not all(read_sides):
+        return
+    if modulus is not None and not all(congruent(side, read_sides[-1], modulus) for side in read_sides[:-1]):
         return
     if signs == ["\\equiv"] or modulus is not None:
         yield Remainder(read_sides[-1], modulus) if modulus is not None else Relation(read_sides, ("=",))
@@ -200,7 +216,7 @@ def _condition(tokens: Tokens) -> Tokens | None:
 def _multiple(tokens: Tokens, depth: int) -> Items | None:
     """A number times a matrix, as the matrix."""
     at = next((at for at, token in enumerate(tokens) if token.text == "\\open"), 0)
-    factor = _tree(tokens[:at])
+    factor = tree_of(tokens[:at])
     if factor is None or layout.enclosed(tokens[at:]) is None:
         return None
     matrix = next(_bracket(("\\open", "\\shut"), tokens[at:], depth), None)
@@ -213,47 +229,35 @@ def _multiple(tokens: Tokens, depth: int) -> Items | None:
     return Items("matrix", cells, matrix.width)
 
 
-def _modulus(tokens: Tokens) -> tuple[Tokens, Tree] | None:
-    """(tokens before, modulus) of "2 (mod 7)" in its spellings."""
-    for at, token in enumerate(tokens):
-        if at and (
-            token.text in ("\\pmod", "\\bmod", "\\mod") or (token.kind == "word" and token.text == "mod")
-        ):
-            before, after = tokens[:at], tokens[at + 1 :]
-            if before[-1].text == "(" and after and after[-1].text == ")":
-                before, after = before[:-1], after[:-1]
-            return (before, tree) if (tree := _tree(after)) is not None and before else None
-    return None
-
-
-def _ratio(tokens: Tokens) -> Ratio | None:
-    """3:2, 3:45 p.m., 1:2:3."""
-    tokens = list(tokens)
-    half = ""
-    while tokens and tokens[-1].kind in ("word", "name") and ":" in {t.text for t in tokens[:-1]}:
-        half = tokens.pop().text.replace(".", "").lower() + half
-        while tokens and tokens[-1].text == ".":
-            tokens.pop()
-    pieces, signs = layout.split_at(tokens, {":"})
-    terms = [tree for piece in pieces if (tree := _tree(piece)) is not None]
-    if not signs or half not in ("", "am", "pm") or len(terms) < len(pieces):
-        return None
-    return Ratio(tuple(terms), tuple("".join(t.text for t in piece) for piece in pieces), half)
-
-
 def _after_label(tokens: Tokens) -> Tokens | None:
     """Return what follows "Area:" or "approximately"; None if no label stands first."""
     at = 0
+    tokens = _without_article(tokens)
     while at < len(tokens) and tokens[at].kind == "word" and tokens[at].text.lower() in _LABELS:
+        if tokens[at].text.lower() == "a" and _no_article(tokens[at + 1 : at + 2]):
+            return None
         at += 1
     if 0 < at < len(tokens):
         return tokens[at + (tokens[at].text == ":") :]
     for at, token in enumerate(tokens[:8]):
         if token.text == ":" and at and any(t.kind == "word" for t in tokens[:at]):
-            return tokens[at + 1 :]
+            return (
+                None if any(not names(amount.tree) for amount in amounts(tokens[:at])) else tokens[at + 1 :]
+            )
         if token.kind not in ("word", "name"):
             return None
     return None
+
+
+def _without_article(tokens: Tokens) -> Tokens:
+    """Without "a", which is read as a name, before a word."""
+    found = len(tokens) > 2 and tokens[0].text in ("a", "A") and tokens[0].kind == "name"
+    return tokens[1:] if found and tokens[1].kind == "word" and len(tokens[1].text) > 3 else tokens
+
+
+def _no_article(after: Tokens) -> bool:
+    """True if "a" before these tokens is the letter of an option, or a name."""
+    return any(token.text in ".:)=" or token.text in layout.OPTION_LETTERS for token in after)
 
 
 def _words(tokens: Tokens) -> tuple[str, ...]:
@@ -263,16 +267,9 @@ def _words(tokens: Tokens) -> tuple[str, ...]:
     if not any(token.kind == "word" for token in tokens):
         return ()
     words = [token.text.lower().strip(".'") for token in tokens if token.kind != "sign"]
-    while len(words) > 1 and words[0] in ("a", "an", "the"):
+    while len(words) > 1 and words[0] in ("a", "an", "the") and len(words[1]) > 1:
         words.pop(0)
-    return tuple(words)
-
-
-def _tree(tokens: Tokens) -> Tree | None:
-    try:
-        return parse(tokens) if tokens else None
-    except NotUnderstood:
-        return None
+    return day_of(words) or tuple(words)
 
 
 def _trimmed(tokens: Tokens) -> list[Token]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from igpo_lightning.rewards.amounts import Amount
-from igpo_lightning.rewards.equations import name_of
 from igpo_lightning.rewards.nodes import Items, Node, Relation, Union
+from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.trees import Tree, names
 from igpo_lightning.rewards.values import Undefined, evaluate, same
 

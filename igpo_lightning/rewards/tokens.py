@@ -46,6 +46,7 @@ _LETTERS = listed(
     "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "
     "nabla"
 )
+_BEFORE_UNIT = listed("\\pi ! x y z")  # besides numbers and brackets; "\\mu mg" is a product
 _TOKEN = re.compile(
     r"(?P<space>\s+)|\\text\s*\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[A-Za-z]+|.))"
     r"|(?P<number>(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4}(?![A-Za-z0-9.]))?)"
@@ -114,7 +115,9 @@ def _letters(run: str, start: int, spaced: bool, before: list[Token]) -> list[To
     if run in _CONSTANTS or run.lower() == "infinity":
         return [Token("name", _CONSTANTS.get(run, "\\infty"), start, end, spaced)]
     after_number = bool(before) and (
-        before[-1].kind in ("number", "word") or before[-1].text in ("}", ")", "/")
+        before[-1].kind in ("number", "word")
+        or before[-1].text in ("}", ")", "/")
+        or (spaced and before[-1].text in _BEFORE_UNIT)
     )
     if len(run) > 1 and (
         (run in UNITS and (after_number or len(run) > 3 or (before and before[-1].text == "{")))

@@ -219,7 +219,7 @@ class _UnitReader:
 
     def _word(self, piece: str) -> bool:
         lower = piece.lower().strip(".")
-        if not piece[:1].isalpha() or len(piece) < 2 or lower in OTHER_MEANING:
+        if not piece[:1].isalpha() or len(piece) < 2 or lower in OTHER_MEANING or lower == "and":
             return False
         self.words.append(_singular(lower))
         self.last, self.sign, self.power = None, 1, 1

@@ -24,6 +24,7 @@ def mutations(gold: str) -> Iterator[tuple[str, str]]:
         yield from _numbers(bare)
         yield from _whole(bare)
     yield "a number instead", "917.5"
+    yield from _hedges(bare)
     yield "an alternative", rf"{gold} \text{{ or }} 917"
     yield "one more element", f"{gold}, 917"
     yield from _lists(bare)
@@ -31,6 +32,19 @@ def mutations(gold: str) -> Iterator[tuple[str, str]]:
     for match in _UNIT.finditer(gold):
         if match[1] in _OTHER_UNIT:
             yield "another unit", f"{gold[: match.start(1)]}{_OTHER_UNIT[match[1]]}{gold[match.end(1) :]}"
+
+
+def _hedges(gold: str) -> Iterator[tuple[str, str]]:
+    """Statements that end in ``gold`` and say something else before it."""
+    yield "a false equation", rf"917 \text{{ pins}} = {gold}"
+    if re.fullmatch(r"\\text\{[A-Za-z ]{3,}\}", gold):
+        yield "words equal to others", rf"\text{{north-west}} = {gold}"
+    if re.fullmatch(r"\\text\{\([A-I]\)\}|[A-I]", gold):
+        yield "two options", rf"\text{{(J)}} {gold}"
+        yield "two options", rf"{gold} \text{{: J}}"
+    if re.fullmatch(r"[1-9]\d*", gold):
+        yield "about equal", rf"{int(gold) + 1} \approx {gold}"
+        yield "about equal", rf"{gold} \approx {int(gold) - 1}"
 
 
 def _numbers(gold: str) -> Iterator[tuple[str, str]]:

@@ -191,6 +191,12 @@ LONG = [
     "\\boxed{1} and ",
     "<|",
     "<answer>",
+    "`",
+    "**a *b",
+    "_a ",
+    "<b>",
+    "always ",
+    "\\begin{align}x &= ",
 ]
 
 

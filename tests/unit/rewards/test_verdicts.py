@@ -33,10 +33,10 @@ def test_one_answer_or_two(verifier, pairs):
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["judged", "completions"])
-def test_verdicts_are_those_of_a_careful_person(verifier, name):
+@pytest.mark.parametrize(("name", "least"), [("judged", 200), ("completions", 200), ("prose", 90)])
+def test_verdicts_are_those_of_a_careful_person(verifier, name, least):
     rows = [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) >= 200
+    assert len(rows) >= least
     right = Correctness(verifier)(
         [Problem("", "", "", row["gold"]) for row in rows], [row["completion"] for row in rows]
     )

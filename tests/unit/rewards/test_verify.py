@@ -103,6 +103,8 @@ def test_bad_limits_are_refused():
 HOSTILE = [
     "9", "1,", "1 ", "{", "(", "((1,", "$", "\\frac{", "^{", "_", "'", "\\text{a} ", "1.000.", "=", "or ",
     "½", "²", "\\begin{pmatrix}", "~", "1e9", "five ", "1 ft ", "A) ", "|", "\\pm1", "x", "-", "\\sqrt",
+    "**a *b", "_a ", "`", "<b>", "\\begin{aligned}x", "5 ≈ ", "1 m = ", "$4 + ", "3!", "(A) ",
+    "5 \\text{ pins} \\times ",
 ]  # fmt: skip
 
 
