@@ -22,6 +22,7 @@ _VERDICTS = frozenset({("yes",), ("no",), ("true",), ("false",), ("none",)})
 _ALTERNATIVES = frozenset(["not", "or", "either", "neither"])
 _LOOSE = 0.05
 _MOST_ROUNDED = 6
+_LARGE = 10**5
 
 
 def solved(relation: Relation, agree: Agree) -> tuple[tuple[str, ...], Readings] | None:
@@ -137,7 +138,8 @@ def _near(left: Readings, right: Readings) -> bool:
 def _rounds(amount: Amount, tree: Tree) -> bool:
     """True if ``amount``, a decimal or one times names (0.707c), is ``tree`` rounded, and near it.
 
-    Whole numbers are never rounded ones of others: 100 ≈ 104 would be a free choice between the two.
+    Whole numbers are not rounded ones of others, as 100 ≈ 104 would be a free choice between the two; but
+    3.00 * 10^8 says itself which digits it has, if these are three or the number is a large one.
     """
     read = written(amount.text)
     if read is None:
@@ -148,7 +150,9 @@ def _rounds(amount: Amount, tree: Tree) -> bool:
         return False
     times: Tree = ("number", step / 2) if is_all else product([("number", step / 2), *factors[1:]])
     here, there = exact(amount.tree), exact(tree)
-    if here is not None and there is not None and here.denominator == there.denominator == 1:
+    chosen = step > 1 and (100 * step <= abs(value) or abs(value) >= _LARGE)
+    whole = here is not None and there is not None and here.denominator == there.denominator == 1
+    if whole and not chosen:
         return here == there
     return everywhere([amount.tree, tree, times], _within)
 
