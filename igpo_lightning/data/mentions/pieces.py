@@ -33,10 +33,8 @@ _ONE_FRACTION = re.compile(
 _SLOW = re.compile(r"\\(?:sum|prod|int|lim)(?![A-Za-z])")
 _WORTH_ASKING = re.compile(r"\d|\\[A-Za-z]")
 _LONGEST = 120  # characters of a piece that is put to the grader
-
-
 _UNITS = re.compile(
-    r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?|\\\$|(?<![\\A-Za-z])[A-Za-z]{2,}"
+    r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?|\\\$|(?<=\s)[A-Za-z]{3,}(?:[\s-]+[A-Za-z]+)*\s*\Z"
 )
 
 

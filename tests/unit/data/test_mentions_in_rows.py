@@ -76,6 +76,7 @@ def test_views_know_their_source():
     ("So $7 + 9 + 4\\text{ units} = 20\\text{ units}$.", "20", "So $7 + 9 + 4\\text{ units} = _$."),
     ("So $\\left\\lfloor \\frac{92}{7} \\right\\rfloor - 1 = 12$.", "12",
      "So $\\left\\lfloor \\frac{92}{7} \\right\\rfloor - 1 = _$."),
+    ("As $abc=2$, it is $\\frac{2abc+4}{abc+2} = 2$.", "2", "As $abc=_$, it is $_ = _$."),
     ("$$7^2\n= 49$$ and $49$.", "49", "$$_\n= _$$ and $_$."),
 ])  # fmt: skip
 def test_money_is_no_mathematics_and_arithmetic_tells_nothing(trace, answer, hint, verifier):
