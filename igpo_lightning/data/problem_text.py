@@ -106,8 +106,9 @@ def _plain(text: str) -> str:
     text = text.lower()
     if "*" in text or "#" in text:
         text = _MARKDOWN.sub(r"\1", text)
-    text = plain(_OPERATOR.sub(r"\\\1 ", text)).lower()
-    if "\\" in text:  # \frac12 is \frac{1}{2}, and 1/2
-        text = _SECOND.sub(r"\1{\2}", _FIRST.sub(r"\1{\2}", text))
-        text = _FRACTION.sub(r" \1/\2 ", text)
+    if "\\operatorname" in text:
+        text = _OPERATOR.sub(r"\\\1 ", text)
+    text = plain(text).lower()
+    if "\\frac" in text or "\\binom" in text or "\\log" in text:  # \frac12 is \frac{1}{2}, and 1/2
+        text = _FRACTION.sub(r" \1/\2 ", _SECOND.sub(r"\1{\2}", _FIRST.sub(r"\1{\2}", text)))
     return _NOTATION.sub(lambda match: _SAME.get(match[0], " "), text)

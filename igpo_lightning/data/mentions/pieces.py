@@ -34,7 +34,7 @@ _SLOW = re.compile(r"\\(?:sum|prod|int|lim)(?![A-Za-z])")
 _WORTH_ASKING = re.compile(r"\d|\\[A-Za-z]")
 _LONGEST = 120  # characters of a piece that is put to the grader
 _UNITS = re.compile(
-    r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?|\\\$|(?<=\s)[A-Za-z]{3,}(?:[\s-]+[A-Za-z]+)*\s*\Z"
+    r"\\(?:text\w*|mbox|mathrm)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?|\\\$|(?<=\s)[A-Za-z]{2,}(?:[\s-]+[A-Za-z]+)*\s*\Z"
 )
 
 

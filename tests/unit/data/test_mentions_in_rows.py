@@ -67,7 +67,7 @@ def test_views_know_their_source():
 @pytest.mark.parametrize("trace, answer, hint", [
     ("It costs 20 * 4 = $80.\nAva then has 700 - 320 = $380 left.", "380",
      "It costs 20 * 4 = $80.\nAva then has 700 - 320 = $_ left."),
-    ("They pay $246/3 days = $82/day.", "82", "They pay $246/3 days = $_/day."),
+    ("They pay $246/3 kg = $82/kg.", "82", "They pay $246/3 kg = $_/kg."),
     ("Each is $9 for all of 4 friends, so it is 4 x 9 = $36.", "36",
      "Each is $9 for all of 4 friends, so it is 4 x 9 = $_."),
     ("Of $5 he keeps $x = 3\\text{ dollars}$ and $3$.", "3",
