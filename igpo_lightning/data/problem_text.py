@@ -78,7 +78,7 @@ class Reading:
     @cached_property
     def mathematics(self) -> Words:
         """The signs that are no words of the language: numbers, operators, variables, names of functions."""
-        names = {command[1:] for command in _COMMAND.findall(self.undrawn)}
+        names = {_singular(command[1:]) for command in _COMMAND.findall(self.undrawn)}
         return tuple(sign for sign in self.content if not is_word(sign) or sign in names)
 
 
