@@ -1,22 +1,23 @@
 """Training problems that stand in a benchmark or in the test set: found, listed, and left out.
 
-A problem is found if it is the same text up to case, spacing and LaTeX's own words, however short it is, or
+A problem is found if it is the same text up to case, spacing and notation, however short it is and whatever
+few words stand around it; if it is a short one but for words of grammar or a word put in (``near_texts``); or
 if it shares 13 words in a row (numbers are words, drawings and punctuation are not) with a problem it must
 not be trained with (arXiv 2005.14165, appendix C). As there, a phrase that more than ten different training
-problems use ("m/n, where m and n are relatively prime positive integers, find m + n") tells nothing, unless
-it is three quarters of what either problem says.
+problems use ("m/n, where m and n are relatively prime positive integers, find m + n") tells nothing, nor one
+that overlaps with it by half, unless it is three quarters of what either problem says.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.near_texts import NearTexts
+from igpo_lightning.data.problem_text import Reading, Words, is_word
 from igpo_lightning.data.sources.base import Source
 from igpo_lightning.data.splits import content
 from igpo_lightning.types import Problem
@@ -28,20 +29,12 @@ COMMON = 10
 """A phrase in more training problems than this is a manner of speaking."""
 
 _ALIGNED = (WORDS + 1) // 2  # any 13 words in a row hold 7 that begin at a multiple of 7
+_BESIDE = WORDS // 2  # words: a phrase that begins so near to a manner of speaking is part of it
 _MOST = 0.75  # of a problem
-_SHORTEST = 8  # a shorter text is found alone, not within another
-_DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
-_NOISE = re.compile(
-    r"\\(?:left|right|displaystyle|textstyle|begin|end|quad|qquad|text|textbf|mathrm|mbox)(?![a-z])"
-    r"|\\[,!;: ]|[$]|(?<=\d),(?=\d{3}(?!\d))"
-)
-_FRACTION = re.compile(r"\\[dt]frac")
-_COMMAND = re.compile(r"\\[a-zA-Z]+")
-_IDEOGRAPH = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # written without spaces: each is a word
-_WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W\d_{_IDEOGRAPH}]+|\d+(?:\.\d+)?")
-_SIGN = re.compile(rf"{_WORD.pattern}|[^\s\w{{}}\\.,;:?!'\"`~]")
-
-Words = tuple[str, ...]
+_SHORTEST = 8  # a shorter text is found within another only if that adds nothing but a few words
+_LONGEST_NEAR = 4 * WORDS  # words of a text that may be such a problem in other words
+_LEAST = 3  # signs of such a shorter text, with a number
+_FRAME = 30  # words around it
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Overlap:
     Attributes:
         problem: It.
         other: The id of the problem that it stands in for ("math500/17").
-        how: "same text", or the words that both have.
+        how: "same text", "same text but for a few words", or the words that both have.
     """
 
     problem: Problem
@@ -140,7 +133,7 @@ def find(problems: Iterable[Problem], held: Iterable[Problem]) -> list[Overlap]:
     hits = [(problem, hit) for problem in problems if (hit := index.look_up(problem))]
     used: Counter[Words] = Counter()  # by how many different problems
     for text in {" ".join(hit.words): hit for _, hit in hits}.values():
-        used.update(set(text.shared))
+        used.update(set(text.shared.values()))
     return [Overlap(problem, *told) for problem, hit in hits if (told := index.judge(hit, used)) is not None]
 
 
@@ -150,7 +143,8 @@ class _Hit:
 
     words: Words
     same: str | None  # the id of a problem of the same text, or one that stands in it whole
-    shared: tuple[Words, ...]  # of WORDS words
+    near: str | None  # or one in almost the same words
+    shared: Mapping[int, Words]  # where each phrase of WORDS words begins
 
 
 class _Index:
@@ -162,67 +156,74 @@ class _Index:
         self.phrases: dict[Words, str] = {}
         self.aligned: set[Words] = set()
         self.sizes: dict[str, int] = {}
+        self.near = NearTexts()
         self.tasks: dict[str, str] = {}  # of what is told by more than its words
         for problem in held:
             if problem.task:
                 self.tasks.setdefault(content(problem), problem.id)
-            signs, words = signs_of(problem.prompt), words_of(problem.prompt)
+            reading = Reading(problem.prompt)
+            signs, words = reading.signs, reading.words
             if not signs:
                 continue
             self.sizes[problem.id] = len(words)
             self.whole.setdefault(signs, problem.id)
-            if len(words) < WORDS and len(signs) >= _SHORTEST:
+            if len(words) < WORDS and (len(signs) >= _SHORTEST or _is_told_apart(reading)):
                 self.within[signs[:2]].append(signs)
+            if len(words) < 2 * WORDS:  # with one word put in, no 13 of them need be left in a row
+                self.near.add(reading, problem.id)
             for phrase in _runs(words, WORDS):
                 self.phrases.setdefault(phrase, problem.id)
             self.aligned.update(_runs(words, _ALIGNED))
 
     def look_up(self, problem: Problem) -> _Hit | None:
         """Return what ``problem`` shares, None if nothing."""
-        text = problem.prompt
-        signs, words = signs_of(text), words_of(text)
+        reading = Reading(problem.prompt)
+        signs, words = reading.signs, reading.words
         same = self.tasks.get(content(problem)) or (self.whole.get(signs) if signs else None)
         same = same or self._standing_within(signs)
-        shared: tuple[Words, ...] = ()
+        shared: dict[int, Words] = {}
         starts = range(0, len(words) - _ALIGNED + 1, _ALIGNED)
         if any(words[i : i + _ALIGNED] in self.aligned for i in starts):
-            shared = tuple(phrase for phrase in _runs(words, WORDS) if phrase in self.phrases)
-        return _Hit(words, same, shared) if same or shared else None
+            shared = {i: run for i, run in enumerate(_runs(words, WORDS)) if run in self.phrases}
+        near = None if same or shared or len(words) > _LONGEST_NEAR else self.near.find(reading)
+        return _Hit(words, same, near, shared) if same or near or shared else None
 
     def judge(self, hit: _Hit, used: Mapping[Words, int]) -> tuple[str, str] | None:
         """(id of the problem that it stands in, how); None if it only speaks alike."""
         if hit.same:
             return hit.same, "same text"
-        for phrase in hit.shared:
-            if used[phrase] <= COMMON:
+        if hit.near:
+            return hit.near, "same text but for a few words"
+        common = {start for start, phrase in hit.shared.items() if used[phrase] > COMMON}
+        for start, phrase in hit.shared.items():
+            if common.isdisjoint(range(start - _BESIDE, start + _BESIDE + 1)):
                 return self.phrases[phrase], " ".join(phrase)
-        by_problem = Counter(self.phrases[phrase] for phrase in hit.shared)
+        by_problem = Counter(self.phrases[phrase] for phrase in hit.shared.values())
         other, count = by_problem.most_common(1)[0]
         if count + WORDS - 1 > _MOST * min(self.sizes[other], len(hit.words)):
-            return other, " ".join(hit.shared[0])
+            return other, " ".join(next(iter(hit.shared.values())))
         return None
 
     def _standing_within(self, signs: Words) -> str | None:
-        for start in range(len(signs) - _SHORTEST + 1):
+        for start in range(len(signs) - _LEAST + 1):
             for short in self.within.get(signs[start : start + 2], ()):
-                if signs[start : start + len(short)] == short:
+                end = start + len(short)
+                if signs[start:end] != short:
+                    continue
+                if len(short) >= _SHORTEST or _is_frame(signs[:start], signs[end:]):
                     return self.whole[short]
         return None
 
 
-def words_of(text: str) -> Words:
-    """The words and numbers of a text, without its drawings and LaTeX commands."""
-    return tuple(_WORD.findall(_COMMAND.sub(" ", _plain(_DRAWING.sub(" ", text)))))
+def _is_told_apart(reading: Reading) -> bool:
+    """True if a few signs, one of them a number, are a problem by themselves: "Simplify the root of 242"."""
+    return len(reading.content) >= _LEAST and any(sign[0].isdigit() for sign in reading.content)
 
 
-def signs_of(text: str) -> Words:
-    """The words, numbers and operators of a text: what tells ``2 + 3`` from ``2 - 3``."""
-    return tuple(_SIGN.findall(_plain(text)))
-
-
-def _plain(text: str) -> str:
-    text = _FRACTION.sub(r"\\frac", unicodedata.normalize("NFKC", text).lower())
-    return _NOISE.sub(lambda m: "" if m[0] == "," else " ", text)
+def _is_frame(before: Words, after: Words) -> bool:
+    """True if a few words alone stand around a problem, such as "Question:" or "Put your answer in a box"."""
+    around = [sign for sign in before + after if sign != "a"]
+    return len(around) <= _FRAME and all(map(is_word, around))
 
 
 def _runs(words: Words, length: int) -> Iterable[Words]:

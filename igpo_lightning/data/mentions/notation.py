@@ -45,6 +45,10 @@ CLOSERS = {"(": ")", "[": "]", "{": "}", "|": "|"}
 FRACTIONS = frozenset(["frac", "dfrac", "tfrac", "cfrac"])
 CHOICES = frozenset(["binom", "dbinom", "tbinom"])
 WRAPPERS = frozenset(["mathbf", "mathrm", "mathit", "text", "textbf", "textrm", "mbox", "boxed", "fbox"])
+SPELLED_LETTERS = frozenset(
+    ["pi", "alpha", "beta", "gamma", "theta", "lambda", "sigma", "phi", "omega", "tau"]
+)
+"""Greek letters that are known without a backslash."""
 GREEK = frozenset(
     [
         "alpha",

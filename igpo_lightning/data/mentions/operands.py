@@ -120,9 +120,14 @@ class Operands(ABC):
             return None
         if word[0] in v.FUNCTIONS:
             return self._function(word[0], word.end())
+        if word[0] in n.SPELLED_LETTERS:
+            return self._named(word[0], word.end())
         if word.end() - at > _LONGEST_PRODUCT:
             return None
         return self._variable(word[0][0], at + 1)
+
+    def _named(self, name: str, end: int) -> Read:
+        return Read(end, v.PI) if name == "pi" else self._variable(name, end)
 
     def _variable(self, name: str, end: int) -> Read:
         if index := n.INDEX.match(self.text, end):
@@ -134,10 +139,8 @@ class Operands(ABC):
         if match is None:
             return None
         name, end = match[1], match.end()
-        if name == "pi":
-            return Read(end, v.PI)
-        if name in n.GREEK:
-            return self._variable(name, end)
+        if name == "pi" or name in n.GREEK:
+            return self._named(name, end)
         if name == "sqrt":
             return self._square_root(end)
         if name in v.FUNCTIONS:

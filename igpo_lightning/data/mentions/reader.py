@@ -146,9 +146,16 @@ class Reader(Operands):
         between = self.text[end:at]
         if not any(c.isspace() for c in between):
             return True
-        if "\n" in between or (letter and self.text[at : at + 2].isalpha()):
+        if "\n" in between or (letter and not self._is_symbol(at)):
             return False
         return n.LAST_WORD.search(self.text[max(0, end - 8) : end]) is None
+
+    def _is_symbol(self, at: int) -> bool:
+        """True if the letters at ``at`` are one, or a name of mathematics: "2 sqrt(3)", "12 pi"."""
+        word = n.WORD.match(self.text, at)
+        return word is not None and (
+            len(word[0]) == 1 or word[0] in v.FUNCTIONS or word[0] in n.SPELLED_LETTERS
+        )
 
     # ------------------------------------------------------------ powers and what they are made of
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from igpo_lightning.data.mentions.formulas import equation_of, value_of
 from igpo_lightning.data.mentions.numerals import numerals
+from igpo_lightning.data.mentions.quantities import amounts
 from igpo_lightning.data.mentions.values import Value, constant
 
 _LONGEST = 300  # characters of an answer that is read; a longer one is only looked for as it stands
@@ -28,7 +29,7 @@ _BESIDE_A_NUMBER = re.compile(
     r"|[$£€¥°²³])*"
 )
 _BRACKET = re.compile(r"(?:\\?\{|[(\[])([^()\[\]]{1,80},[^()\[\]]{1,80}?)(?:\\?\}|[)\]])")
-_BASED = re.compile(r"([0-9A-Fa-f.]+)\s*_\s*\{?\s*\d{1,2}\s*\}?")
+_BASED = re.compile(r"[-+−]?\s*([0-9A-Fa-f.]+)\s*_\s*\{?\s*\d{1,2}\s*\}?")
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _INFINITE = re.compile(r"[-+]?\s*\\?infty|[-+]?\s*(?:∞|oo)")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
@@ -121,15 +122,16 @@ def _quantity(plain: str) -> Iterator[Fraction]:
     if based := _BASED.fullmatch(plain):
         plain = based[1]
     plain = _assigned(plain)
-    found = sorted(numerals(plain), key=lambda numeral: numeral.start - numeral.end)
+    found = list(numerals(plain))
+    found = sorted([*found, *amounts(plain, found)], key=lambda numeral: numeral.start - numeral.end)
     if not found:
         return
     longest = found[0]
     if _BESIDE_A_NUMBER.fullmatch(plain[: longest.start]) and _BESIDE_A_NUMBER.fullmatch(
         plain[longest.end :]
     ):
-        for numeral in found:
-            if numeral.start == longest.start:
+        for numeral in found:  # the 1 of 1 1/2 tells nothing; of 50%, 50 and 1/2 may be meant
+            if numeral.start == longest.start and numeral.compound == longest.compound:
                 yield from numeral.values
 
 

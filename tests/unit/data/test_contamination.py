@@ -1,6 +1,7 @@
 """Training problems that stand in a benchmark: same text, or thirteen words in a row."""
 
 import json
+import re
 
 import hydra
 import pytest
@@ -11,7 +12,8 @@ from hydra.utils import instantiate
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import find_conf
 from igpo_lightning.data.account import CONTAMINATED, FILE
-from igpo_lightning.data.contamination import Decontaminator, find, signs_of, words_of
+from igpo_lightning.data.contamination import Decontaminator, find
+from igpo_lightning.data.problem_text import signs_of, words_of
 from igpo_lightning.evaluation.benchmarks import Benchmark
 from igpo_lightning.types import Problem
 
@@ -53,6 +55,78 @@ def found(text, *others, train=()):
 )  # fmt: skip
 def test_same_text_or_thirteen_words(text, other, stands):
     assert (found(text, other) == "b/0") is stands
+
+
+@pytest.mark.parametrize("text, other", [
+    ("Find \\(x\\) if \\[x^3 = 27.\\]", "Find $x$ if $$x^3 = 27.$$"),
+    ("Simplify 7 − 2×3.", "Simplify $7-2 \\times 3$."),
+    ("Simplify $7 - 2 \\cdot 3$.", "Simplify $7-2*3$."),
+    ("What is $\\operatorname{cos}45°$?", "What is $\\cos 45^\\circ$?"),
+    ("What is \\frac37+\\tfrac{3}4?", "What is $\\frac{3}{7} + \\dfrac{3}{4}$?"),
+    ("What is $\\frac ab$ if 3/7 of $b$ is $a$?", "What is $\\frac{a}{b}$ if $\\frac37$ of $b$ is $a$?"),
+    ("Evaluate \\frac{1+\\frac13}{2}.", "Evaluate $\\frac{1 + \\frac{1}{3}}{2}$."),
+    ("Evaluate $\\log_381$.", "Evaluate $\\log_3 81$."),
+    ("Is $x ≤ 4π$ or x² ≥ 9?", "Is $x \\leq 4\\pi$ or $x^{2} \\geqslant 9$?"),
+    ("Is |y| <= 8?", "Is $\\lvert y \\rvert \\le 8$?"),
+    ("Compute \\dbinom{9}{4}.", "Compute $\\binom94$."),
+    ("Compute 1+2+\\cdots+50.", "Compute $1 + 2 + \\dotsb + 50.$"),
+    ("**Compute** √17 + 1.", "Compute $\\sqrt{17}+1.$"),
+])  # fmt: skip
+def test_one_text_in_two_notations(text, other):
+    assert found(text, other) == "b/0" == found(other, text)
+    changed = re.sub(r"[1-8]", lambda digit: str(int(digit[0]) + 1), text)
+    assert found(changed, other) is None
+
+
+@pytest.mark.parametrize("frame", [
+    "Question: {}", "{} Put your final answer in \\boxed{{}}.", "### Problem\n{}\n\n**Show** your work.",
+    "{}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
+])  # fmt: skip
+def test_a_frame_around_a_short_problem(frame):
+    for text in ("Simplify $\\sqrt{150}$.", "Compute $\\dbinom{9}{4}$.", "Factor $y^2-36$."):
+        assert found(frame.format(text), text) == "b/0"
+    assert found("Simplify $\\sqrt{150}+1$.", "Simplify $\\sqrt{150}$.") is None
+    assert found("Find $y$ if Tom is 7 and Ann is $y$ years older.", "Find $y$.") is None
+
+
+@pytest.mark.parametrize("text, stands", [
+    ("How many odd integers are there that solve $|x-3| < 7.2$?", True),
+    ("Find the number of odd integers that solve |x-3|<7.2.", True),
+    ("How many odd positive integers solve $|x-3| < 7.2$?", True),  # one word for ten
+    ("How many odd positive prime integers solve $|x-3| < 7.2$?", False),
+    ("How many even integers solve $|x-3| < 7.2$?", False),
+    ("How many odd integers solve $|x-3| > 7.2$?", False),
+    ("How many odd integers solve $|x-3| < 7.3$?", False),
+    ("How many integers solve an odd $|x-3| < 7.2$?", False),
+])  # fmt: skip
+def test_a_short_problem_with_words_put_in(text, stands):
+    other = "How many odd integers solve $|x-3| < 7.2$?"
+    assert (found(text, other) == "b/0") is stands
+    [overlap] = find([problem(text)], [problem(other, "b/0")]) or [None]
+    assert overlap is None or overlap.how == "same text but for a few words"
+
+
+@pytest.mark.parametrize("text, other, stands", [
+    ("In how many ways can the letters of PEPPER be put in a row?",
+     "In how many ways can the letters of BANANA be put in a row?", False),
+    ("4 cups go in 6 boxes: how many ways, if cups are not alike but boxes are?",
+     "4 cups go in 6 boxes: how many ways, if cups are alike but boxes are not?", False),
+    ("In the diagram, what is $AB$ if $AC = 7$?",
+     "In the diagram, what is $AB$ if $AC = 7$? [asy] draw((0,0)--(7,0)); [/asy]", True),
+    ("What is the area of the shaded figure?",
+     "What is the area of the shaded figure? [asy] draw((0,0)--(7,0)); [/asy]", False),
+])  # fmt: skip
+def test_other_words_are_another_problem(text, other, stands):
+    assert (found(text, other) == "b/0") is stands
+
+
+def test_a_phrase_beside_a_manner_of_speaking_is_part_of_it():
+    phrase = "can be written as a fraction of m and n without any common divisor"  # thirteen words
+    rows = [problem(f"Sum {i} over {'x' * (i + 1)}. It {phrase}", f"r{i}") for i in range(12)]
+    held = f"A cube is cut by many planes; the share below them {phrase} but one."
+    assert found(f"Two trains meet at noon. The way {phrase} but one.", held, train=rows) is None
+    near = f"A cube is cut by many planes; the share below them {phrase} but one, says Ann."
+    assert found(near, held, train=rows) == "b/0"
 
 
 def test_thirteen_words_at_every_place_are_found():

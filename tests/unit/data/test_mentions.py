@@ -43,6 +43,30 @@ def left(trace, answer, verifier):
     ("$\\frac{94}{9}$ is 94/9", "10\\frac{4}{9}", ["\\frac{94}{9}", "94/9"]),
     ("$\\frac{3}{\\sqrt 5}$, about 1.342", "\\frac{3\\sqrt{5}}{5}", ["\\frac{3}{\\sqrt 5}", "1.342"]),
     ("the ratio is $\\frac{7}{9}$ or 14 to 18", "7:9", ["\\frac{7}{9}", "14 to 18"]),
+    ("a third is .333..., 0.33…, 33.3% or 33.33 percent", "\\frac13", [".333", "0.33", "33.3", "33.33"]),
+    ("cut off it is 0.8333, rounded 83.3\\% or .833, 83 1/3 percent", "\\frac56",
+     ["0.8333", "83.3", ".833", "83 1/3"]),
+    ("about 1.429 million", "\\frac{10000000}{7}", ["1.429"]),
+    # a number and a part
+    ("2½ or 2 ½ or 2 1⁄2 or 2 and 1/2, two-and-a-half", "2.5",
+     ["2½", "2 ½", "2 1⁄2", "2 and 1/2", "two-and-a-half"]),
+    ("an hour and a quarter; 1 and \\frac14 hours; a mile and one quarter", "1.25",
+     ["an hour and a quarter", "1 and \\frac14", "a mile and one quarter"]),
+    ("3 and three-quarters, three inches and three quarters, 3¾", "\\frac{15}{4}",
+     ["3 and three-quarters", "three inches and three quarters", "3¾"]),
+    ("2½ million, 2 and a half million, 2 1/2 million", "2500000",
+     ["2½ million", "2 and a half million", "2 1/2 million"]),
+    # several units
+    ("6 dollars and 25 cents, $6 and 25 cents, six dollars, twenty-five cents, 625 cents", "6.25",
+     ["6 dollars", "$6 and", "six dollars", "625"]),
+    ("7 feet 3 inches, 7.25 feet, 7'3\", 7¼ ft, 87 inches", "7 ft 3 in",
+     ["7 feet", "7.25", "7'3", "7¼", "87"]),
+    ("it takes 2 hours and 45 minutes", "165\\text{ minutes}", ["2 hours", "45"]),
+    ("$3$ lb $4$ oz, 3\\text{ lb } 4\\text{ oz}", "3.25 lb", ["3\\text", "4\\text"]),
+    # signs of Unicode, Greek letters and roots without a backslash
+    ("15pi, 15*pi, 15 pi, 15·π", "15\\pi", ["15"]), ("2 sqrt(7), 2sqrt(7), 2√7", "2\\sqrt7", ["7"]),
+    ("10⁶ of them; x⁻²", "1000000", ["10⁶"]), ("so θ∕3", "\\frac{\\theta}{3}", ["θ∕3"]),
+    ("so t ≥ −4", "[-4, \\infty)", ["4"]), ("１２ of them", "12", ["１２"]),
     # algebra
     ("$6-5x$ and $-5x+6$", "6 - 5x", ["6-5x", "-5x+6"]),
     ("$(y-4)(y+1)$", "y^2-3y-4", ["(y-4)(y+1)"]),
@@ -90,6 +114,12 @@ def test_what_tells(trace, answer, told, verifier):
     ("$\\infty$ is no bound", "[3,\\infty)", "$\\infty$ is no bound"),
     ("3.14 is about it", "3", "3.14 is about it"),
     ("it is 71.6, so round up", "72", "it is 71.6, so round up"),
+    ("0.67, 67%, 66.3%, .663, 3 1/4", "\\frac23", "0.67, 67%, 66.3%, .663, 3 1/4"),
+    ("1 day; 1 and 2; an hour and a day", "1.5", "1 day; 1 and 2; an hour and a day"),
+    ("1 of 2, 2 of 7", "1\\frac12", "1 of 2, 2 of 7"),
+    ("6 dollars, 6 feet 25 cents, 5 in 4 ft", "6.25", "6 dollars, 6 feet 25 cents, 5 in 4 ft"),
+    ("12 pies, 12 pints", "12\\pi", "12 pies, 12 pints"),
+    ("1 2 3 5, 2 3", "1235.5", "1 2 3 5, 2 3"),
 ])  # fmt: skip
 def test_what_tells_nothing(trace, answer, stays, verifier):
     assert left(trace, answer, verifier) == stays
@@ -139,7 +169,8 @@ def test_final_statements_are_found_as_the_reward_finds_them(trace, answer):
 
 @pytest.mark.parametrize("text", [
     "(1+" * 9_000, "one hundred and " * 5_000, "\\sin " * 9_000, "1 000 " * 9_000, " " * 50_000,
-    "\\frac{1}{2}" * 4_000, "√" * 9_000, "$1$ " * 9_000,
+    "\\frac{1}{2}" * 4_000, "√" * 9_000, "$1$ " * 9_000, "½" * 9_000, "1 & \\\\" * 4_000, "| 1 |\n" * 4_000,
+    "5 ft 6 in " * 3_000, "an hour and " * 5_000, "\\phantom{" * 5_000 + "&1", "$$" * 9_000, "1 and " * 9_000,
 ])  # fmt: skip
 def test_long_and_broken_text_ends(text, verifier):
     assert isinstance(mentions(text, "\\frac{3}{4}", verifier), list)
