@@ -99,9 +99,8 @@ class Scores:
     def select(self, rows: Tensor) -> Scores:
         """Scores of ``rows`` [B'] int64."""
         parts = {name: part[rows] for name, part in self.parts.items()}
-        return Scores(
-            self.total[rows], self.correct[rows], parts, None if self.answers is None else self.answers[rows]
-        )
+        answers = None if self.answers is None else self.answers[rows]
+        return Scores(self.total[rows], self.correct[rows], parts, answers)
 
 
 @dataclass
@@ -152,9 +151,8 @@ class Rollout:
         loss_mask: [P, G, N, C] bool, tokens that carry gradient.
         update_tokens: [P, μ or 1] float32, True entries of ``loss_mask`` in the whole update, on all
             processes, that the prompt belongs to at each iteration.
-        kept_weight: [P, N] float32, weight of the tokens that carry gradient, draw by draw; None where the
-            estimator gives no weights.
-        update_weight: As ``update_tokens``, their weight; None, too.
+        kept_weight, update_weight: [P, N], the sum of ``loss_mask`` over completions and tokens, and
+            ``update_tokens``, both with the draws' weights; None where there are none.
         seeds: [P] int64, identity seeds of the draws.
         candidate: [P] int64, which of the prompts that the rollout was given, spares after them, each is.
         index: Of the rollout in the run.
@@ -231,10 +229,7 @@ class Rollout:
         return self._mapped(Tensor.clone)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors and scalars, so a checkpoint that holds it loads with ``weights_only``.
-
-        The tensors are in the host's memory: other processes are sent them, and have other devices.
-        """
+        """Plain scalars, and tensors in the host's memory: they load with ``weights_only``, on any device."""
         host = self.to("cpu")
         return {f.name: getattr(host, f.name) for f in fields(self) if f.name != "second_tries"}
 
