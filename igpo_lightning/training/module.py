@@ -116,7 +116,7 @@ class DiffusionModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         self._tally.clear()
-        self._seconds = 0.0
+        self._seconds, self._stop = 0.0, False
         self._logged_step = self.trainer.global_step
 
     def accumulate(self, metrics: Mapping[str, Any]) -> None:

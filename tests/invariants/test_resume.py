@@ -141,6 +141,15 @@ def test_an_end_that_is_asked_for_within_an_update_comes_after_it(tmp_path, make
     }
 
 
+def test_a_module_that_was_stopped_can_be_fitted_again(tmp_path):
+    module, data = sft_fit(tiny_policy(), steps=3, slots=4)
+    stopped = trainer(tmp_path, callbacks=[StopAfter(2)])
+    stopped.fit(module, datamodule=data)
+    again = trainer(tmp_path)
+    again.fit(module, datamodule=data)
+    assert (stopped.global_step, again.global_step) == (1, 3)
+
+
 def test_a_reference_can_be_asked_for_between_rollouts_only(tmp_path):
     """A rollout that was sampled without one has no log-probs of it: each has two updates."""
 
