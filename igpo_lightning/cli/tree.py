@@ -141,12 +141,16 @@ class ConfigTree:
 
     def base_of(self, texts: Sequence[str]) -> Composed:
         """The config to look a wrong line's keys up in: that of its groups, unless these are all it has."""
-        return self.chosen_in(texts) if len(self._choices(texts)) < len(texts) else self.compose(())
+        chosen = self._choices(texts)
+        return self._given_by(chosen if len(chosen) < len(texts) else ())
 
     def chosen_in(self, texts: Sequence[str]) -> Composed:
         """The config that the groups in a line give, as far as they can be read and are there."""
+        return self._given_by(self._choices(texts))
+
+    def _given_by(self, chosen: Sequence[str]) -> Composed:
         try:
-            return self.compose(self._choices(texts))
+            return self.compose(chosen)
         except ConfigError:
             return self.compose(())
 

@@ -82,16 +82,6 @@ class Reading:
         return tuple(sign for sign in self.content if not is_word(sign) or sign in names)
 
 
-def words_of(text: str) -> Words:
-    """The words and numbers of a text, without its drawings and LaTeX commands."""
-    return Reading(text).words
-
-
-def signs_of(text: str) -> Words:
-    """The words, numbers and operators of a text: what tells ``2 + 3`` from ``2 - 3``."""
-    return Reading(text).signs
-
-
 def is_word(sign: str) -> bool:
     """True for a word of a language; a letter alone is a variable."""
     return sign.isalpha() and (len(sign) > 1 or not sign.isascii())

@@ -30,8 +30,9 @@ def share(states: Sequence[Mapping[str, Any]], updates: int, rank: int, world: i
     if states[0]["rollout"] is None:
         return {"rollout": None, "indices": [], "totals": totals, "exact": states[0].get("exact", False)}
     indices = [i for state in states for i in state["indices"]]
-    there = [place for r in range(len(states)) for place in places(len(indices), updates, r, len(states))]
-    mine = [there.index(place) for place in places(len(indices), updates, rank, world)]
+    there = (place for r in range(len(states)) for place in places(len(indices), updates, r, len(states)))
+    row_of = {place: row for row, place in enumerate(there)}
+    mine = [row_of[place] for place in places(len(indices), updates, rank, world)]
     rows = torch.tensor(mine, dtype=torch.long, device="cpu")
     whole = Rollout.joined([Rollout.from_state_dict(state["rollout"]) for state in states])
     return {

@@ -39,12 +39,11 @@ class HeldOutAccuracy(Callback):
         test: Accuracy on test problems, likewise.
     """
 
-    _validated: tuple[int, float] | None = None  # updates done, and what the validation after them found
-
     def __init__(self, before: Accuracy | None = None, last: bool = True):
         self.before, self.last = before, last
         self.after: Accuracy | None = None
         self.test: Accuracy | None = None
+        self._validated: tuple[int, float] | None = None  # after so many updates, the accuracy found
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.before is None:

@@ -145,10 +145,10 @@ class PolicyOptimization(DiffusionModule):
             weight=weights(rollout, draws),
             advantages=rollout.advantages,
             rewards=rollout.rewards,
-            update_tokens=_of_iteration(rollout.update_tokens, rollout),
+            update_tokens=_of_update(rollout.update_tokens, rollout),
             parts=micro_batches * trainer.world_size,
             hint_mask=rollout.hint_mask.unsqueeze(2),
-            update_weight=_of_iteration(rollout.update_weight, rollout),
+            update_weight=_of_update(rollout.update_weight, rollout),
         )
 
     def _watch_drift(self, rollout: Rollout, logps: Tensor, start: int) -> None:
@@ -187,6 +187,6 @@ class PolicyOptimization(DiffusionModule):
         return result
 
 
-def _of_iteration(totals: Tensor | None, rollout: Rollout) -> Tensor | None:
+def _of_update(totals: Tensor | None, rollout: Rollout) -> Tensor | None:
     """[]: what the update of a micro-batch has of ``totals`` [P, μ or 1]; its prompts all have the same."""
     return None if totals is None else totals[0, rollout.iteration % totals.shape[1]]

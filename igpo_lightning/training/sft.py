@@ -99,7 +99,7 @@ class MaskedDiffusionSFT(DiffusionModule):
         weights = (1.0 / (ratio * counts.clamp(min=1))).expand_as(scored)[scored]
         right, text = (scores.top == targets).float(), ~fill[scored]
         return (-scores.logps * weights).sum() / rows, {
-            "token_accuracy": Share(right.sum(), torch.ones_like(right).sum()),
+            "token_accuracy": Share(right.sum(), scored.sum()),
             "text_token_accuracy": Share((right * text).sum(), text.sum()),
             "padding_share": Share((supervised & fill).sum(), supervised.sum()),
         }

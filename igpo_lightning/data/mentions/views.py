@@ -147,7 +147,7 @@ def _in_one(text: str, begin: int, end: int) -> Iterator[View]:
 
 
 def _row_pieces(text: str, begin: int, end: int, carried: bool = True) -> Iterator[tuple[str, int, int]]:
-    """What a row says, without its layout and the braces of that; without ``carried`` marks, too."""
+    """Pieces of a row's text, without its layout and the braces of that; without ``carried`` marks, too."""
     kept: list[bool] = []  # of the braces that are open
     before, at = "", begin
     while at < end:

@@ -13,7 +13,7 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import find_conf
 from igpo_lightning.data.account import CONTAMINATED, FILE
 from igpo_lightning.data.contamination import Decontaminator, find
-from igpo_lightning.data.problem_text import signs_of, words_of
+from igpo_lightning.data.problem_text import Reading
 from igpo_lightning.evaluation.benchmarks import Benchmark
 from igpo_lightning.types import Problem
 
@@ -158,10 +158,10 @@ def test_a_manner_of_speaking_tells_nothing():
 
 
 def test_words_and_signs():
-    assert words_of("It costs $1,250.50, or $\\frac{3}{4}$ of 2.5 kg!") == tuple(
+    assert Reading("It costs $1,250.50, or $\\frac{3}{4}$ of 2.5 kg!").words == tuple(
         ["it", "costs", "1250.50", "or", "3", "4", "of", "2.5", "kg"]
     )
-    assert signs_of("$x^{2}-1$") == ("x", "^", "2", "-", "1")
+    assert Reading("$x^{2}-1$").signs == ("x", "^", "2", "-", "1")
 
 
 def mine(count=40, extra=()):
