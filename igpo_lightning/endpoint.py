@@ -104,10 +104,11 @@ class OpenAIWriter:
 
         # The client's own timeout is between bytes, so a server that trickles would never reach it.
         longest = 2 * (self.max_retries + 1) * self.timeout + self.max_retries * _LONGEST_RETRY_AFTER
-        optional = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        messages: Any = ask.messages
+        optional: Any = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         request = self._client.chat.completions.create(
             model=self.model,
-            messages=ask.messages,
+            messages=messages,
             extra_body=self.extra,
             **{name: value for name, value in optional.items() if value is not None},
         )

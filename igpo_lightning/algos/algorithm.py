@@ -153,7 +153,13 @@ class Algorithm(Stage):
                 "or a loss without (algo.loss.beta=0)"
             )
         # Held-out completions are judged by ``reward`` as ever.
-        self.training_reward = self.reward.first_box() if self.first_box else self.reward
+        self.training_reward = self._first_box_reward() if self.first_box else self.reward
+
+    def _first_box_reward(self) -> Reward:
+        reward: Any = self.reward
+        if not hasattr(reward, "first_box"):
+            raise ConfigError(f"algo.compat.first_box: {type(reward).__name__} has no method first_box")
+        return reward.first_box()
 
     @property
     def distinct_iterations(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,29 +79,30 @@ class RolloutEngine:
             # Numbers of the device: what is asked of it has been done when they are here.
             rollout.metrics = rollout_metrics(first, rollout, report, entropy, policy.stop_ids)
             rollout.metrics |= {"swapped": float(selection.swapped), "others": float(selection.sampled)}
-            if algorithm.fidelity is not None and algorithm.fidelity.due(sampler, index):
-                rollout.metrics |= self._compare(policy, prompts, first)
+            fidelity = algorithm.fidelity
+            if fidelity is not None and fidelity.due(sampler, index):
+                rollout.metrics |= self._compare(fidelity, policy, prompts, first)
         rollout.second_tries = failed_tries(policy, prompts, report, index)
         rollout.metrics |= costs(resampler, phases, time.perf_counter() - clock)
         return rollout
 
     def _remember(self, resampler: Resampler, *unaided: Rollout) -> None:
-        self.seen = [
-            (resampler.prompts[p].problem.id, share)
-            for rollout in unaided
-            for p, share in zip(
-                rollout.candidate.tolist(), rollout.correct.float().mean(1).tolist(), strict=True
-            )
-        ]
+        self.seen = []
+        for rollout in unaided:
+            assert rollout.candidate is not None  # the resampler says it
+            shares = rollout.correct.float().mean(1).tolist()
+            for p, share in zip(rollout.candidate.tolist(), shares, strict=True):
+                self.seen.append((resampler.prompts[p].problem.id, share))
 
-    def _compare(self, policy: Policy, prompts: Sequence[Prompt], first: Rollout) -> dict[str, float]:
+    def _compare(
+        self, fidelity: Any, policy: Policy, prompts: Sequence[Prompt], first: Rollout
+    ) -> dict[str, float]:
         """Compare the fast sampler with the exact one; later rollouts take the exact one if it must be."""
 
         def logps(rollout: Rollout) -> Tensor:
             scored = self._score(policy, rollout, 0)
             return (scored.logps * scored.scored).sum(2) / scored.scored.sum(2).clamp(min=1)
 
-        fidelity = self.algorithm.fidelity
         found = fidelity.compare(policy, prompts, first, self.algorithm, logps)
         self.exact = fidelity.too_much(found, world_size())
         del found["squared_error"]
@@ -121,15 +123,15 @@ class RolloutEngine:
             old = [self._score(policy, rollout, i, entropy=True) for i in iterations]
             rollout.old_logps = torch.cat([part.logps for part in old], dim=2)
             rollout.loss_mask = torch.cat([self._loss_mask(rollout, part) for part in old], dim=2)
-            if all(part.weight is not None for part in old):
-                weight = torch.cat([part.weight for part in old], dim=2)
-                rollout.kept_weight = (rollout.loss_mask * weight).sum((1, 3))
+            weights = [part.weight for part in old if part.weight is not None]
+            if weights:
+                rollout.kept_weight = (rollout.loss_mask * torch.cat(weights, dim=2)).sum((1, 3))
             if policy.keeps_reference:
                 with policy.reference() as frozen:
                     ref = [self._score(frozen, rollout, i) for i in iterations]
                 rollout.ref_logps = torch.cat([part.logps for part in ref], dim=2)
         own = rollout.completion_mask & ~rollout.hint_mask
-        nats = torch.stack([part.entropy.sum(2) for part in old]).sum(0)
+        nats = torch.stack([part.nats for part in old]).sum(0)
         seen = torch.stack([part.scored.sum(2) for part in old]).sum(0)
         mean = (nats * own).sum() / (seen * own).sum().clamp(min=1)
         return mean, nats / seen.clamp(min=1)
@@ -137,7 +139,7 @@ class RolloutEngine:
     def _loss_mask(self, rollout: Rollout, scored: Scored) -> Tensor:
         """[P, G, D, C]: the scored tokens that the filter lets through."""
         seen = scored.scored.sum(2)  # draws that score each token
-        nats = scored.entropy.sum(2) / seen.clamp(min=1)
+        nats = scored.nats / seen.clamp(min=1)
         learnt = self.algorithm.learnt(rollout) & (seen > 0)
         kept = self.algorithm.token_filter(learnt, rollout.hint_mask, nats)
         return kept.unsqueeze(2) & scored.scored
@@ -151,9 +153,4 @@ class RolloutEngine:
             draws = self.algorithm.logprobs.draws(rows, iteration)
             parts.append(score(policy, rows, draws, entropy=entropy))
             progress.finished()
-
-        def whole(name: str) -> Tensor | None:
-            values = [getattr(part, name) for part in parts]
-            return None if values[0] is None else torch.cat(values)
-
-        return Scored(*(whole(name) for name in ("logps", "scored", "entropy", "weight")))
+        return Scored.joined(parts)

@@ -19,11 +19,13 @@ class Hints(Protocol):
 
     def can_help(self, p: int, resampler: Resampler) -> bool:
         """True if there is anything to write for prompt ``p``."""
+        ...
 
     def __call__(
         self, which: Sequence[int], count: int, resampler: Resampler, purpose: str
     ) -> tuple[Tensor, Tensor]:
         """[P', count, C] canvas and hint mask of new completions for the prompts ``which``."""
+        ...
 
 
 class NoHints:

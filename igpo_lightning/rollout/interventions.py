@@ -56,6 +56,7 @@ class Intervention(Protocol):
 class Trigger(Protocol):
     def __call__(self, rollout: Rollout, resampler: Resampler) -> list[int]:
         """Prompts to sample again for."""
+        ...
 
 
 class Merge(Protocol):
@@ -64,9 +65,11 @@ class Merge(Protocol):
 
         ``correct`` [G] and ``fresh`` [N] bool say which completions are.
         """
+        ...
 
     def most(self, group_size: int) -> int:
         """Most completions that can enter a group; 0: nothing needs to be sampled."""
+        ...
 
 
 class Keep:

@@ -65,7 +65,7 @@ class Resampler:
         self.mask_id, self.device = policy.mask_id, next(policy.parameters()).device
         self.phases = phases or Phases()
         self.sampler = sampler or algorithm.sampler
-        self.cost = dict.fromkeys(
+        self.cost: dict[str, int] = dict.fromkeys(
             ("completions", "generated_tokens", "row_forwards", "num_tokens", "verifier_timeouts"), 0
         )
         self.drawn, self.verifying = 0, 0.0
@@ -156,8 +156,6 @@ class Resampler:
         def grouped(values: Tensor) -> Tensor:
             return values.to(self.device).view(*shape, *values.shape[1:])
 
-        noted = {"step_probability": done.probability, "step_entropy": done.entropy}
-
         chosen = torch.tensor(list(which), dtype=torch.long, device="cpu")
         return Rollout(
             prompt_ids=self._tensors.ids[chosen.to(self.device)],
@@ -167,7 +165,8 @@ class Resampler:
             hint_mask=hint_mask.to(self.device),
             completion_mask=grouped(done.completion_mask),
             step_map=grouped(done.step_map),
-            **{name: None if values is None else grouped(values) for name, values in noted.items()},
+            step_probability=None if done.probability is None else grouped(done.probability),
+            step_entropy=None if done.entropy is None else grouped(done.entropy),
             candidate=chosen,
             rewards=grouped(scores.total),
             correct=grouped(scores.correct),

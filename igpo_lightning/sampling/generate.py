@@ -15,7 +15,7 @@ from ..models import Policy
 from ..types import Samples
 from .canvas import PromptTensors, attention_of, completion_texts, up_to_stop
 from .row_budget import RowBudget
-from .steps import OnStep
+from .steps import OnStep, Step
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,15 @@ def generate(
         attention = attention_of(prompts.mask[asked, left:], width)
         progress.began(len(rows))
         numbers = rows.tolist()
-        told = {} if on_step is None else {"on_step": lambda step: on_step(step.within(rows, longest))}
+        told = {}
+        if on_step is not None:
+            told["on_step"] = partial(_tell, on_step, rows, longest)
         samples = sampler(
             policy, whole, attention, [seeds[i] for i in numbers], keep_going=keep_going, **told
         )
         progress.finished()
-        for i, text in zip(
-            numbers, written := completion_texts(policy, samples.tokens[:, -width:]), strict=True
-        ):
+        written = completion_texts(policy, samples.tokens[:, -width:])
+        for i, text in zip(numbers, written, strict=True):
             texts[i] = text
         if on_texts is not None:
             on_texts(numbers, written)
@@ -95,6 +96,10 @@ def generate(
     if policy.sharded:
         _accompany(policy, sampler, most - len(done), prompts.ids.shape[1] + width, keep_going, device)
     return _in_order(done, canvas, texts, policy.stop_ids, getattr(sampler, "notes", ()))
+
+
+def _tell(on_step: OnStep, rows: Tensor, longest: int, step: Step) -> None:
+    on_step(step.within(rows, longest))
 
 
 def _in_order(

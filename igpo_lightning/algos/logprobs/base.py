@@ -34,8 +34,12 @@ class Draw:
 
     def select(self, prompts: slice) -> Draw:
         """The same of some prompts."""
-        parts = (self.masked, self.scored, self.weight, self.prompt_masked)
-        return Draw(*(None if part is None else part[prompts] for part in parts))
+        return Draw(
+            self.masked[prompts],
+            self.scored[prompts],
+            None if self.weight is None else self.weight[prompts],
+            None if self.prompt_masked is None else self.prompt_masked[prompts],
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,27 @@ class Scored:
     scored: Tensor  # [P, G, D, C] bool
     entropy: Tensor | None  # [P, G, D, C] float32 nats of the distribution each token was read from
     weight: Tensor | None = None  # [P, G, D, C] float32 of the draws; None where all are 1
+
+    @property
+    def nats(self) -> Tensor:
+        """[P, G, C]: the entropy of each token, summed over draws; of scores that have it."""
+        assert self.entropy is not None
+        return self.entropy.sum(2)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scored]) -> Scored:
+        """Scores of all prompts of ``parts``, in that order."""
+        return cls(
+            torch.cat([part.logps for part in parts]),
+            torch.cat([part.scored for part in parts]),
+            _joined([part.entropy for part in parts]),
+            _joined([part.weight for part in parts]),
+        )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None
 
 
 class LogProbs(Protocol):
@@ -62,9 +87,11 @@ class LogProbs(Protocol):
 
     def count(self, width: int) -> int:
         """Draws of an iteration, for completions of ``width`` tokens."""
+        ...
 
     def draws(self, rollout: Rollout, iteration: int) -> list[Draw]:
         """The ``count`` draws of one iteration, on the device of ``rollout``; random by its ``seeds``."""
+        ...
 
 
 def check_blocks(policy: Policy, estimator: LogProbs) -> None:
@@ -76,9 +103,10 @@ def check_blocks(policy: Policy, estimator: LogProbs) -> None:
     Raises:
         ConfigError: It says which estimators are.
     """
-    if getattr(policy, "attention", None) is None:
+    attention = getattr(policy, "attention", None)
+    if attention is None:
         return
-    block, within = policy.attention.block, getattr(estimator, "within", None)
+    block, within = attention.block, getattr(estimator, "within", None)
     if within is None or (within and block % within):
         raise ConfigError(
             f"algo.logprobs: {type(estimator).__name__} hides tokens before the present block of {block}, "

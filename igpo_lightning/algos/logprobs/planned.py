@@ -66,8 +66,8 @@ class Planned(ABC):
             for g in range(group)
         ]
         masked, scored = (
-            torch.stack([plan[part] for plan in plans]).to(device).view(prompts, group, -1, width)
-            for part in (0, 1)
+            torch.stack(parts).to(device).view(prompts, group, -1, width)
+            for parts in ([plan.masked for plan in plans], [plan.scored for plan in plans])
         )
         weight = None
         if plans[0].weight is not None:

@@ -46,6 +46,12 @@ class LossInputs:
     hint_mask: Tensor | None = None
     update_weight: Tensor | None = None
 
+    @property
+    def reference(self) -> Tensor:
+        """``ref``, of a loss that ``needs_reference``."""
+        assert self.ref is not None
+        return self.ref
+
     def per_completion(self) -> Tensor:
         """[P, G] advantages.
 

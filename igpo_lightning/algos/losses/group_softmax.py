@@ -41,7 +41,7 @@ class GroupSoftmax:
     def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         tilt = 0.0
         if self.tilted:
-            tilt = elbo(x.ref, x.mask, x.weight) - elbo(x.old, x.mask, x.weight)
+            tilt = elbo(x.reference, x.mask, x.weight) - elbo(x.old, x.mask, x.weight)
         drive = x.per_completion() / self.temperature
         up, down = (tilt + drive).softmax(1), (tilt - drive).softmax(1)
         reduce = mean_over_tokens if self.per_token else elbo

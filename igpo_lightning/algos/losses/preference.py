@@ -28,7 +28,7 @@ class Preference:
         self.beta = positive("algo.loss.beta", beta)
 
     def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]:
-        gained = elbo(x.logps, x.mask, x.weight) - elbo(x.ref, x.mask, x.weight)  # [P, G]
+        gained = elbo(x.logps, x.mask, x.weight) - elbo(x.reference, x.mask, x.weight)  # [P, G]
         better = (x.rewards[:, :, None] > x.rewards[:, None]).to(gained.dtype)  # [P, G, G]
         margin = gained[:, :, None] - gained[:, None]
         pairs = better.sum((1, 2)).clamp(min=1)

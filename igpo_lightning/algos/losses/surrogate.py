@@ -80,7 +80,7 @@ class Surrogate(ABC):
         loss = -self.mean(self.gain(ratio, advantage).expand_as(mask), x)
         metrics = ratio_metrics(x, ratio, *self.clipped(ratio, advantage))
         if self.beta > 0:
-            other = x.ref if self.kl_to == "reference" else x.old
+            other = x.reference if self.kl_to == "reference" else x.old
             kl = self.mean(
                 self.kl_level(self.kl_estimator, x.logps, other, mask, x.weight).expand_as(mask), x
             )
