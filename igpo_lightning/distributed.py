@@ -45,7 +45,7 @@ def agree_any(flag: bool, device: torch.device) -> bool:
 
 
 def reduce(
-    values: Sequence[float], how: str, device: torch.device, dtype: torch.dtype = torch.float64
+    values: Sequence[float | Tensor], how: str, device: torch.device, dtype: torch.dtype = torch.float64
 ) -> list[float]:
     """``values`` of all processes, element by element: their "mean", "sum" or "max"."""
     mine = [float(value) for value in values]

@@ -59,10 +59,13 @@ class EncodedPrompts(Sequence[Prompt]):
 
     def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        row = self._kept[index]
+            return [self._at(row) for row in self._kept[index]]
+        return self._at(self._kept[index])
+
+    def _at(self, row: int) -> Prompt:
         found = self._table[row]
-        return Prompt(self._problems[row], *(tuple(found[name]) for name in _TOKENS), self._hint_of)
+        ids, response = (tuple(found[name]) for name in _TOKENS)
+        return Prompt(self._problems[row], ids, response, self._hint_of)
 
 
 def encoded(outcomes: Iterable[Outcome]) -> Encoded:
@@ -99,7 +102,7 @@ def cached(
         try:
             return _entry(entry, problems, make, hint_of)
         except DatasetGenerationError as failed:
-            error = failed.__cause__
+            error = failed.__cause__ or failed
             if not isinstance(error, OSError):
                 raise error from None
         except Exception as failed:  # whatever is wrong with an entry, it can be made again
@@ -128,7 +131,7 @@ def _entry(
         fingerprint=entry.name,
     )
     table.data.table.validate(full=True)
-    fates = [Fate(**row) for row in table.select_columns(["kept", "note"])]
+    fates = [Fate(kept, note) for kept, note in zip(table["kept"], table["note"], strict=True)]
     if len(fates) != len(problems):
         raise ValueError(f"{len(fates)} rows for {len(problems)} problems")
     return Encoded(EncodedPrompts(problems, table, fates, hint_of), fates)

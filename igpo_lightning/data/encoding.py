@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import tokenizers
 from transformers import PreTrainedTokenizerBase
@@ -105,7 +105,7 @@ class Encoder:
         self.max_prompt, self.max_response = max_prompt, max_response
         self.on = {"long": on_long, "missing_answer": on_missing_answer, "mask_token": on_mask_token}
         self.cache_dir = cache_dir
-        self.mask_id = tokenizer.mask_token_id if mask_id is None else mask_id
+        self.mask_id: Any = tokenizer.mask_token_id if mask_id is None else mask_id
         if self.mask_id is None:
             raise ConfigError(
                 "data.tokenizer: it has no mask token; set mask_token in its tokenizer_config.json"
@@ -114,7 +114,7 @@ class Encoder:
             raise ConfigError(
                 f"data.tokenizer: it has neither a chat template nor a {SEP} token to end a prompt"
             )
-        self.mask_name = tokenizer.convert_ids_to_tokens(self.mask_id)
+        self.mask_name = str(tokenizer.convert_ids_to_tokens(self.mask_id))
         self._prompt_tokens = PromptTokens(tokenizer, self.prompt_text)
 
     @property
@@ -129,7 +129,8 @@ class Encoder:
             AnswerNotFound: Hints are wanted, and the trace does not end in the answer.
             ConfigError: The problem exceeds a limit, or names the mask token.
         """
-        return self._encode(problem, self._tokenize([problem])[0])[0]
+        [tokens] = self._tokenize([problem])
+        return self._encode(problem, tokens)[0]
 
     def encode_all(self, problems: Sequence[Problem]) -> Encoded:
         """All problems that the ``on_…`` options let pass; raises as :meth:`encode`."""
@@ -172,7 +173,8 @@ class Encoder:
 
     def _key(self, problems: Sequence[Problem]) -> str:
         """A digest of everything that :meth:`encode_all` depends on, the code of this package included."""
-        tokenizer, prompt = self.tokenizer, self.prompt
+        tokenizer: Any = self.tokenizer  # a fast one, which has a backend
+        prompt = self.prompt
         return digest(
             [
                 [tokenizers.__version__, tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template],
@@ -194,7 +196,10 @@ class Encoder:
         if self.tokenizer.chat_template:
             messages = [{"role": "system", "content": system}] if system else []
             messages.append({"role": "user", "content": user})
-            return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            text: Any = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=False
+            )
+            return text
         return f"{system}\n{user}{SEP}" if system else f"{user}{SEP}"
 
     def _tokenize(self, problems: Sequence[Problem]) -> list[_Tokens]:
@@ -216,7 +221,7 @@ class Encoder:
         except AnswerNotFound as error:
             return error
 
-    def _encode(self, problem: Problem, tokens: _Tokens) -> Outcome:
+    def _encode(self, problem: Problem, tokens: _Tokens) -> tuple[Prompt, Fate]:
         response, room = tokens.response, self.max_response
         self._check(problem, tokens)
         note = NO_TRACE if self.hints and not problem.trace else ""

@@ -18,6 +18,8 @@ from .base import ProblemDataModule
 from .rollout_state import share
 from .schedule import RolloutSchedule, RolloutStep, Sealed, StepLoader
 
+_ADDED_UP = ("completions", "generated_tokens", "row_forwards", "num_tokens")
+
 
 class RolloutDataModule(ProblemDataModule):
     """Runs the rollout engine at the first step of each rollout and replays it μ times.
@@ -40,7 +42,7 @@ class RolloutDataModule(ProblemDataModule):
         self.engine = RolloutEngine(algorithm)
         self.rollout: Rollout | None = None
         self._indices: tuple[int, ...] = ()
-        self._totals = dict.fromkeys(("completions", "generated_tokens", "row_forwards", "num_tokens"), 0.0)
+        self._totals: dict[str, float] = dict.fromkeys(_ADDED_UP, 0.0)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -74,13 +76,14 @@ class RolloutDataModule(ProblemDataModule):
         batch = batch.open()
         if not isinstance(batch, RolloutStep):
             return batch
-        if self.rollout is None or self.rollout.index != batch.rollout:
-            self._generate(batch)
-        return self.rollout.to(self.trainer.lightning_module.device).select(
+        rollout = self.rollout
+        if rollout is None or rollout.index != batch.rollout:
+            rollout = self._generate(batch)
+        return rollout.to(self.trainer.lightning_module.device).select(
             slice(batch.start, batch.stop), iteration=batch.iteration, part=batch.part, first=batch.first
         )
 
-    def _generate(self, step: RolloutStep) -> None:
+    def _generate(self, step: RolloutStep) -> Rollout:
         rows, schedule = list(step.indices), self._schedule()
 
         def spares(attempt: int) -> list[Prompt]:
@@ -92,24 +95,27 @@ class RolloutDataModule(ProblemDataModule):
         forget_peak_memory(self.trainer.lightning_module.device)
         # Lightning turns autocast off in data hooks; sampling must see the precision of training.
         with self.trainer.precision_plugin.forward_context():
-            self.rollout = self.engine.run(self.policy, prompts, step.rollout, spares)
-        self.rollout.version = self.trainer.global_step
+            rollout = self.engine.run(self.policy, prompts, step.rollout, spares)
+        assert rollout.loss_mask is not None and rollout.candidate is not None
+        rollout.version = self.trainer.global_step
         ended = time.perf_counter()
         # All processes meet here.
-        self.rollout.update_tokens = self._of_updates(self.rollout.loss_mask.sum((1, 3)))
-        if self.rollout.kept_weight is not None:
-            self.rollout.update_weight = self._of_updates(self.rollout.kept_weight)
-        self.rollout.metrics["time/wait"] = time.perf_counter() - ended
+        rollout.update_tokens = self._of_updates(rollout.loss_mask.sum((1, 3)), rollout.draws)
+        if rollout.kept_weight is not None:
+            rollout.update_weight = self._of_updates(rollout.kept_weight, rollout.draws)
+        rollout.metrics["time/wait"] = time.perf_counter() - ended
         for seen in gather_objects(self.engine.seen, self.trainer.lightning_module.device):
             self.engine.history.record(seen)
-        self._indices = tuple(rows[i] for i in self.rollout.candidate.tolist())
+        self._indices = tuple(rows[i] for i in rollout.candidate.tolist())
         for name in self._totals:
-            self._totals[name] += self.rollout.metrics[name]
-        self.rollout.metrics.update(self._totals)
+            self._totals[name] += rollout.metrics[name]
+        rollout.metrics.update(self._totals)
+        self.rollout = rollout
+        return rollout
 
-    def _of_updates(self, kept: torch.Tensor) -> torch.Tensor:
+    def _of_updates(self, kept: torch.Tensor, draws: int) -> torch.Tensor:
         """[P, μ or 1] float32: what [P, N] draws keep, summed over each prompt's update and all processes."""
-        kept = kept.view(len(kept), -1, self.rollout.draws).sum(-1)
+        kept = kept.view(len(kept), -1, draws).sum(-1)
         updates = self.algorithm.updates_per_iteration
         mine = kept.view(updates, -1, kept.shape[1]).sum(1).flatten()  # prompts of an update stand together
         whole = reduce(mine.tolist(), "sum", mine.device)

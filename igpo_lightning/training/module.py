@@ -49,12 +49,19 @@ class DiffusionModule(L.LightningModule):
         self._stop = False  # as soon as the update has ended
         self._frozen = fingerprint(policy.named_parameters())
 
+    @property
+    def datamodule(self) -> Any:
+        """The run's DataModule; Lightning's type of a trainer does not know of it."""
+        trainer: Any = self.trainer
+        return trainer.datamodule
+
     def configure_model(self) -> None:
         """Put what is trained into float32; split it where the strategy leaves that to the module (FSDP2)."""
         if not keeps_masters(self.trainer):
             trained_in_float32(self.policy)
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
-            fully_sharded(self.policy, self.device_mesh["data_parallel"])
+            mesh: Any = self.device_mesh
+            fully_sharded(self.policy, mesh["data_parallel"])
 
     def configure_optimizers(self):
         trainable = [p for p in self.policy.parameters() if p.requires_grad]
@@ -67,7 +74,7 @@ class DiffusionModule(L.LightningModule):
         optimizer = self.algorithm.optimizer(trainable)
         if self.algorithm.scheduler is None:
             return optimizer
-        scheduler = self.algorithm.scheduler(optimizer, total=self.trainer.datamodule.updates)
+        scheduler = self.algorithm.scheduler(optimizer, total=self.datamodule.updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @property
@@ -171,7 +178,7 @@ class DiffusionModule(L.LightningModule):
             seconds: In the update's micro-batches, rollouts and validation not counted.
         """
         return {
-            "epoch": self.trainer.datamodule.epochs_seen(batch),
+            "epoch": self.datamodule.epochs_seen(batch),
             "time/update": seconds,
             "memory/gib_max": peak_memory(self.device) / 2**30,
         }

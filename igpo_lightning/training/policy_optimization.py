@@ -53,6 +53,8 @@ class PolicyOptimization(DiffusionModule):
         algorithm: All the pieces; the same object as the DataModule's.
     """
 
+    algorithm: Algorithm
+
     def __init__(self, policy: Policy, algorithm: Algorithm):
         super().__init__(policy, algorithm)
         self.logprobs, self.loss = algorithm.logprobs, algorithm.loss
@@ -87,7 +89,7 @@ class PolicyOptimization(DiffusionModule):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        resumed, each = self.trainer.datamodule.rollout, self.algorithm.updates_per_rollout
+        resumed, each = self.datamodule.rollout, self.algorithm.updates_per_rollout
         unknown = resumed is not None and self.loss.needs_reference and resumed.ref_logps is None
         if unknown and self.trainer.global_step % each:
             raise ConfigError(f"resume={self.trainer.ckpt_path}: {NO_REFERENCE.format(each)}")
@@ -114,12 +116,13 @@ class PolicyOptimization(DiffusionModule):
         """
         if start == 0:
             fresh = self.trainer.global_step == rollout.version
-            logps = rollout.of_iteration("old_logps") if fresh else self._present(rollout, draws)
+            logps = _made(rollout, "old_logps") if fresh else self._present(rollout, draws)
             logps = logps.detach().clone().requires_grad_()
             loss = self._loss(self._inputs(rollout, draws, logps))
             (self._slope,) = torch.autograd.grad(loss, logps)
         logps = score(self.policy, rollout, draws[start:stop]).logps
         self._watch_drift(rollout, logps, start)
+        assert self._slope is not None  # of the first part
         # Summed over its parts, and not averaged as micro-batches are.
         return (logps * self._slope[:, :, start:stop]).sum() * len(self.algorithm.parts_of(len(draws)))
 
@@ -133,14 +136,15 @@ class PolicyOptimization(DiffusionModule):
         return torch.cat([score(self.policy, rollout, [draw]).logps for draw in draws], dim=2)
 
     def _inputs(self, rollout: Rollout, draws: list[Draw], logps: Tensor) -> LossInputs:
-        learnt = self.algorithm.learnt(rollout)
-        trainer = self.trainer
+        learnt, trainer = self.algorithm.learnt(rollout), self.trainer
+        assert rollout.advantages is not None and rollout.update_tokens is not None
+        update_weight = rollout.update_weight
         micro_batches = trainer.accumulate_grad_batches // len(self.algorithm.parts_of(len(draws)))
         return LossInputs(
             logps=logps,
-            old=rollout.of_iteration("old_logps"),
+            old=_made(rollout, "old_logps"),
             ref=rollout.of_iteration("ref_logps"),
-            mask=rollout.of_iteration("loss_mask"),
+            mask=_made(rollout, "loss_mask"),
             unfiltered=learnt.unsqueeze(2) & torch.stack([d.scored.expand_as(learnt) for d in draws], 2),
             weight=weights(rollout, draws),
             advantages=rollout.advantages,
@@ -148,15 +152,15 @@ class PolicyOptimization(DiffusionModule):
             update_tokens=_of_update(rollout.update_tokens, rollout),
             parts=micro_batches * trainer.world_size,
             hint_mask=rollout.hint_mask.unsqueeze(2),
-            update_weight=_of_update(rollout.update_weight, rollout),
+            update_weight=None if update_weight is None else _of_update(update_weight, rollout),
         )
 
     def _watch_drift(self, rollout: Rollout, logps: Tensor, start: int) -> None:
         """Before a rollout's first update the policy is still the one that sampled: drift must be 0."""
         if self.trainer.global_step == rollout.version:
             part = slice(start, start + logps.shape[2])
-            mask = rollout.of_iteration("loss_mask")[:, :, part]
-            drift = logps.detach() - rollout.of_iteration("old_logps")[:, :, part]
+            mask = _made(rollout, "loss_mask")[:, :, part]
+            drift = logps.detach() - _made(rollout, "old_logps")[:, :, part]
             self.accumulate({"drift_max": drift.masked_fill(~mask, 0.0).abs().amax()})
 
     def on_train_batch_end(self, outputs: Any, batch: Rollout, batch_idx: int) -> None:
@@ -187,6 +191,13 @@ class PolicyOptimization(DiffusionModule):
         return result
 
 
-def _of_update(totals: Tensor | None, rollout: Rollout) -> Tensor | None:
+def _made(rollout: Rollout, name: str) -> Tensor:
+    """[P, G, D, C] of this iteration, that the engine has made."""
+    value = rollout.of_iteration(name)
+    assert value is not None
+    return value
+
+
+def _of_update(totals: Tensor, rollout: Rollout) -> Tensor:
     """[]: what the update of a micro-batch has of ``totals`` [P, μ or 1]; its prompts all have the same."""
-    return None if totals is None else totals[0, rollout.iteration % totals.shape[1]]
+    return totals[0, rollout.iteration % totals.shape[1]]

@@ -71,7 +71,7 @@ def use_options(module: LightningModule, updates: int) -> None:
     the optimiser has gathered (moments, step counts) stays; the schedule is where it would be if it had
     been the new one for all of the ``updates`` so far.
     """
-    made = module.configure_optimizers()
+    made: Any = module.configure_optimizers()
     made = made if isinstance(made, dict) else {"optimizer": made}
     optimizer, trainer = made["optimizer"], module.trainer
     schedule = made.get("lr_scheduler")

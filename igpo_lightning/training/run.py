@@ -121,7 +121,7 @@ def _summarise(cfg: DictConfig, stages: Sequence[Stage]) -> None:
     """Write the run's summary: with it, the run is finished."""
     if _is_first_process():
         title = f"{cfg.algo.name} · {cfg.model.name} · {cfg.data.name} · seed {cfg.seed}"
-        Summary(tuple(stages), sum(stage.seconds for stage in stages), title).save(cfg.output_dir)
+        Summary(tuple(stages), sum(stage.seconds or 0.0 for stage in stages), title).save(cfg.output_dir)
 
 
 def run_stage(

@@ -60,7 +60,7 @@ class MaskedDiffusionSFT(DiffusionModule):
         return loss
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
-        batch = self.trainer.datamodule.collate(prompts, self.device)
+        batch = self.datamodule.collate(prompts, self.device)
         shape = (1, batch.response.shape[1])
         rngs = [torch_rng(self.seed, "sft-val-mask", prompt.problem.id) for prompt in prompts]
         draws = zip(*(draw_masks(shape, self.min_ratio, rng) for rng in rngs), strict=True)
@@ -71,7 +71,7 @@ class MaskedDiffusionSFT(DiffusionModule):
         super().validation_step(prompts, batch_idx)
 
     def progress(self, batch: SFTBatch, seconds: float) -> dict[str, float]:
-        tokens, so_far = self.trainer.datamodule.tokens_of(batch.update)
+        tokens, so_far = self.datamodule.tokens_of(batch.update)
         pace = {"num_tokens": so_far, "time/tokens_per_second": tokens / seconds if seconds else 0.0}
         return {**super().progress(batch, seconds), **pace}
 

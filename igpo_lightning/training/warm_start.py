@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
@@ -86,7 +87,8 @@ def trained(cfg: DictConfig, train: Callable[[DictConfig], Stage]) -> Stage:
 
 def key_of(first: DictConfig) -> str:
     """A hash of all settings that a warm start's weights, and what is measured of them, depend on."""
-    values = settings_by_key(OmegaConf.to_container(first, resolve=True))
+    tree: Any = OmegaConf.to_container(first, resolve=True)
+    values = settings_by_key(tree)
     counting = {key: value for key, value in values.items() if not is_under(key, _ASIDE)}
     return hashlib.sha256(json.dumps(counting, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

@@ -123,15 +123,18 @@ class Lazy(Sequence[_Item]):
         return len(self._indices)
 
     def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
-        found = self._indices[index]
-        return [self._make(i) for i in found] if isinstance(index, slice) else self._make(found)
+        if isinstance(index, slice):
+            return [self._make(i) for i in self._indices[index]]
+        return self._make(self._indices[index])
 
 
 def check_sizes(train_size: Any, val_size: Any, test_size: Any, all_allowed: bool = True) -> None:
     """Raise ConfigError unless all are non-negative integers or, where allowed, None ("all")."""
-    for key, size in (("source.train_size", train_size), ("val_size", val_size), ("test_size", test_size)):
+    sizes: dict[str, Any] = {"source.train_size": train_size, "val_size": val_size, "test_size": test_size}
+    for key, size in sizes.items():
         may_be_all = all_allowed and key != "val_size"
-        if not (size is None and may_be_all) and not (is_int(size) and size >= 0):
+        wrong = not is_int(size) or size < 0
+        if wrong and not (size is None and may_be_all):
             wanted = "a whole number of problems" + (" or null for all" if may_be_all else "")
             raise ConfigError(f"data.{key}={size}: expected {wanted}")
 

@@ -144,7 +144,8 @@ class WordProblems(Source):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.steps = low, high = interval("data.source.steps", steps, 1, integer=True)
+        low, high = (int(count) for count in interval("data.source.steps", steps, 1, integer=True))
+        self.steps = low, high
         self.people, self.max_number, self.trace = people, max_number, trace
         self.agreement, self.explicit, self.wrong_traces = agreement, explicit, wrong_traces
         self.seed, self.split_seed = seed, split_seed

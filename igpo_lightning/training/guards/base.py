@@ -91,7 +91,7 @@ class Guard(Callback):
             self.dropped = trainer.global_step
             drop_update(trainer, pl_module)
 
-    def alarm(self, trainer: Trainer, pl_module: Any, finding: str, late: bool = False) -> None:
+    def alarm(self, trainer: Any, pl_module: Any, finding: str, late: bool = False) -> None:
         """Count ``finding``, say it unless that was done a short time ago, and see to a stop.
 
         ``late``: The update is over.
@@ -104,7 +104,8 @@ class Guard(Callback):
         if self.told is None or now - self.told >= self.repeat_every:
             self.told = now
             done = {WARN: "", SKIP: "; the update is dropped", STOP: "; stopping"}[action]
-            say = next((c.print for c in trainer.callbacks if isinstance(c, RolloutProgress)), rank_zero_warn)
+            callbacks = trainer.callbacks
+            say = next((c.print for c in callbacks if isinstance(c, RolloutProgress)), rank_zero_warn)
             say(f"warning (callbacks.{self.name}): {where}: {finding}{done}")
         count = {f"guard/{self.name}": float(self.alarms)}
         pl_module.log_dict(count, logger=False, batch_size=1)  # for callbacks

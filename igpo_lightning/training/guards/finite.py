@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.hooks import RemovableHandle
 
 from ...checks import positive_int
@@ -104,7 +105,7 @@ class FiniteGuard(Guard):
         return STOP if self.action == SKIP and self.in_a_row >= self.patience else self.action
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         before, self._dropped_before = self._dropped_before, getattr(trainer.model, "skipped_steps", 0)
         if not self._ends_update or self._found:
@@ -121,4 +122,4 @@ class FiniteGuard(Guard):
 def _local_gradients(pl_module: LightningModule) -> dict[str, Tensor]:
     """This process's gradients, or its shards of them (FSDP), by parameter."""
     grads = {name: p.grad for name, p in pl_module.named_parameters() if p.grad is not None}
-    return {name: grad.to_local() if hasattr(grad, "to_local") else grad for name, grad in grads.items()}
+    return {name: grad.to_local() if isinstance(grad, DTensor) else grad for name, grad in grads.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from ...checks import fraction, positive_int
@@ -34,7 +33,7 @@ class IdenticalCompletions(Guard):
         self.share = fraction(f"callbacks.{self.name}.share", share)
         self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
 
-    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
+    def inspect_rollout(self, trainer: Any, pl_module: Any, batch: Rollout) -> str | None:
         sampler = getattr(getattr(trainer.datamodule, "algorithm", None), "sampler", None)
         temperature = getattr(sampler, "temperature", None)
         if temperature == 0:  # greedy: they are meant to be the same
@@ -69,7 +68,7 @@ class ConstantReward(Guard):
         self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
         self.value: float | None = None  # the reward that all completions of the last rollout had
 
-    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
+    def inspect_rollout(self, trainer: Any, pl_module: Any, batch: Rollout) -> str | None:
         rollout = _whole(trainer, batch)
         low, high = rollout.rewards.min(), rollout.rewards.max()
         minus_low, high = reduce([-low, high], "max", pl_module.device)
@@ -111,7 +110,7 @@ class UnwrittenHints(Guard):
         self.rollouts = positive_int(f"callbacks.{self.name}.rollouts", rollouts)
         self.written = False  # whether any hint was, in this run
 
-    def inspect_rollout(self, trainer: Trainer, pl_module: Any, batch: Rollout) -> str | None:
+    def inspect_rollout(self, trainer: Any, pl_module: Any, batch: Rollout) -> str | None:
         algorithm = getattr(trainer.datamodule, "algorithm", None)
         if self.written or getattr(getattr(algorithm, "inpaint", None), "purpose", None) != HINTED:
             return None
@@ -140,7 +139,7 @@ def identical_groups(rollout: Rollout) -> tuple[Tensor, Tensor]:
     return ((tokens == model).all(-1) | hinted).all(1) & comparable, comparable
 
 
-def _whole(trainer: Trainer, batch: Rollout) -> Rollout:
+def _whole(trainer: Any, batch: Rollout) -> Rollout:
     """The rollout that a micro-batch is part of."""
     rollout = getattr(trainer.datamodule, "rollout", None)
     return batch if rollout is None else rollout

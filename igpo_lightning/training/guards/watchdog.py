@@ -74,8 +74,8 @@ class Watchdog(Callback):
     def __init__(self, timeout: float | None = 1800.0, folder: str | Path = "heartbeat") -> None:
         if timeout is not None and timeout <= 0:
             raise ConfigError(f"callbacks.watchdog.timeout={timeout}: expected seconds above 0, or null")
-        self.timeout, self.folder = timeout, Path(folder)
-        self.interval = min(5.0, (timeout or 0.0) / 4)
+        self.on, self.timeout, self.folder = timeout is not None, timeout or 0.0, Path(folder)
+        self.interval = min(5.0, self.timeout / 4)
         self.rank, self.world = 0, 1
         self.last = Heartbeat(self.rank)  # replaced by the hooks, and looked at by the thread
         self._seen: Heartbeat | None = None
@@ -85,7 +85,7 @@ class Watchdog(Callback):
         self._hooks: list[Any] = []
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        if self.timeout is None:
+        if not self.on:
             return
         self.rank, self.world = trainer.global_rank, trainer.world_size
         self.last, self._looked = Heartbeat(self.rank), time.monotonic()
@@ -111,7 +111,8 @@ class Watchdog(Callback):
 
     def beat(self, trainer: Trainer, phase: str | None) -> None:
         """A sign of life; ``phase`` is None between two batches."""
-        between = "rollout" if hasattr(trainer.datamodule, "engine") else "loading"
+        samples = hasattr(getattr(trainer, "datamodule", None), "engine")
+        between = "rollout" if samples else "loading"
         self.last = Heartbeat(self.rank, phase or between, self.last.rollout, trainer.global_step)
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
@@ -138,7 +139,7 @@ class Watchdog(Callback):
     def _watch(self) -> None:
         while not self._over.wait(self.interval):
             # From another thread, which needs no lock: for the case that this one is held up.
-            faulthandler.dump_traceback_later(self.timeout + self.interval, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(self.timeout + self.interval, file=_stderr())
             self.look(time.monotonic())
         faulthandler.cancel_dump_traceback_later()
 
@@ -170,7 +171,7 @@ class Watchdog(Callback):
             *(f"  {beat.describe(now)}" for beat in beats),
             f"the stacks of rank {self.rank}:\n",
         ]
-        stderr = sys.__stderr__.fileno()  # not print: the thread that hangs may hold the stream's lock
+        stderr = _stderr()  # not print: the thread that hangs may hold the stream's lock
         os.write(stderr, "\n".join(lines).encode())
         faulthandler.dump_traceback(file=stderr, all_threads=True)
         os._exit(EXIT_CODE)  # an ordinary exit would wait for what hangs
@@ -192,8 +193,13 @@ class Watchdog(Callback):
         return self.folder / f"rank-{rank}.json"
 
 
+def _stderr() -> int:
+    """The descriptor of the process's own stderr, whatever ``sys.stderr`` has become."""
+    return 2 if sys.__stderr__ is None else sys.__stderr__.fileno()
+
+
 def _debugged() -> bool:
     """Whether the main thread, where Lightning's loops run, is in a debugger."""
-    frame = sys._current_frames().get(threading.main_thread().ident)
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
     names = (f.f_globals.get("__name__", "") for f, _ in traceback.walk_stack(frame))
     return any(name.partition(".")[0] in _DEBUGGERS for name in names)
