@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 
 from .. import progress
@@ -45,16 +45,16 @@ class HeldOutAccuracy(Callback):
         self.test: Accuracy | None = None
         self._validated: tuple[int, float] | None = None  # after so many updates, the accuracy found
 
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_start(self, trainer: Any, module: LightningModule) -> None:
         if self.before is None:
             self.before = self._measure(trainer, module, "validation", trainer.datamodule.val_problems)
 
-    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Any, module: LightningModule) -> None:
         # On several processes, validation leaves out what does not divide among them.
         if len(trainer.datamodule.val_problems) % trainer.world_size == 0:
             self._validated = trainer.global_step, float(trainer.callback_metrics["val/accuracy"])
 
-    def measure_after(self, trainer: Trainer, module: LightningModule) -> None:
+    def measure_after(self, trainer: Any, module: LightningModule) -> None:
         """To be called as the last thing within ``on_train_end``: a run that a guard ends is not measured."""
         problems = trainer.datamodule.val_problems
         updates, found = self._validated or (None, 0.0)
@@ -74,9 +74,7 @@ class HeldOutAccuracy(Callback):
             self.before = Accuracy(*state_dict["before"])
 
     @torch.no_grad()
-    def _measure(
-        self, trainer: Trainer, module: Any, name: str, problems: Sequence[Prompt]
-    ) -> Accuracy | None:
+    def _measure(self, trainer: Any, module: Any, name: str, problems: Sequence[Prompt]) -> Accuracy | None:
         if not problems:
             return None
         started, training = time.monotonic(), module.training
@@ -91,7 +89,7 @@ class HeldOutAccuracy(Callback):
         return accuracy
 
     @staticmethod
-    def _right(trainer: Trainer, module: Any, problems: Sequence[Prompt]) -> float:
+    def _right(trainer: Any, module: Any, problems: Sequence[Prompt]) -> float:
         """Problems solved by all processes together, each decoding its share."""
         rank, world, batch = trainer.global_rank, trainer.world_size, trainer.datamodule.eval_batch
         mine = problems[rank::world]

@@ -42,7 +42,7 @@ class EvaluationModule(L.LightningModule):
                 id=task.prompt.problem.id,
                 sample=task.sample,
                 seed=task.seed,
-                prompt=self.policy.tokenizer.decode(task.prompt.ids),
+                prompt=str(self.policy.tokenizer.decode(list(task.prompt.ids))),
                 completion=completion,
                 gold=task.prompt.problem.answer,
                 tokens=tokens,
@@ -52,7 +52,8 @@ class EvaluationModule(L.LightningModule):
             )
             for task, completion, tokens, ended in outcomes
         ]
-        self.trainer.datamodule.save(batch.benchmark, rows)
+        trainer: Any = self.trainer
+        trainer.datamodule.save(batch.benchmark, rows)
         return rows
 
 
@@ -76,15 +77,18 @@ class EvaluationData(L.LightningDataModule):
         return sum(len(batch.tasks) for batch in self._mine)
 
     def setup(self, stage: str) -> None:
-        self.folder = Path(of_first(str(self.folder), self.trainer.strategy.root_device))
+        trainer = self.trainer
+        assert trainer is not None  # who sets it up
+        self.folder = Path(of_first(str(self.folder), trainer.strategy.root_device))
+        self._rank = trainer.global_rank
         self.store = Store(self.folder)
         self.done = {row.key for name in self.store.names() for row in self.store.read(name)}
-        self._mine = share_of(self.batches, self.done, self.trainer.global_rank, self.trainer.world_size)
+        self._mine = share_of(self.batches, self.done, self._rank, trainer.world_size)
 
     def save(self, benchmark: str, rows: Sequence[Generation]) -> None:
         """Append what is not there yet to this process's file."""
         new = [row for row in rows if row.key not in self.done]
-        self.store.append(benchmark, self.trainer.global_rank, new)
+        self.store.append(benchmark, self._rank, new)
 
     def predict_dataloader(self) -> StepLoader:
         return StepLoader(self._mine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -46,7 +47,9 @@ def mask_name(cfg: DictConfig) -> str | None:
     skeleton, tokenizer = skeleton_of_saved(
         cfg.model.path, lora=None, **{**construct(cfg.model.load).keywords, "quantize": None}
     )
-    if tokenizer is None or tokenizer.mask_token is not None:
-        return tokenizer and tokenizer.mask_token
-    mask_id = getattr(skeleton.config, "mask_token_id", None)
-    return None if mask_id is None else tokenizer.convert_ids_to_tokens(mask_id)
+    if tokenizer is None:
+        return None
+    mask_id: Any = tokenizer.mask_token_id
+    if mask_id is None:
+        mask_id = getattr(skeleton.config, "mask_token_id", None)
+    return None if mask_id is None else str(tokenizer.convert_ids_to_tokens(mask_id))

@@ -93,7 +93,7 @@ def _evaluate(cfg: DictConfig) -> float:
         if trainer.is_global_zero:
             print(f"\nstopped; to go on, repeat the command (completions are in {data.folder})")
         raise
-    if manifest is None:
+    if manifest is None or folder is None:
         return 0.0
     manifest.sessions[-1]["seconds"] = round(time.perf_counter() - started, 1)
     return _finish(cfg, folder, manifest)
@@ -205,8 +205,8 @@ def _manifest(
     problems: Mapping[str, Sequence[Problem]],
 ) -> Manifest:
     prompt, device = construct(cfg.prompt), trainer.strategy.root_device
-    sampler = OmegaConf.to_container(cfg.sampler, resolve=True)
-    sampler.pop("temperature")
+    sampler: Any = OmegaConf.to_container(cfg.sampler, resolve=True)
+    del sampler["temperature"]
     identity = {
         "model": model_identity(cfg.model.path, OmegaConf.select(cfg, "model.load.revision")),
         "prompt": prompt_identity(prompt, policy.tokenizer),

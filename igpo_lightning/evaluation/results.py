@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 
-from ..reporting.summary import Accuracy
+from ..reporting.summary import wilson
 from .store import Generation
 
 
@@ -42,18 +43,23 @@ class Result:
 def summarise(name: str, rows: Sequence[Generation], expected: int | None = None) -> Result:
     """The figures of a benchmark's judged completions (at least one)."""
     table, groups = table_of(rows), pd.DataFrame([row.groups for row in rows])
-    right = table.groupby("id")["correct"].agg(["size", "sum"])
-    powers = [2**i for i in range(int(right["size"].min()).bit_length())]
-    most = int(right["size"].max())
+    by_problem: Any = table.groupby("id")["correct"]
+    right = list(zip(by_problem.size().tolist(), by_problem.sum().tolist(), strict=True))
+    powers = [2**i for i in range(min(n for n, _ in right).bit_length())]
+    most = max(n for n, _ in right)
+    tokens, filled, unanswered = table[["tokens", "filled", "unanswered"]].mean().tolist()
     return Result(
         name=name,
         metric="pass@1" if most == 1 else f"avg@{most}",
         score=score(table),
         expected=len(rows) if expected is None else expected,
-        pass_at={k: fmean(pass_at_k(*counts, k) for counts in right.values.tolist()) for k in powers},
-        **table[["tokens", "filled", "unanswered"]].mean().to_dict(),
+        pass_at={k: fmean(pass_at_k(n, correct, k) for n, correct in right) for k in powers},
+        tokens=tokens,
+        filled=filled,
+        unanswered=unanswered,
         groups={
-            group: {value: score(part) for value, part in table.groupby(groups[group])} for group in groups
+            str(group): {str(value): score(part) for value, part in table.groupby(groups[group])}
+            for group in groups
         },
     )
 
@@ -77,13 +83,13 @@ def score(table: pd.DataFrame) -> Score:
     interval, and where nothing can be estimated (all right or all wrong) n is taken.
 
     """
-    means = table.groupby("id")["correct"].mean()
+    means: Any = table.groupby("id")["correct"].mean()
     accuracy, spread = float(means.mean()), float(means.var(ddof=0))
     effective: float = len(means)
     if 0 < accuracy < 1:
         ratio = accuracy * (1 - accuracy) / spread if spread > 0 else math.inf
         effective = min(max(len(means) * ratio, len(means)), len(table))
-    low, high = Accuracy(accuracy, effective).interval()
+    low, high = wilson(accuracy, effective)
     return Score(len(means), len(table), accuracy, low, high)
 
 

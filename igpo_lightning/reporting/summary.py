@@ -16,6 +16,14 @@ FILE = "summary.json"
 BEFORE, AFTER, TEST = "val/accuracy_before", "val/accuracy_after", "test/accuracy"  # a stage's, to loggers
 
 
+def wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of ``n``."""
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """A share of correct answers in [0, 1], over ``n`` problems where that is known."""
@@ -30,11 +38,7 @@ class Accuracy:
         """
         if not self.n:
             return None
-        p, n = self.value, self.n
-        scale = 1 + z * z / n
-        centre = (p + z * z / (2 * n)) / scale
-        half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return wilson(self.value, self.n, z)
 
     def gain(self, since: Accuracy) -> tuple[float, float] | None:
         """95% interval of the gain over ``since``, or None if an ``n`` is unknown.
