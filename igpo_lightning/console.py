@@ -98,6 +98,11 @@ class Line:
         self.out.flush()
 
 
+def printable(text: str) -> str:
+    """The text without control characters but tabs and ends of lines: model output can't steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
 _NOISE = (
     ".*in eval mode at the start of training.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",

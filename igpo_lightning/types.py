@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from .sample_record import SampleRecord
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -271,30 +273,3 @@ class Rollout:
         parts = {n.partition("/")[2]: value for n, value in tensors.items() if n.startswith("parts/")}
         plain = {n: value for n, value in tensors.items() if not n.startswith("parts/")}
         return replace(self, parts=parts, **plain)
-
-
-@dataclass(frozen=True)
-class SampleRecord:
-    """One completion as a person reads it: for sample tables and files.
-
-    Attributes:
-        pieces: (text, is_hint) runs whose concatenation is the completion.
-        trace: The gold one.
-        advantage: Of the completion, if it has one for all its tokens.
-        tokens: Its tokens as text; their concatenation is the completion, too.
-        columns: Name → a number for each token: "step" (of a step map), "hint" and "kept" (whether it carries
-            gradient), "probability" (when it was drawn, at temperature 1; 0 where none was),
-            "old_logp" and "ref_logp" (means over the draws that score it), where there are any.
-    """
-
-    rollout: int
-    prompt: str
-    answer: str
-    pieces: Sequence[tuple[str, bool]]
-    reward: float
-    correct: bool
-    inpainted: bool
-    trace: str = ""
-    advantage: float | None = None
-    tokens: Sequence[str] = ()
-    columns: Mapping[str, Sequence[float]] = field(default_factory=dict)

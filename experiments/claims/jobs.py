@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,7 @@ def measured(job: Job) -> dict[str, Any]:
         "curve": {
             "updates": curve[0],
             "accuracy": _short(curve[1]),
-            "seconds": _short(_training_seconds(metrics, curve[0])),
+            "seconds": _short(metrics.seconds().reindex(curve[0], method="ffill").fillna(0.0)),
         },
         "generated_tokens": {"updates": tokens[0][-1:], "tokens": tokens[1][-1:]},
         "first_tenth": {name: _round(metrics.mean(f"rollout/{name}", 0.0, 0.1)) for name in rates},
@@ -150,13 +150,6 @@ def _of_all_runs(node: Any) -> Any:
     return str(node)
 
 
-def _training_seconds(metrics: Any, updates: Sequence[int]) -> list[float]:
-    """Seconds of rollouts and updates, without validation, until each of the ``updates``."""
-    logged = [metrics.series(name) for name in ("rollout/seconds", "time/update")]
-    spent = [pair for steps, values in logged for pair in zip(steps, values, strict=True)]
-    return [sum(seconds for step, seconds in spent if step <= update) for update in updates]
-
-
 def _value(accuracy: Any) -> dict[str, Any] | None:
     return None if accuracy is None else {"value": accuracy.value, "n": accuracy.n}
 
@@ -165,5 +158,5 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 5)
 
 
-def _short(values: Sequence[float]) -> list[float]:
-    return [round(value, 5) for value in values]
+def _short(values: Iterable[float]) -> list[float]:
+    return [round(float(value), 5) for value in values]

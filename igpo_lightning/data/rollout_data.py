@@ -13,7 +13,8 @@ from ..distributed import gather_objects, reduce
 from ..hardware import forget_peak_memory
 from ..rollout import RolloutEngine
 from ..rollout.records import sample_records
-from ..types import Prompt, Rollout, SampleRecord
+from ..sample_record import SampleRecord
+from ..types import Prompt, Rollout
 from .base import ProblemDataModule
 from .rollout_state import share
 from .schedule import RolloutSchedule, RolloutStep, Sealed, StepLoader

@@ -24,6 +24,7 @@ from ..checks import ConfigError, existing_path
 from ..models import Policy
 from ..models.llada import LLADA
 from ..seeding import derive
+from .contenders import Contender
 from .meter import Meter
 from .workload import Workload
 
@@ -102,65 +103,63 @@ class TheirModel:
 
 @dataclass
 class Checkout:
-    """One function of a checkout as a contender.
+    """The work of one function of a checkout.
 
     Attributes:
-        name: Of the case.
         function: Theirs.
         model: What it is called with.
         options: Further arguments of it.
-        load: Weights and prompts.
-        policy: The network that ``model`` runs, if it is ours.
+        batched: Whether it takes several prompts at a time; some versions do not.
     """
 
-    name: str
     function: Callable[..., Any]
-    model: Any
+    model: AsTheirs | TheirModel
     options: Mapping[str, Any]
-    load: Workload
-    policy: Policy | None = None
-    what: str = "sampling"
+    batched: bool = True
 
-    def __post_init__(self) -> None:
-        self.batched = self._takes_batches()  # some versions take one prompt at a time
-        self.changes = [f"{self.function.__name__}({', '.join(f'{k}={v}' for k, v in self.options.items())})"]
-        if not self.batched:
-            self.changes.append("one row at a time")
-
-    def __call__(self, meter: Meter) -> None:
-        ids = [self.load.prompts[p].ids for p in self.load.which]
-        own, done = self.load.algorithm.sampler, []
+    def __call__(self, load: Workload, meter: Meter) -> None:
+        ids = [load.prompts[p].ids for p in load.which]
+        own, done = load.algorithm.sampler, []
         size = {"steps": own.steps, "gen_length": own.length, "block_length": own.block_length}
         before = self.model.rows
-        with self.load.precision(), meter.running():
+        with load.precision(), meter.running():
             for rows in _together(ids, self.batched):
-                prompts = torch.tensor(rows, dtype=torch.long, device=self.load.device)
-                done.append(self._run(prompts, size)[:, -own.length :])
+                prompts = torch.tensor(rows, dtype=torch.long, device=load.device)
+                done.append(self.run(load, prompts, size)[:, -own.length :])
         meter.turn.tokens = sum(part.numel() for part in done)
         meter.turn.row_forwards = self.model.rows - before
 
-    def _run(self, prompts: Tensor, size: Mapping[str, int]) -> Tensor:
+    def run(self, load: Workload, prompts: Tensor, size: Mapping[str, int]) -> Tensor:
+        """Call the function with those of the arguments that it knows."""
         given = {
-            **size, "temperature": self.load.algorithm.sampler.temperature, "cfg_scale": 0.0,
-            "remasking": "low_confidence", "mask_id": self.load.policy.mask_id, **self.options,
+            **size, "temperature": load.algorithm.sampler.temperature, "cfg_scale": 0.0,
+            "remasking": "low_confidence", "mask_id": load.policy.mask_id, **self.options,
         }  # fmt: skip
         known = inspect.signature(self.function).parameters
-        with torch.no_grad(), _seeded(self.load):
+        with torch.no_grad(), _seeded(load):
             out = self.function(self.model, prompts, **{k: v for k, v in given.items() if k in known})
         return out[0] if isinstance(out, tuple) else out
 
-    def _takes_batches(self) -> bool:
-        row = self.load.prompts[0].ids
-        prompts = torch.tensor([row, row], dtype=torch.long, device=self.load.device)
+    def contender(self, name: str, load: Workload) -> Contender:
+        """The work as a contender of this name, tried with two prompts before."""
+        self.batched = self._takes_batches(load)
+        changes = [f"{self.function.__name__}({', '.join(f'{k}={v}' for k, v in self.options.items())})"]
+        if not self.batched:
+            changes.append("one row at a time")
+        return Contender("sampling", name, changes, load, self, isinstance(self.model, TheirModel))
+
+    def _takes_batches(self, load: Workload) -> bool:
+        row = load.prompts[0].ids
+        prompts = torch.tensor([row, row], dtype=torch.long, device=load.device)
         try:
-            with self.load.precision():
-                out = self._run(prompts, {"steps": 2, "gen_length": 2, "block_length": 2})
+            with load.precision():
+                out = self.run(load, prompts, {"steps": 2, "gen_length": 2, "block_length": 2})
         except (RuntimeError, ValueError, IndexError, AssertionError):
             return False
         return len(out) == 2
 
 
-def checkouts(folder: str, kind: str, options: Mapping[str, Any], load: Workload) -> list[Checkout]:
+def checkouts(folder: str, kind: str, options: Mapping[str, Any], load: Workload) -> list[Contender]:
     """The contenders that a checkout's ``generate.py`` holds.
 
     Raises:
@@ -172,13 +171,12 @@ def checkouts(folder: str, kind: str, options: Mapping[str, Any], load: Workload
     functions = FUNCTIONS[kind]
     if missing := [name for name in functions.values() if not hasattr(generate, name)]:
         raise ConfigError(f"against={folder}: its generate.py has no {missing[0]}; is kind={kind} right?")
-    ours = OWN_MODEL not in functions.values()
-    model: Any = AsTheirs(load.policy)
-    if not ours:
+    if OWN_MODEL in functions.values():
         model = TheirModel(load_module(Path(folder), "model.modeling_llada"), load.policy)
-    policy = load.policy if ours else None
+    else:
+        model = AsTheirs(load.policy)
     return [
-        Checkout(name, getattr(generate, function), model, options, load, policy)
+        Checkout(getattr(generate, function), model, options).contender(name, load)
         for name, function in functions.items()
     ]
 

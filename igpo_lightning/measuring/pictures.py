@@ -7,14 +7,13 @@ from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn
+from ..reporting.picture import COLOURS, HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn
 from .rounds import PUBLISHED, Result
 from .tables import growth, seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = (OWN, HINTED, RIGHT, WARN, "#7b5ea7", "#5b8c5a", "#a0522d", "#4c9aa8")
 _PHASES = {"sample": OWN, "score": WARN, "log-probs": HINTED, "update": RIGHT}
 
 
@@ -34,7 +33,7 @@ def curves(results: Sequence[Result], path: str | Path) -> None:
 
     lines = growth(results)
     sizes, kinds, names = (list(dict.fromkeys(key[i] for key in lines)) for i in range(3))
-    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     with drawn(path, 4.6 * len(kinds), 3.4 * len(sizes)) as figure:
         grid = figure.subplots(len(sizes), len(kinds), squeeze=False)
         for (size, kind), ax in zip(product(sizes, kinds), grid.ravel(), strict=True):

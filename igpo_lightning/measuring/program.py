@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -17,21 +17,16 @@ from ..config import find_conf
 from ..console import quieten
 from ..files import write_atomic
 from ..hardware import use_threads
-from ..models.casting import trained_in_float32
 from ..precision import check_precision
 from . import pictures
 from .against import checkouts
-from .cases import Cases
-from .contenders import Contender, Ours, Published
+from .cases import Compose, cases_of, points_of
+from .contenders import OURS, Contender
+from .published import THEIRS
 from .records import ratios_of, read_ratios, record_of, sizes_of, slower_than, write_ratios
-from .rounds import Result, measure
-from .sweeps import points_of
+from .rounds import PUBLISHED, Result, measure
 from .tables import cases_table, describe, growth_table, notes, phases_table
-from .weights import policy_of
-from .workload import Workload, algorithm_of, prompts_of, trainer_of
-
-KINDS = ("sampling", "update", "iteration")
-Compose = Callable[[Sequence[str]], DictConfig]
+from .workload import Workload, sharing, workload_of
 
 
 def run(cfg: DictConfig) -> None:
@@ -73,27 +68,13 @@ def bench(cfg: DictConfig, compose: Compose) -> list[str]:
     use_threads(cfg.hardware)
     base = workload_of(cfg)
     recorded, tolerance = read_ratios(cfg.check, sizes_of(base)) if cfg.check is not None else ({}, 0.0)
-    results = measure(_contenders(cfg, Cases(cfg, base, compose), cfg.what), cfg.repeats, _say)
+    results = measure(_contenders(cfg, base, compose, cfg.what), cfg.repeats, _say)
     grown = list(_growth(cfg, base, compose))
     record = record_of(cfg, base, results, grown)
     write(Path(cfg.output_dir), record, results, grown)
     if cfg.record is not None:
         write_ratios(cfg.record, record, results)
     return slower_than(recorded, tolerance, ratios_of(results))
-
-
-def workload_of(cfg: DictConfig) -> Workload:
-    """The weights and prompts that all cases share, with the settings of none of them."""
-    device = trainer_of(cfg).strategy.root_device
-    policy = policy_of(cfg, device)
-    prompts = prompts_of(cfg, policy)
-    algorithm = algorithm_of(cfg, len(prompts))
-    if set(cfg.what) - {"sampling"}:
-        trained_in_float32(policy)
-        if algorithm.loss.needs_reference:
-            policy.keep_reference(moves=algorithm.reference.moves)
-    rows = len(prompts) * algorithm.num_generations if cfg.batch is None else cfg.batch
-    return Workload(cfg, policy, prompts, algorithm, device, positive_int("batch", rows))
 
 
 def write(folder: Path, record: dict, results: Sequence[Result], grown: Sequence[Result]) -> None:
@@ -111,12 +92,15 @@ def write(folder: Path, record: dict, results: Sequence[Result], grown: Sequence
     print(f"\n{text}\n\nin {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
-def _contenders(cfg: DictConfig, cases: Cases, what: Sequence[str]) -> list[Contender]:
-    base, found = cases.base, list[Contender]()
+def _contenders(
+    cfg: DictConfig, base: Workload, compose: Compose, what: Sequence[str], without: Collection[str] = ()
+) -> list[Contender]:
+    found = list[Contender]()
     for kind in what:
         if cfg.published:
-            found.append(Published(kind, base))
-        found += [Ours(kind, name, changes, load) for name, changes, load in cases.of(kind)]
+            found.append(Contender(kind, PUBLISHED, [], base, THEIRS[kind]))
+        for name, changes, load in cases_of(cfg, kind, base, compose, without):
+            found.append(Contender(kind, name, changes, load, OURS[kind]))
         if kind == "sampling" and cfg.against is not None:
             options = OmegaConf.to_container(cfg.options, resolve=True)
             found += checkouts(cfg.against, cfg.kind, options, base)
@@ -129,22 +113,21 @@ def _growth(cfg: DictConfig, base: Workload, compose: Compose) -> Iterator[Resul
     for point in points_of(cfg):
         _say(f"{point.key} {point.value}")
         changed = compose(point.overrides)
-        shared = Cases(cfg, base, compose)
-        load = workload_of(changed) if point.new_model else shared.load(changed, point.name)
-        cases = Cases(changed, load, _then(compose, point.overrides), without=point.keys)
-        for result in measure(_contenders(changed, cases, point.what), cfg.repeats):
+        load = workload_of(changed) if point.new_model else sharing(base, changed, point.name)
+        contenders = _contenders(changed, load, _after(point.overrides, compose), point.what, point.keys)
+        for result in measure(contenders, cfg.repeats):
             result.point = {point.key: point.value}
             yield result
 
 
-def _then(compose: Compose, first: Sequence[str]) -> Compose:
+def _after(first: Sequence[str], compose: Compose) -> Compose:
     return lambda more: compose([*first, *more])
 
 
 def _check(cfg: DictConfig) -> None:
     positive_int("repeats", cfg.repeats)
-    if not isinstance(cfg.what, ListConfig) or not cfg.what or set(cfg.what) - set(KINDS):
-        raise ConfigError(f"what={cfg.what}: expected a list of {', '.join(KINDS)}")
+    if not isinstance(cfg.what, ListConfig) or not cfg.what or set(cfg.what) - set(OURS):
+        raise ConfigError(f"what={cfg.what}: expected a list of {', '.join(OURS)}")
     if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ConfigError("hardware: it asks for a GPU, and there is none here; choose hardware=cpu")
     one = cfg.hardware.devices in (1, "1") and cfg.hardware.num_nodes == 1

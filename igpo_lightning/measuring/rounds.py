@@ -127,10 +127,8 @@ def measure(
         say(f"round {number + 1} of {repeats}")
         rates.append(rate_of(contenders[0]))
         for place in range(len(contenders)):
-            turn = (place + number) % len(contenders)
-            meter = Meter(contenders[turn].load.device)
-            contenders[turn](meter)
-            results[turn].turns.append(meter.turn)
+            which = (place + number) % len(contenders)
+            results[which].turns.append(_turn(contenders[which]))
     theirs = {r.what: r.turns for r in results if r.name == PUBLISHED}
     for result in results:
         result.rate, result.against = max(rates), theirs.get(result.what, ())
@@ -145,15 +143,21 @@ def rate_of(contender: Contender) -> float:
     return plain_rate(Shapes.of(load.policy.network), load.rows * load.columns, dtype, load.device)
 
 
+def _turn(contender: Contender) -> Turn:
+    meter = Meter(contender.load.device)
+    contender.work(contender.load, meter)
+    return meter.turn
+
+
 def _counted(contender: Contender) -> int | None:
     """Operations of one turn, which also compiles and loads what is compiled and loaded once."""
-    meter, policy = Meter(contender.load.device), contender.policy
-    if policy is None:
-        contender(meter)
+    if contender.own_network:
+        _turn(contender)
         return None
+    policy = contender.load.policy
     counter = Counter(Shapes.of(policy.network))
     with counter.watching(policy):
-        contender(meter)
+        turn = _turn(contender)
     # A call that no hook sees (a replayed graph) makes the count too small: then there is none.
-    seen_all = counter.rows >= (meter.turn.row_forwards or 1)
+    seen_all = counter.rows >= (turn.row_forwards or 1)
     return counter.operations if seen_all else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,12 @@ from ..config import build_algorithm, construct
 from ..data.encoding import Encoder
 from ..hardware import trainer_options
 from ..models import Policy
+from ..models.casting import trained_in_float32
 from ..seeding import derive, torch_rng
 from ..types import Problem, Prompt, Scores
+from .weights import policy_of
+
+_SHARED = ("vocabulary", "prompts", "prompt_length", "weights", "seed", "what")
 
 
 class Coin:
@@ -74,6 +78,66 @@ class Workload:
     def precision(self) -> AbstractContextManager[Any]:
         """The context in which a run computes: Lightning's, for ``hardware.precision``."""
         return trainer_of(self.cfg).precision_plugin.forward_context()
+
+
+def workload_of(cfg: DictConfig) -> Workload:
+    """The weights and prompts that all cases share, with the settings of none of them."""
+    device = trainer_of(cfg).strategy.root_device
+    policy = policy_of(cfg, device)
+    load = _workload(cfg, policy, prompts_of(cfg, policy), device)
+    if set(cfg.what) - {"sampling"}:
+        trained_in_float32(policy)
+        if load.algorithm.loss.needs_reference:
+            policy.keep_reference(moves=load.algorithm.reference.moves)
+    return load
+
+
+def sharing(base: Workload, cfg: DictConfig, key: str) -> Workload:
+    """The workload of ``cfg`` on the weights and prompts of ``base``.
+
+    Raises:
+        ConfigError: It changes what has to be the same for all; ``key`` is named.
+    """
+    if other := [name for name in _SHARED if cfg[name] != base.cfg[name]]:
+        raise ConfigError(f"{key}: it changes {other[0]}, which all cases share")
+    policy = base.policy if cfg.model == base.cfg.model else _around(base, cfg, key)
+    return _workload(cfg, policy, base.prompts, base.device)
+
+
+def _workload(cfg: DictConfig, policy: Policy, prompts: Sequence[Prompt], device: torch.device) -> Workload:
+    algorithm = algorithm_of(cfg, len(prompts))
+    rows = len(prompts) * algorithm.num_generations if cfg.batch is None else cfg.batch
+    return Workload(cfg, policy, prompts, algorithm, device, positive_int("batch", rows))
+
+
+def _around(base: Workload, cfg: DictConfig, key: str) -> Policy:
+    """Another network (compiled, with other attention) around the same tensors."""
+    policy, shared = policy_of(cfg, base.device), base.policy
+    try:
+        policy.load_state_dict(shared.state_dict(), assign=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"{key}: it changes the weights, which all cases share: {reason}") from error
+    if shared.keeps_reference:
+        policy.keep_reference(moves=shared.moving is not None)
+    return policy
+
+
+@contextmanager
+def kept(policy: Policy) -> Iterator[None]:
+    """After this context the policy has the weights, and no gradients, that it had before."""
+    trained = {name: weight for name, weight in policy.named_parameters() if weight.requires_grad}
+    before = {name: weight.detach().to("cpu", copy=True) for name, weight in trained.items()}
+    device = next(policy.parameters()).device
+    try:
+        yield
+    finally:
+        policy.to(device)  # a fit leaves it on the CPU
+        with torch.no_grad():
+            for name, weight in policy.named_parameters():
+                weight.grad = None
+                if name in before:
+                    weight.copy_(before[name])
 
 
 def trainer_of(cfg: DictConfig, **options: Any) -> L.Trainer:

@@ -20,6 +20,7 @@ from lightning.pytorch.strategies import (
 from ..checks import ConfigError
 from ..config import construct
 from ..precision import precision_of
+from ..sweeping.machine import device_count
 
 _ASSUMED_DEVICES = 8  # where "all" is asked for and none is here: as in arXiv 2509.10396, section 4.1
 
@@ -67,7 +68,7 @@ def place(hardware: Mapping[str, Any]) -> Placement:
     """
     asked = hardware["accelerator"]
     on_gpu = asked in ("gpu", "cuda") or (asked == "auto" and torch.cuda.is_available())
-    devices = _devices(hardware["devices"], torch.cuda.device_count() if on_gpu else 1)
+    devices = device_count(hardware["devices"]) or (torch.cuda.device_count() if on_gpu else 1)
     strategy, precision = _strategy(hardware["strategy"]), precision_of(hardware)
     nodes, deepspeed = int(hardware.get("num_nodes", 1)), isinstance(strategy, DeepSpeedStrategy)
     autocasts = precision.mixed and not deepspeed  # DeepSpeed converts the weights whatever the name says
@@ -81,15 +82,6 @@ def place(hardware: Mapping[str, Any]) -> Placement:
         autocast=lower if autocasts else None,
         **_sharing(strategy, (devices or _ASSUMED_DEVICES) * nodes),
     )
-
-
-def _devices(value: Any, here: int) -> int:
-    """Processes of a node; 0 if all are asked for and none is here."""
-    if value in ("auto", "-1", -1):
-        return here
-    if isinstance(value, str):
-        value = [part for part in value.split(",") if part.strip()] if "," in value else int(value)
-    return value if isinstance(value, int) else len(value)
 
 
 def _strategy(value: Any) -> Strategy | None:

@@ -5,53 +5,32 @@ The panels are plain data (``panels.py``); here they are said in the words of th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import wandb
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+from wandb.errors import CommError, Error
+
 from igpo_lightning.errors import ConfigError
+from igpo_lightning.reporting.board_choice import Board
 from igpo_lightning.reporting.panels import SECTIONS, UPDATES, Panel
 from igpo_lightning.reporting.summary import AFTER, BEFORE, TEST
 
 _COLUMNS = 3
 _WIDTH, _HEIGHT = 8, 6  # of a report's panel; a page has 24 columns
 _MOST_RUNS = 100  # of a panel; W&B shows 10 where nothing is said
-_OF_ARMS = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stderr", "max_runs_to_show": _MOST_RUNS}
-_UNSAYABLE = "'\\=<>\n"  # in a filter, which the library keeps as text and reads again
-
-
-@dataclass(frozen=True)
-class Board:
-    """A dashboard.
-
-    Attributes:
-        title: Its name.
-        project: The W&B project.
-        entity: Whose it is; None: that of the account.
-        groups: W&B's groups whose runs are shown; empty: all runs.
-        stages: Job types that the report shows; empty: all.
-        by: Keys of the config that an arm's runs share. Empty: a workspace shows runs by themselves.
-        table: Markdown, with which the report begins.
-    """
-
-    title: str
-    project: str
-    entity: str | None = None
-    groups: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
-    by: tuple[str, ...] = ()
-    table: str = ""
-
-    def __post_init__(self) -> None:
-        for name in (*self.groups, *self.stages):
-            if found := set(name) & set(_UNSAYABLE):
-                raise ConfigError(f"group={name}: W&B's library can't filter by a name with {min(found)!r}")
+_OF_ARMS: dict[str, Any] = {
+    "groupby_aggfunc": "mean",
+    "groupby_rangefunc": "stderr",
+    "max_runs_to_show": _MOST_RUNS,
+}
 
 
 def workspace(board: Board) -> Any:
     """The saved view: every section, in order."""
-    ws, _ = _library()
     sections = [
         ws.Section(
             name=section.name,
@@ -80,7 +59,6 @@ def workspace(board: Board) -> Any:
 
 def report(board: Board) -> Any:
     """The report: the table, then the sections that compare, each curve the mean of an arm."""
-    _, wr = _library()
     grids = [
         [wr.H2(text=section.name), wr.PanelGrid(runsets=[_runs(board)], panels=panels, hide_run_sets=True)]
         for section in SECTIONS
@@ -107,18 +85,13 @@ def publish(board: Board, kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Save the dashboards of these KINDS at W&B; yields (kind, its address) as each is there.
 
     Raises:
-        ConfigError: No library, no account, no network, or no such project or runs.
+        ConfigError: No account, no network, or no such project or runs.
     """
-    os.environ.setdefault("WANDB_SILENT", "true")
-    _library()
-    import wandb
-    from wandb.errors import CommError, Error
-
     try:
         board = _found(board, wandb.Api())
         for kind in kinds:
-            made = KINDS[kind](board).save()
-            yield kind, made.url
+            made = report(board) if kind == "report" else workspace(board)
+            yield kind, made.save().url
     except ConfigError:
         raise
     except CommError as error:
@@ -147,7 +120,6 @@ def _found(board: Board, api: Any) -> Board:
 
 def _filters(**wanted: tuple[str, ...]) -> list[Any]:
     """Runs with one of the values of each attribute; one without values lets all through."""
-    ws, _ = _library()
     named = [(ws.Metric(name), values) for name, values in wanted.items() if values]
     return [key.isin(list(values)) if values[1:] else key == values[0] for key, values in named]
 
@@ -160,7 +132,6 @@ def _columns(board: Board) -> list[str]:
 
 
 def _runs(board: Board) -> Any:
-    _, wr = _library()
     columns = ["run:displayName", *_columns(board)]
     return wr.Runset(
         name=" and ".join(board.groups) or "all runs",
@@ -175,13 +146,19 @@ def _runs(board: Board) -> Any:
 
 def _panel(panel: Panel, place: int = 0) -> Any:
     """The panel in W&B's words, as the ``place``-th of a report's section."""
-    _, wr = _library()
     layout = wr.Layout(x=_WIDTH * (place % _COLUMNS), y=_HEIGHT * (place // _COLUMNS), w=_WIDTH, h=_HEIGHT)
-    return _MADE[panel.kind](wr, panel, layout)
+    title, metrics = panel.title, list(panel.metrics)
+    if panel.kind == "line":
+        return _line(panel, layout)
+    if panel.kind == "bar":
+        return wr.BarPlot(title=title, metrics=metrics, layout=layout, **_OF_ARMS)
+    if panel.kind == "table":
+        return wr.WeavePanelSummaryTable(table_name=metrics[0], layout=layout)
+    return wr.MediaBrowser(title=title, media_keys=metrics, num_columns=1, layout=layout)
 
 
-def _line(wr: Any, panel: Panel, layout: Any) -> Any:
-    smoothing = {
+def _line(panel: Panel, layout: Any) -> Any:
+    smoothing: dict[str, Any] = {
         "smoothing_type": "exponentialTimeWeighted",
         "smoothing_factor": panel.smoothing,
         "smoothing_show_original": True,
@@ -196,35 +173,3 @@ def _line(wr: Any, panel: Panel, layout: Any) -> Any:
         **_OF_ARMS,
         **(smoothing if panel.smoothing else {}),
     )
-
-
-def _bar(wr: Any, panel: Panel, layout: Any) -> Any:
-    return wr.BarPlot(
-        title=panel.title,
-        metrics=list(panel.metrics),
-        layout=layout,
-        **_OF_ARMS,
-    )
-
-
-def _table(wr: Any, panel: Panel, layout: Any) -> Any:
-    return wr.WeavePanelSummaryTable(table_name=panel.metrics[0], layout=layout)
-
-
-def _page(wr: Any, panel: Panel, layout: Any) -> Any:
-    return wr.MediaBrowser(title=panel.title, media_keys=list(panel.metrics), num_columns=1, layout=layout)
-
-
-_MADE = {"line": _line, "bar": _bar, "table": _table, "page": _page}
-KINDS: dict[str, Callable[[Board], Any]] = {"workspace": workspace, "report": report}
-
-
-def _library() -> tuple[Any, Any]:
-    """The modules of workspaces and of reports."""
-    try:
-        import wandb_workspaces.reports.v2 as reports
-        import wandb_workspaces.workspaces as workspaces
-    except ImportError as error:
-        advice = "pip install 'igpo-lightning[dashboards]'"
-        raise ConfigError(f"a dashboard needs the package wandb-workspaces: {advice} ({error})") from error
-    return workspaces, reports

@@ -82,7 +82,10 @@ class WorkProgress(Callback):
         if work is not self._work:
             self._work, self._work_began = work, self.clock()
         if not work.over and self._due():
-            self._show(work_cells(work, self.clock() - self._work_began))
+            self._show(self._cells_of(work))
+
+    def _cells_of(self, work: Work) -> list[Cell]:
+        return work_cells(work, self.clock() - self._work_began)
 
     def _due(self) -> bool:
         return self.clock() - self._shown >= (_REFRESH if self._line.in_place else self.interval)
@@ -188,19 +191,18 @@ class RolloutProgress(WorkProgress):
         self._show([*cells, *pace_cells(f"{pace:.2f} s/step", pace * (total - done))])
 
     def _report_work(self, work: Work) -> None:
-        if work.rollout is None:
-            super()._report_work(work)
-            return
-        if work is not self._work:
-            self._work, self._work_began = work, self.clock()
-        if self._rollout not in (None, work.rollout):  # the last one has ended: say so before the next
-            self._report_rollout(self._trainer)
+        if work.rollout is not None and self._rollout not in (None, work.rollout):
+            self._report_rollout(self._trainer)  # the last one has ended: say so before the next
             self._rollout = None
-        if work.over or not self._due():
-            return
+        super()._report_work(work)
+
+    def _cells_of(self, work: Work) -> list[Cell]:
+        cells = super()._cells_of(work)
+        if work.rollout is None:
+            return cells
         left = self._seconds_left(work.rollout)
         run = [] if left is None else [Cell(f"run ETA {duration(left)}", 3)]
-        self._show([self._head(work.rollout), *work_cells(work, self.clock() - self._work_began), *run])
+        return [self._head(work.rollout), *cells, *run]
 
     def _seconds_left(self, rollout: int) -> float | None:
         """From the beginning of ``rollout`` to the end of the run."""

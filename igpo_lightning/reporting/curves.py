@@ -112,17 +112,16 @@ def _found(stage: StageRun, progress: Progress, chart: Chart) -> list[tuple[str,
     found = []
     for pattern, label in chart.curves.items():
         for name in (name for name in stage.metrics.frame if fnmatch(name, pattern)):
-            steps, values = stage.metrics.series(name)
-            if values and not (pattern == "rollout/reward" and not stage.has_hints and found):
-                found.append((name, label or name, _placed(progress, steps, values)))
+            values = stage.metrics.values(name)
+            if len(values) and not (pattern == "rollout/reward" and not stage.has_hints and found):
+                found.append((name, label or name, _placed(progress, values)))
     return found
 
 
-def _placed(progress: Progress, steps: Sequence[float], values: Sequence[float]) -> pd.DataFrame:
+def _placed(progress: Progress, values: pd.Series) -> pd.DataFrame:
     import numpy as np
-    import pandas as pd
 
-    frame = pd.DataFrame({"y": values}, index=pd.Index(steps, name="step"), dtype=float)
+    frame = values.to_frame("y")
     frame["update"] = frame.index + 1
     for name, so_far in progress.items():
         places = so_far.index.searchsorted(frame.index, side="right")
@@ -132,19 +131,12 @@ def _placed(progress: Progress, steps: Sequence[float], values: Sequence[float])
 
 def _progress(stage: StageRun) -> Progress:
     """By step, so far: rollouts, tokens, and minutes of rollouts and updates."""
-    import pandas as pd
-
-    def logged(name: str) -> pd.Series:
-        steps, values = stage.metrics.series(name)
-        return pd.Series(values, index=steps, dtype=float)
-
-    rollouts = logged("rollout/reward")
-    tokens = logged("rollout/generated_tokens" if len(rollouts) else "train/num_tokens")
-    seconds = logged("rollout/seconds").add(logged("time/update"), fill_value=0.0)
+    metrics = stage.metrics
+    rollouts = metrics.values("rollout/reward")
     known = {
-        "rollout": pd.Series(range(1, len(rollouts) + 1), index=rollouts.index, dtype=float),
-        "tokens": tokens,
-        "minutes": seconds.sort_index().cumsum() / 60,
+        "rollout": rollouts.expanding().count(),
+        "tokens": metrics.values("rollout/generated_tokens" if len(rollouts) else "train/num_tokens"),
+        "minutes": metrics.seconds() / 60,
     }
     return {name: values for name, values in known.items() if len(values)}
 

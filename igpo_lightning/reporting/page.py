@@ -14,9 +14,10 @@ from igpo_lightning.reporting.curves import AXES, stage_curves, stations
 from igpo_lightning.reporting.picture import picture
 from igpo_lightning.reporting.result import sentence, tiles
 from igpo_lightning.reporting.run import Run, label, read_run
-from igpo_lightning.reporting.samples import Sample, by_kind, runs
+from igpo_lightning.reporting.samples import by_kind, runs
 from igpo_lightning.reporting.settings import differing, show
 from igpo_lightning.reporting.table import facts, table
+from igpo_lightning.sample_record import SampleRecord
 
 MAX_SAMPLES = 6  # of each kind
 MAX_TOKENS = 8000  # of all samples that are shown step by step, so that a page stays below 1 MB
@@ -96,33 +97,33 @@ def _sections(run: Run) -> dict[str, list[dict[str, Any]]]:
     return sections | {f"The stage before: {name}": charts for name, charts in before}
 
 
-def _chosen(samples: Sequence[Sample]) -> list[Sample]:
+def _chosen(samples: Sequence[SampleRecord]) -> list[SampleRecord]:
     """At most MAX_SAMPLES of each kind, in turns."""
     kinds = [_spread(found) for found in by_kind(samples).values()]
     return [kind[i] for i in range(MAX_SAMPLES) for kind in kinds if i < len(kind)]
 
 
-def _spread(samples: list[Sample]) -> list[Sample]:
+def _spread(samples: list[SampleRecord]) -> list[SampleRecord]:
     """At most MAX_SAMPLES of them, evenly over the run, the first and the last among them."""
     if len(samples) <= MAX_SAMPLES:
         return samples
     return [samples[i * (len(samples) - 1) // (MAX_SAMPLES - 1)] for i in range(MAX_SAMPLES)]
 
 
-def _counts(shown: Sequence[Sample], kept: Sequence[Sample]) -> str:
+def _counts(shown: Sequence[SampleRecord], kept: Sequence[SampleRecord]) -> str:
     """Numbers of samples of each kind, on the page and in the run's file."""
     ours, theirs = by_kind(shown), by_kind(kept)
     return "; ".join(f"{kind}: {len(ours[kind])} of {len(theirs[kind])}" for kind in theirs)
 
 
-def _viewed(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def _viewed(samples: Sequence[SampleRecord]) -> list[dict[str, Any]]:
     """Samples to be shown step by step: the first ones that have MAX_TOKENS together."""
     ends = accumulate(len(sample.tokens) for sample in samples)
     viewed = [sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_TOKENS]
     return [{"tokens": sample.tokens, "columns": sample.columns} for sample in viewed]
 
 
-def _is(sample: Sample, samples: Sequence[Sample]) -> list[str]:
+def _is(sample: SampleRecord, samples: Sequence[SampleRecord]) -> list[str]:
     """The words that samples are filtered by; the first one is the verdict."""
     share = sample.rollout / max(1, max(other.rollout for other in samples))
     when = "early" if share < 1 / 3 else "late" if share > 2 / 3 else "between"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 OWN, HINTED, RIGHT, WARN = "#3e4c9a", "#e08e0b", "#1b998b", "#c8553d"
 
+COLOURS = (OWN, HINTED, RIGHT, WARN, "#7b5ea7", "#5b8c5a", "#a0522d", "#4c9aa8")  # of lines side by side
+
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "figure.facecolor": "white",
     "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.facecolor": "white", "axes.linewidth": 1.0,

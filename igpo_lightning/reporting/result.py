@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from igpo_lightning.reporting.run import Run, StageRun, label
+from igpo_lightning.reporting.run import Run, label
 from igpo_lightning.reporting.summary import Accuracy
 from igpo_lightning.reporting.table import duration, percent
 
@@ -29,9 +29,9 @@ def sentence(run: Run) -> str:
         text += f" on {after.n:,} problems" if after.n else ""
         text += f": {_gain(before, after)}."
     elif main.has_rollouts:
-        first, last = _ends(main, "rollout/reward_before") or _ends(main, "rollout/reward") or (math.nan,) * 2
+        first, last = main.metrics.ends(main.own_reward) or (math.nan, math.nan)
         text = f"{name}: the model's own reward went from {first:.3f} to {last:.3f}, first to last fifth."
-    elif ends := _ends(main, "train/loss"):
+    elif ends := main.metrics.ends("train/loss"):
         text = f"{name}: the training loss went from {ends[0]:.3f} to {ends[1]:.3f}, first to last fifth."
     else:
         text = ""
@@ -48,15 +48,13 @@ def tiles(run: Run) -> Iterator[Tile]:
     if run.test is not None:
         yield Tile("test accuracy at the end", percent(run.test.value), _of(run.test))
     if (main := run.rollouts) is not None:
-        own = main.metrics.series("rollout/reward_before")[1] or main.metrics.series("rollout/reward")[1]
-        last = own[int(0.8 * len(own)) :]
-        mean = sum(last) / len(last)
+        own = main.metrics.values(main.own_reward)
+        last = own.iloc[int(0.8 * len(own)) :]
         what = "reward of the model alone" if main.has_hints else "reward"
-        spread = math.sqrt(sum((x - mean) ** 2 for x in last) / max(1, len(last) - 1))
+        spread = last.std() if len(last) > 1 else 0.0
         of = f"± {spread:.3f} from rollout to rollout, n = the last {len(last)} of {len(own)}"
-        yield Tile(what, f"{mean:.3f}", of)
-        drawn = main.stage.completions or main.metrics.last("rollout/completions")
-        if drawn:
+        yield Tile(what, f"{last.mean():.3f}", of)
+        if drawn := main.completions:
             yield Tile("completions sampled", f"{drawn:,.0f}", f"in {len(own):,} rollouts, hinted ones too")
     if run.seconds:
         stages = ", ".join(
@@ -80,8 +78,3 @@ def _of(accuracy: Accuracy) -> str:
     if interval is None:
         return "n unknown"
     return f"± {50 * (interval[1] - interval[0]):.1f} points (95%), n = {accuracy.n:,} problems"
-
-
-def _ends(run: StageRun, name: str) -> tuple[float, float] | None:
-    first, last = run.metrics.mean(name, 0.0, 0.2), run.metrics.mean(name, 0.8, 1.0)
-    return None if first is None or last is None else (first, last)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting import samples as samples_file
 from igpo_lightning.reporting import summary as summary_file
-from igpo_lightning.reporting.samples import Sample
 from igpo_lightning.reporting.summary import Accuracy, Stage, Summary
+from igpo_lightning.sample_record import SampleRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,30 +31,41 @@ class Metrics:
 
     def series(self, name: str) -> Points:
         """(steps, values) of one metric. A step logged twice (a resumed run) keeps its last value."""
-        values = self._values(name)
+        values = self.values(name)
         return values.index.tolist(), values.tolist()
 
     def by_rollout(self, name: str) -> Points:
         """(number of rollouts so far, mean value since the last one) of one metric."""
-        values = self._values(name)
-        rollouts = self._values("rollout/reward").index.searchsorted(values.index, side="right")
+        values = self.values(name)
+        rollouts = self.values("rollout/reward").index.searchsorted(values.index, side="right")
         means = values.groupby(rollouts).mean()
         return means.index.tolist(), means.tolist()
 
     def last(self, name: str) -> float | None:
         """The latest value of a metric, None if it was never logged."""
-        _, values = self.series(name)
-        return values[-1] if values else None
+        values = self.values(name)
+        return None if values.empty else float(values.iloc[-1])
 
     def mean(self, name: str, start: float = 0.0, stop: float = 1.0) -> float | None:
         """Mean over a stretch of the run, as shares of its length: (0.8, 1.0) is the last fifth."""
-        values = self._values(name)
+        values = self.values(name)
         if values.empty:
             return None
         first = min(int(start * len(values)), len(values) - 1)
         return float(values.iloc[first : max(first + 1, math.ceil(stop * len(values)))].mean())
 
-    def _values(self, name: str) -> pd.Series:
+    def ends(self, name: str) -> tuple[float, float] | None:
+        """Means over the first and the last fifth of the run, None if it was never logged."""
+        first, last = self.mean(name, 0.0, 0.2), self.mean(name, 0.8, 1.0)
+        return None if first is None or last is None else (first, last)
+
+    def seconds(self) -> pd.Series:
+        """Seconds of rollouts and updates so far, without validation, by step."""
+        rollouts, updates = self.values("rollout/seconds"), self.values("time/update")
+        return rollouts.add(updates, fill_value=0.0).sort_index().cumsum()
+
+    def values(self, name: str) -> pd.Series:
+        """The values of one metric by step."""
         rows = self._rollouts if name.startswith("rollout/") else self.frame
         return _by_step(rows.reindex(columns=[name])[name].dropna())
 
@@ -87,6 +98,17 @@ class StageRun:
         """True if hints were tried at least once; False for GRPO."""
         return self.metrics.last("rollout/hint_success") is not None
 
+    @property
+    def own_reward(self) -> str:
+        """The metric that is the reward of the model alone, without hints."""
+        before = "rollout/reward_before"
+        return before if self.metrics.last(before) is not None else "rollout/reward"
+
+    @property
+    def completions(self) -> float | None:
+        """Completions sampled, hinted ones too."""
+        return self.stage.completions or self.metrics.last("rollout/completions")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -99,7 +121,7 @@ class Run:
     finished: bool
     config: str
     provenance: Any
-    samples: tuple[Sample, ...]
+    samples: tuple[SampleRecord, ...]
 
     @property
     def rollouts(self) -> StageRun | None:

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from igpo_lightning.reporting import samples as samples_file
-from igpo_lightning.types import SampleRecord
+from igpo_lightning.sample_record import SampleRecord
 
 _COLUMNS = ["rollout", "prompt", "completion", "gold", "reward", "advantage", "correct", "inpainted", "trace"]
 _LOOKS = {

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from itertools import groupby, zip_longest
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.console import printable
 from igpo_lightning.files import cut_torn_line
-
-if TYPE_CHECKING:
-    from igpo_lightning.types import SampleRecord
+from igpo_lightning.sample_record import SampleRecord
 
 FILE = "samples.jsonl"
 
 _MARKS = {"plain": ("[[", "]]"), "ansi": ("\x1b[30;43m", "\x1b[0m")}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One line of the file; the fields of ``types.SampleRecord``, readable without torch."""
-
-    rollout: int
-    prompt: str
-    answer: str
-    pieces: tuple[tuple[str, bool], ...]
-    reward: float
-    correct: bool
-    inpainted: bool
-    trace: str = ""  # the gold one
-    advantage: float | None = None
-    tokens: tuple[str, ...] = ()
-    columns: Mapping[str, Sequence[float]] = field(default_factory=dict, hash=False)
-
 
 KINDS = {  # (inpainted, correct) -> what a reader calls such samples
     (False, False): "wrong, without hints",
@@ -46,15 +26,15 @@ KINDS = {  # (inpainted, correct) -> what a reader calls such samples
 }
 
 
-def by_kind(samples: Iterable[SampleRecord | Sample]) -> dict[str, list[SampleRecord | Sample]]:
+def by_kind(samples: Iterable[SampleRecord]) -> dict[str, list[SampleRecord]]:
     """The samples of each of the ``KINDS``, be there any or none."""
-    kinds: dict[str, list[SampleRecord | Sample]] = {name: [] for name in KINDS.values()}
+    kinds: dict[str, list[SampleRecord]] = {name: [] for name in KINDS.values()}
     for sample in samples:
         kinds[KINDS[sample.inpainted, sample.correct]].append(sample)
     return kinds
 
 
-def mixed(samples: Iterable[SampleRecord | Sample], count: int) -> list[SampleRecord | Sample]:
+def mixed(samples: Iterable[SampleRecord], count: int) -> list[SampleRecord]:
     """``count`` samples at most, of as many kinds as there are."""
     rounds = zip_longest(*by_kind(samples).values())
     return [sample for each in rounds for sample in each if sample is not None][:count]
@@ -71,12 +51,12 @@ def append(path: str | Path, records: Iterable[SampleRecord]) -> None:
         file.writelines(lines)
 
 
-def read(path: str | Path) -> tuple[Sample, ...]:
+def read(path: str | Path) -> tuple[SampleRecord, ...]:
     """All different samples of a file, oldest first; none without a file. ConfigError names a bad line."""
     path = Path(path)
     if not path.exists():
         return ()
-    samples: dict[Sample, None] = {}  # a resumed run writes the same lines once more
+    samples: dict[SampleRecord, None] = {}  # a resumed run writes the same lines once more
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -85,7 +65,7 @@ def read(path: str | Path) -> tuple[Sample, ...]:
                     row["rollout"] = row.pop("window")
                 pieces = tuple((str(text), bool(hint)) for text, hint in row.pop("pieces"))
                 tokens = tuple(map(str, row.pop("tokens", ())))
-                samples[Sample(pieces=pieces, tokens=tokens, **row)] = None
+                samples[SampleRecord(pieces=pieces, tokens=tokens, **row)] = None
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ConfigError(f"{path}:{number}: not a sample ({error})") from error
     return tuple(samples)
@@ -97,10 +77,10 @@ def marked(pieces: Sequence[tuple[str, bool]], style: str = "plain") -> str:
     Control characters are taken out, so model output cannot steer a terminal.
     """
     opening, closing = _MARKS[style]
-    return "".join(f"{opening}{_printable(t)}{closing}" if hint else _printable(t) for t, hint in pieces)
+    return "".join(f"{opening}{printable(t)}{closing}" if hint else printable(t) for t, hint in pieces)
 
 
-def runs(sample: SampleRecord | Sample) -> list[tuple[str, str]]:
+def runs(sample: SampleRecord) -> list[tuple[str, str]]:
     """(text, "" or "kept" or "dropped" or "hint") runs: a hint with gradient, without, or not known."""
     if not sample.tokens or "kept" not in sample.columns:
         return [(text, "hint" if hint else "") for text, hint in sample.pieces]
@@ -110,17 +90,13 @@ def runs(sample: SampleRecord | Sample) -> list[tuple[str, str]]:
     return [("".join(text for text, _ in run), kind) for kind, run in each]
 
 
-def describe(sample: SampleRecord | Sample, style: str = "plain") -> str:
+def describe(sample: SampleRecord, style: str = "plain") -> str:
     """A few lines for the console: verdict, question, completion, gold trace."""
     verdict = "right" if sample.correct else "wrong"
     origin = ", inpainted" if sample.inpainted else ""
     text = (
         f"[rollout {sample.rollout + 1}] {verdict}{origin}, reward {sample.reward:.2f}, "
         f"gold {sample.answer}\n"
-        f"  Q: {_printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
+        f"  Q: {printable(sample.prompt).strip()}\n  A: {marked(sample.pieces, style).strip()}"
     )
-    return f"{text}\n  gold: {_printable(sample.trace).strip()}" if sample.trace else text
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    return f"{text}\n  gold: {printable(sample.trace).strip()}" if sample.trace else text

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
-from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn, in_percent
+from igpo_lightning.reporting.picture import COLOURS, INK, MUTED, drawn, in_percent
 from igpo_lightning.reporting.settings import show
 from igpo_lightning.reporting.sweep import Group, SweepResult, is_interval, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = (OWN, HINTED, RIGHT, WARN, "#7b5ea7", "#5b8c5a", "#a0522d", "#4c9aa8")
 _MOST_BARS, _MOST_LEVEL = 40, 5  # names at a picture's foot: at all, and without a slant
 _LOGARITHMIC = 20  # largest value over smallest from which an axis counts in factors
 

@@ -62,11 +62,10 @@ def _rollout_facts(run: StageRun) -> list[tuple[str, str]]:
             ("reward, first → last fifth", _first_last(run, "rollout/reward")),
             ("groups all wrong", before),
         ]
-    completions = run.stage.completions or metrics.last("rollout/completions")
     return [
         *rows,
         ("rollouts", _number(len(metrics.series("rollout/reward")[1]), ",.0f")),
-        ("completions sampled", _number(completions, ",.0f")),
+        ("completions sampled", _number(run.completions, ",.0f")),
         ("tokens generated", _number(metrics.last("rollout/generated_tokens"), ",.0f")),
     ]
 
@@ -86,8 +85,8 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _first_last(run: StageRun, name: str) -> str:
-    first, last = run.metrics.mean(name, 0.0, 0.2), run.metrics.mean(name, 0.8, 1.0)
-    return "" if first is None or last is None else f"{first:.3f} → {last:.3f}"
+    ends = run.metrics.ends(name)
+    return "" if ends is None else f"{ends[0]:.3f} → {ends[1]:.3f}"
 
 
 def accuracy_cell(accuracy: Accuracy) -> str:

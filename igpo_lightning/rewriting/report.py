@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from igpo_lightning.console import printable
 from igpo_lightning.files import write_atomic
-from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, STYLE, WARN
-from igpo_lightning.reporting.table import duration, percent
+from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn
+from igpo_lightning.reporting.table import aligned, duration, percent
 from igpo_lightning.rewriting.journal import ORIGINAL, Trace
 
 if TYPE_CHECKING:
@@ -115,10 +116,7 @@ def table(title: str, found: Mapping[str, Any]) -> str:
         if value and name != "finished":
             shown = value if isinstance(value, str) else ways.get(name, "{:,}".format)(value)
             rows.append((name.replace("_", " "), shown))
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"| {name:<{wide[0]}} | {value:<{wide[1]}} |" for name, value in rows]
-    lines.insert(1, f"|{'-' * (wide[0] + 2)}|{'-' * (wide[1] + 2)}|")
-    return "\n".join(lines)
+    return aligned(rows)
 
 
 def _lengths(traces: Sequence[Trace]) -> tuple[list[int], list[int]]:
@@ -134,11 +132,7 @@ def _spread(values: Sequence[int]) -> dict[str, int]:
 
 def _picture(path: Path, title: str, traces: Sequence[Trace], found: Mapping[str, Any], length: int) -> None:
     """Two panels into a PNG: lengths before and after, and what became of the traces."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 4.6), layout="constrained")
+    with drawn(path, 11, 4.6) as figure:
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 0.84))
         figure.text(0.012, 0.97, title, fontsize=16, fontweight="bold", va="top")
         done, rate = found["traces"] - found["unanswered"], percent(found["pass_rate"]) or "none"
@@ -147,7 +141,6 @@ def _picture(path: Path, title: str, traces: Sequence[Trace], found: Mapping[str
         left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
         _histograms(left, *_lengths(traces), length)
         _outcomes(right, found)
-        figure.savefig(path, dpi=150)
 
 
 def _histograms(ax: Axes, before: Sequence[int], after: Sequence[int], length: int) -> None:
@@ -174,8 +167,8 @@ def _outcomes(ax: Axes, found: Mapping[str, Any]) -> None:
     bars += [("not done yet", found["unanswered"], HINTED)]
     names, numbers, colours = zip(*(bar for bar in bars if bar[1] or bar[0] == "kept"), strict=True)
     ax.set(title="What became of them", xlabel="traces", xlim=(0, max(1, *numbers) * 1.15))
-    drawn = ax.barh(names, numbers, color=colours, height=0.62)
-    ax.bar_label(drawn, fmt="{:,.0f}", padding=4, color=INK, fontsize=9)
+    shown = ax.barh(names, numbers, color=colours, height=0.62)
+    ax.bar_label(shown, fmt="{:,.0f}", padding=4, color=INK, fontsize=9)
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(axis="y", visible=False)
@@ -188,11 +181,7 @@ def _examples(traces: Sequence[Trace]) -> Iterator[str]:
         yield "## Examples"
     for trace in rewritten[:_EXAMPLES]:
         verdict = trace.kept
-        yield f"### `{_plain(trace.problem.id)}`: {verdict.source_tokens:,} → {verdict.tokens:,} tokens"
+        yield f"### `{printable(trace.problem.id)}`: {verdict.source_tokens:,} → {verdict.tokens:,} tokens"
         for text in (trace.problem.trace, trace.text):
             cut = text[:_EXAMPLE_CHARS] + (" […]" if len(text) > _EXAMPLE_CHARS else "")
-            yield indent(_plain(cut), "    ", lambda line: True)  # a block of code that no text can end
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+            yield indent(printable(cut), "    ", lambda line: True)  # a block of code that no text can end

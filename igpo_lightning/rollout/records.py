@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..models import Policy
-from ..types import Prompt, Rollout, SampleRecord
+from ..sample_record import SampleRecord
+from ..types import Prompt, Rollout
 from .interventions import Report
 from .phases import Phases
 from .resampler import Resampler

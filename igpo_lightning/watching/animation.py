@@ -25,19 +25,6 @@ _LIGHT, _DARK = 0.84, 0.27  # lightness of tokens, by the colours of the page
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A completion as the picture shows it.
-
-    Attributes:
-        filling: Its columns.
-        correct: Whether it states the right answer; None where that is not known.
-    """
-
-    filling: Filling
-    correct: bool | None = None
-
-
-@dataclass(frozen=True)
 class Box:
     """A token on the picture, in pixels.
 
@@ -76,15 +63,15 @@ class Box:
         return f"M{self.x + 4} {self.y + _HIGH - 2}h{self.width - 8}"
 
 
-def write_svg(path: Path, shown: Sequence[Shown], pieces: Pieces, stop_ids: Sequence[int]) -> None:
+def write_svg(path: Path, fillings: Sequence[Filling], pieces: Pieces, stop_ids: Sequence[int]) -> None:
     """Write the picture of the first :data:`MOST` completions; all their text is escaped.
 
     What a step wrote appears at its turn, in a loop. Where no motion is wanted, or none is drawn, the
     completions stand there as they ended.
     """
     canvases, y, prompt = [], MARGIN, None
-    for one in shown[:MOST]:
-        again, prompt = one.filling.asked.prompt == prompt, one.filling.asked.prompt
+    for one in fillings[:MOST]:
+        again, prompt = one.asked.prompt == prompt, one.asked.prompt
         canvases.append(_canvas(one, pieces, stop_ids, y, again))
         y = canvases[-1]["bottom"]
     steps = max((canvas["steps"] for canvas in canvases), default=0)
@@ -98,12 +85,12 @@ def write_svg(path: Path, shown: Sequence[Shown], pieces: Pieces, stop_ids: Sequ
     )  # fmt: skip
 
 
-def _canvas(shown: Shown, pieces: Pieces, stop_ids: Sequence[int], y: int, again: bool) -> dict[str, Any]:
+def _canvas(filling: Filling, pieces: Pieces, stop_ids: Sequence[int], y: int, again: bool) -> dict[str, Any]:
     """One completion from ``y`` downwards, without the prompt if it stands there ``again``."""
-    asked, columns = shown.filling.asked, (WIDTH - 2 * MARGIN) // _CELL
+    asked, columns = filling.asked, (WIDTH - 2 * MARGIN) // _CELL
     lines = [] if again else _lines(asked.prompt, columns)
     title = y + (len(lines) + 1) * _LINE + (4 if lines else -4)
-    boxes = list(_boxes(shown.filling, pieces, stop_ids, title + 12))
+    boxes = list(_boxes(filling, pieces, stop_ids, title + 12))
     steps = max((box.step for box in boxes), default=0)
     return {
         "lines": [(y + (i + 1) * _LINE - 6, line) for i, line in enumerate(lines)],
@@ -111,8 +98,8 @@ def _canvas(shown: Shown, pieces: Pieces, stop_ids: Sequence[int], y: int, again
         "hinted": asked.hint is not None,
         "boxes": boxes,
         "steps": steps,
-        "verdict": _verdict(shown, steps),
-        "correct": shown.correct,
+        "verdict": _verdict(filling, steps),
+        "correct": filling.correct,
         "text": " ".join([printable(asked.prompt), *(box.text for box in boxes if not box.end)]),
         "bottom": max((box.y for box in boxes), default=title) + _HIGH + 14,
     }
@@ -142,11 +129,11 @@ def _order(filling: Filling, stop_ids: Sequence[int]) -> list[int]:
     return [places.get(step, 0) for step in steps]
 
 
-def _verdict(shown: Shown, steps: int) -> str | None:
-    if shown.correct is None:
+def _verdict(filling: Filling, steps: int) -> str | None:
+    if filling.correct is None:
         return None
-    answer = _cut(printable(shown.filling.asked.answer or ""))
-    said = "right" if shown.correct else f"wrong, the answer is {answer}"
+    answer = _cut(printable(filling.asked.answer or ""))
+    said = "right" if filling.correct else f"wrong, the answer is {answer}"
     return f"{steps} step{'s' * (steps != 1)}: {said}"
 
 

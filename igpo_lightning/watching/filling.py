@@ -1,4 +1,4 @@
-"""A completion on the host while it is filled: token, step and probability of each column."""
+"""A completion on the host, while it is filled and when it is done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from .. import console
 from ..completing import Asked
 from ..sampling.steps import Step
 
@@ -23,6 +24,9 @@ class Filling:
         steps: C numbers of the step that wrote the token, as in a step map; -1 where none did.
         probabilities: C probabilities that the model gave the token when it was written; 1 for hints.
         forwards: Steps so far, each of which is one call of the model for this row.
+        text: Of the whole completion, up to its end.
+        seconds: Of the call that it was sampled in, which may have held others.
+        correct: Whether it states the right answer; None where that is not known.
     """
 
     asked: Asked
@@ -32,6 +36,9 @@ class Filling:
     steps: list[int] = field(init=False)
     probabilities: list[float] = field(init=False)
     forwards: int = 0
+    text: str = ""
+    seconds: float = 0.0
+    correct: bool | None = None
 
     def __post_init__(self) -> None:
         self.hint = [token != self.mask_id for token in self.tokens]
@@ -53,6 +60,23 @@ class Filling:
         """Columns up to and including the first token that ends a completion; all if none does."""
         ends = (i for i, token in enumerate(self.tokens) if token in stop_ids)
         return next(ends, len(self.tokens) - 1) + 1
+
+    def record(self, stop_ids: Sequence[int]) -> dict[str, Any]:
+        """The completion as a line of JSON holds it; lists are cut at its end."""
+        end = self.cut(stop_ids)
+        return {
+            "prompt": self.asked.prompt,
+            "hint": self.asked.hint,
+            "completion": self.text,
+            "answer": self.asked.answer,
+            "correct": self.correct,
+            "tokens": self.tokens[:end],
+            "step_map": self.steps[:end],
+            "hint_mask": self.hint[:end],
+            "probabilities": [round(p, 6) for p in self.probabilities[:end]],
+            "seconds": round(self.seconds, 4),
+            "forwards": self.forwards,
+        }
 
 
 def take(fillings: Sequence[Filling], step: Step) -> None:
@@ -87,5 +111,5 @@ class Pieces:
 
 
 def printable(text: str) -> str:
-    """The text without control characters, so that model output can't steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text.replace("\t", "    "))
+    """The text without control characters, with blanks for tabs, whose width a terminal decides."""
+    return console.printable(text.replace("\t", "    "))

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,48 +23,12 @@ from ..models import Policy
 from ..paths import path_text
 from ..rewards import Correctness, Verifier
 from ..types import Problem
-from .animation import Shown, write_svg
+from .animation import write_svg
 from .asked import questions, typed
 from .filling import Filling, Pieces, printable, take
 from .finding import take_from_run
 from .page import write_page
 from .terminal import LEGEND, Terminal
-
-
-@dataclass(frozen=True)
-class Completion:
-    """A completion that is done.
-
-    Attributes:
-        filling: Its columns.
-        text: Up to its end.
-        length: Columns up to and including the token that ends it.
-        seconds: Of the call that it was sampled in, which may have held others.
-        correct: Whether it states the right answer; None where that is not known.
-    """
-
-    filling: Filling
-    text: str
-    length: int
-    seconds: float
-    correct: bool | None = None
-
-    def record(self) -> dict[str, Any]:
-        """The completion as a line of JSON holds it; lists are cut at its end."""
-        now, end = self.filling, self.length
-        return {
-            "prompt": now.asked.prompt,
-            "hint": now.asked.hint,
-            "completion": self.text,
-            "answer": now.asked.answer,
-            "correct": self.correct,
-            "tokens": now.tokens[:end],
-            "step_map": now.steps[:end],
-            "hint_mask": now.hint[:end],
-            "probabilities": [round(p, 6) for p in now.probabilities[:end]],
-            "seconds": round(self.seconds, 4),
-            "forwards": now.forwards,
-        }
 
 
 def run(cfg: DictConfig) -> None:
@@ -77,7 +40,7 @@ def run(cfg: DictConfig) -> None:
     sample(cfg, HydraConfig.get().overrides.task)
 
 
-def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None = None) -> list[Completion]:
+def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None = None) -> list[Filling]:
     """Sample as ``cfg`` says; returns the completions.
 
     Args:
@@ -100,17 +63,18 @@ def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None
         cfg.seed,
         stream or sys.stdout,
     )
+    stop_ids = program.policy.stop_ids
     if asked is None:
         done = [one for text in typed(cfg.hint) for one in program.batch([text], watch=bool(cfg.watch))]
     else:
         done = program.all(asked, size, bool(cfg.watch))
     if "out" in files:
-        write_atomic(files["out"], (json.dumps(one.record(), ensure_ascii=False) + "\n" for one in done))
+        lines = (json.dumps(one.record(stop_ids), ensure_ascii=False) + "\n" for one in done)
+        write_atomic(files["out"], lines)
     if "html" in files:
-        write_page(files["html"], [one.filling for one in done], program.pieces, program.policy.stop_ids)
+        write_page(files["html"], done, program.pieces, stop_ids)
     if "svg" in files:
-        shown = [Shown(one.filling, one.correct) for one in done]
-        write_svg(files["svg"], shown, program.pieces, program.policy.stop_ids)
+        write_svg(files["svg"], done, program.pieces, stop_ids)
     return done
 
 
@@ -129,18 +93,16 @@ class Program:
         self.correctness = Correctness(Verifier())  # as reward=accuracy has it
         self.place = 0  # of the next question among all
 
-    def all(self, asked: Sequence[Asked], size: int, watch: bool) -> list[Completion]:
+    def all(self, asked: Sequence[Asked], size: int, watch: bool) -> list[Filling]:
         """Complete all questions, ``size`` at a time, or one by one where they are watched."""
-        canvases(
-            self.policy, asked, self.sampler.length, "hint"
-        )  # what does not fit is refused before any work
+        canvases(self.policy, asked, self.sampler.length, "hint")  # refuses what does not fit before any work
         if watch:
             self._print(LEGEND if self.stream.isatty() else "[[hint]]  ·: empty")
         size = 1 if watch else size
         parts = [asked[i : i + size] for i in range(0, len(asked), size)]
         return [one for part in parts for one in self.batch(part, watch, several=len(asked) > 1)]
 
-    def batch(self, asked: Sequence[Asked], watch: bool = False, several: bool = False) -> list[Completion]:
+    def batch(self, asked: Sequence[Asked], watch: bool = False, several: bool = False) -> list[Filling]:
         """Complete these questions in one call, and print them.
 
         Args:
@@ -160,17 +122,13 @@ class Program:
             view.step if view else lambda step: take(fillings, step),
         )  # fmt: skip
         seconds, self.place = time.perf_counter() - started, self.place + len(asked)
-        for filling, tokens in zip(fillings, made.tokens.tolist(), strict=True):
-            filling.tokens = tokens
+        for filling, tokens, text in zip(fillings, made.tokens.tolist(), made.texts, strict=True):
+            filling.tokens, filling.text, filling.seconds = tokens, text, seconds
+            filling.correct = self._judge(filling.asked, text)
         if view:
             view.end()
-        lengths = made.completion_mask.sum(-1).tolist()
-        done = [
-            Completion(filling, text, length, seconds, self._judge(filling.asked, text))
-            for filling, text, length in zip(fillings, made.texts, lengths, strict=True)
-        ]
-        self._show(done, several and view is None)
-        return done
+        self._show(fillings, several and view is None)
+        return fillings
 
     def _judge(self, asked: Asked, text: str) -> bool | None:
         """Whether ``text`` states the right answer; None if that is not known."""
@@ -179,10 +137,10 @@ class Program:
         [worth] = self.correctness([Problem("", asked.prompt, "", asked.answer)], [text])
         return worth == 1.0
 
-    def _show(self, done: Iterable[Completion], named: bool) -> None:
+    def _show(self, done: Iterable[Filling], named: bool) -> None:
         for one in done:
             if named:
-                self._print(f"{printable('> ' + one.filling.asked.prompt)}")
+                self._print(printable("> " + one.asked.prompt))
             self._print(printable(one.text))
 
     def _print(self, text: str) -> None:

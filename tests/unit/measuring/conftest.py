@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from igpo_lightning.config import find_conf
-from igpo_lightning.measuring.program import workload_of
+from igpo_lightning.measuring.workload import workload_of
 
 SMALL = (
     *("model.create.hidden_size=16", "model.create.layers=2", "model.create.heads=2"),

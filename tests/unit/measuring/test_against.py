@@ -129,10 +129,10 @@ def test_lladas_function_sees_our_logits(load, tmp_path, batched):
     check = "pass" if batched else "assert len(prompt) == 1"
     folder = checkout(tmp_path, LLADA.replace("BATCH_CHECK", check))
     (found,) = checkouts(str(folder), "llada", {}, load)
-    assert found.batched == batched and found.policy is load.policy
+    assert found.work.batched == batched and not found.own_network
     assert found.changes == ["generate()", *([] if batched else ["one row at a time"])]
     meter, before = Meter(load.device), torch.get_rng_state()
-    found(meter)
+    found.work(load, meter)
     assert torch.equal(torch.get_rng_state(), before)  # what it draws is not drawn from ours
     assert meter.turn.tokens == 4 * 8 and meter.turn.row_forwards == 4 * 4  # rows x steps
     assert meter.turn.seconds > 0
@@ -140,7 +140,7 @@ def test_lladas_function_sees_our_logits(load, tmp_path, batched):
     canvas = torch.cat([ids, torch.full((1, 8), load.policy.mask_id)], 1)
     table = load.policy(canvas)
     table[..., load.policy.mask_id] = -torch.inf
-    out = found._run(ids, {"steps": 1, "gen_length": 8, "block_length": 4})
+    out = found.work.run(load, ids, {"steps": 1, "gen_length": 8, "block_length": 4})
     assert torch.equal(out[0, 4:], table.argmax(-1)[0, 4:])
 
 
@@ -148,15 +148,15 @@ def test_fast_dllms_functions_run_their_own_network_with_our_weights(load, tmp_p
     folder = checkout(tmp_path, FAST, MODELING)
     found = checkouts(str(folder), "fast_dllm", {"threshold": 0.9}, load)
     assert [c.name for c in found] == ["Fast-dLLM", "Fast-dLLM, prefix cache", "Fast-dLLM, dual cache"]
-    assert [c.batched for c in found] == [True, True, False] and all(c.policy is None for c in found)
+    assert [c.work.batched for c in found] == [True, True, False] and all(c.own_network for c in found)
     rows = []
     for contender in found:
         meter = Meter(load.device)
-        contender(meter)
+        contender.work(load, meter)
         rows.append(meter.turn.row_forwards)
         assert meter.turn.tokens == 4 * 8
     assert rows == [4, 8, 8]
-    theirs = found[0].model.network
+    theirs = found[0].work.model.network
     assert torch.equal(theirs.transformer.ff_out.weight, load.policy.network.lm_head.weight)
     layer = load.policy.network.model.layers[1].mlp.down_proj.weight
     assert theirs.transformer.blocks[1].ff_out.weight.data_ptr() == layer.data_ptr()  # shared, not copied

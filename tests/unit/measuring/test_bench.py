@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.measuring.contenders import Ours, Published, kept
+from igpo_lightning.measuring.contenders import OURS
 from igpo_lightning.measuring.meter import Meter
 from igpo_lightning.measuring.program import bench
+from igpo_lightning.measuring.published import THEIRS
+from igpo_lightning.measuring.workload import kept
 
 PARTS = ["sampling/published", "sampling/exact", "update/published", "update/exact"]
 PARTS += ["iteration/published", "iteration/exact"]
@@ -54,12 +56,11 @@ def test_what_is_slower_than_recorded_is_told(composed, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["update", "iteration"])
-@pytest.mark.parametrize("kind", [Published, Ours])
-def test_all_turns_start_from_the_same_weights(workload, what, kind):
+@pytest.mark.parametrize("work", [THEIRS, OURS])
+def test_all_turns_start_from_the_same_weights(workload, what, work):
     load = workload(f"what=[{what}]")
     before = [weight.detach().clone() for weight in load.policy.parameters()]
-    contender = kind(what, load) if kind is Published else kind(what, "exact", [], load)
-    contender(Meter(load.device))
+    work[what](load, Meter(load.device))
     assert all(torch.equal(a, b) for a, b in zip(before, load.policy.parameters(), strict=True))
 
 
@@ -69,7 +70,7 @@ def test_an_update_of_ours_samples_with_no_call_of_the_model(workload):
     load = workload("what=[update]")
     counter = Counter(Shapes.of(load.policy.network))
     with counter.watching(load.policy), kept(load.policy):
-        Ours("update", "exact", [], load)(Meter(load.device))
+        OURS["update"](load, Meter(load.device))
     # Mean field: two prompts are two rows for old and reference log-probs and for each of two iterations.
     assert counter.rows == 2 + 2 + 2 * 2 and counter.positions == 8 * counter.rows
 
@@ -80,7 +81,7 @@ def test_the_published_update_has_a_row_for_each_completion_and_mask(workload):
     load = workload("what=[update]")
     counter = Counter(Shapes.of(load.policy.network))
     with counter.watching(load.policy):
-        Published("update", load)(Meter(load.device))
+        THEIRS["update"](load, Meter(load.device))
     # Two prompts of G = 2 in μ = 2 masks: 8 rows for old, 8 for reference log-probs, and 4 in each
     # iteration; all 12 columns of each reach the head.
     assert counter.rows == 8 + 8 + 2 * 4 and counter.positions == 12 * counter.rows

@@ -9,34 +9,34 @@ from checkpoints import write_llada
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.line import check_command_line
 from igpo_lightning.config import find_conf
-from igpo_lightning.measuring.cases import Cases
-from igpo_lightning.measuring.sweeps import points_of
+from igpo_lightning.measuring.cases import cases_of, points_of
 from igpo_lightning.measuring.weights import special_ids
+from igpo_lightning.measuring.workload import workload_of
 
 
-def cases(composed, *overrides):
-    from igpo_lightning.measuring.program import workload_of
-
+def cases(composed, *overrides, without=()):
+    """What the sampling cases share, and the cases."""
     cfg = composed(*overrides)
-    return Cases(cfg, workload_of(cfg), lambda more: composed(*overrides, *more))
+    base = workload_of(cfg)
+    return base, cases_of(cfg, "sampling", base, lambda more: composed(*overrides, *more), without)
 
 
 def test_a_case_is_the_config_with_its_overrides(composed):
-    made = cases(composed, '+cases.sampling.hot=["sampler.temperature=2","sampler.steps=8"]')
-    (exact, none, same), (hot, changes, load) = made.of("sampling")
-    assert (exact, none, same) == ("exact", [], made.base)
+    base, made = cases(composed, '+cases.sampling.hot=["sampler.temperature=2","sampler.steps=8"]')
+    (exact, none, same), (hot, changes, load) = made
+    assert (exact, none, same) == ("exact", [], base)
     assert (hot, changes) == ("hot", ["sampler.temperature=2", "sampler.steps=8"])
     assert (load.algorithm.sampler.temperature, load.algorithm.sampler.steps) == (2, 8)
-    assert load.policy is made.base.policy and load.prompts is made.base.prompts
-    assert made.base.algorithm.sampler.steps == 4
+    assert load.policy is base.policy and load.prompts is base.prompts
+    assert base.algorithm.sampler.steps == 4
 
 
 def test_a_case_of_another_network_shares_the_tensors(composed):
-    made = cases(composed, '+cases.sampling.eager=["+model.create.attn_implementation=eager"]')
-    *_, (_, _, load) = made.of("sampling")
-    assert load.policy is not made.base.policy
+    base, made = cases(composed, '+cases.sampling.eager=["+model.create.attn_implementation=eager"]')
+    *_, (_, _, load) = made
+    assert load.policy is not base.policy
     assert load.policy.network.config._attn_implementation == "eager"
-    pairs = zip(load.policy.parameters(), made.base.policy.parameters(), strict=True)
+    pairs = zip(load.policy.parameters(), base.policy.parameters(), strict=True)
     assert all(a.data_ptr() == b.data_ptr() for a, b in pairs)
 
 
@@ -48,14 +48,14 @@ def test_a_case_of_another_network_shares_the_tensors(composed):
     ],
 )
 def test_a_case_that_changes_what_is_shared_is_refused(composed, case, message):
-    made = cases(composed, f'+cases.sampling.bad=["{case}"]')
+    _, made = cases(composed, f'+cases.sampling.bad=["{case}"]')
     with pytest.raises(ConfigError, match=message):
-        list(made.of("sampling"))
+        list(made)
 
 
 def test_a_case_that_is_no_list_is_refused(composed):
     with pytest.raises(ConfigError, match=r"cases.sampling.bad=sampler.steps=2: expected a list"):
-        list(cases(composed, "+cases.sampling.bad='sampler.steps=2'").of("sampling"))
+        list(cases(composed, "+cases.sampling.bad='sampler.steps=2'")[1])
 
 
 def test_the_cases_that_ship_are_right():
@@ -95,9 +95,8 @@ def test_a_sweep_that_makes_no_sense_is_refused(composed, override, message):
 
 
 def test_cases_that_set_the_swept_size_are_left_out(composed):
-    made = cases(composed, '+cases.sampling.few=["sampler.steps=2"]')
-    point = Cases(made.cfg, made.base, made.compose, without=["sampler.steps"])
-    assert [name for name, *_ in point.of("sampling")] == ["exact"]
+    _, made = cases(composed, '+cases.sampling.few=["sampler.steps=2"]', without=["sampler.steps"])
+    assert [name for name, *_ in made] == ["exact"]
 
 
 def test_special_ids_are_those_of_the_config_where_there_is_room():
@@ -112,8 +111,6 @@ LLADA = ("model=llada", "model.lora.rank=2", "sampler=bench", "sampler.length=8"
 
 
 def llada(composed_plain, folder, *overrides):
-    from igpo_lightning.measuring.program import workload_of
-
     return workload_of(composed_plain(f"model.path={folder}", *LLADA, *overrides))
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from fakes import FixedPolicy
 
-from igpo_lightning.measuring.contenders import kept, published_completions
-from igpo_lightning.measuring.published import PublishedSampler, PublishedUpdate
+from igpo_lightning.measuring.published import PublishedUpdate, complete, completions_of, noised
+from igpo_lightning.measuring.workload import kept
 from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.seeding import torch_rng
 
@@ -35,14 +35,15 @@ def test_at_temperature_0_it_writes_the_ids_of_the_exact_sampler(block, steps, s
     """Three steps of a block of 8 write 3, 3 and 2 tokens; both begin with the larger numbers."""
     prompts = torch.randint(2, V, (5, 4), generator=torch_rng(seed, "prompts"))
     canvas = torch.cat([prompts, torch.full((5, 8), MASK)], dim=1)
-    ours = BlockwiseSampler(8, block, steps)(scattered(seed), canvas, None, [0] * 5)
-    theirs = PublishedSampler(8, block, steps, 0.0)(scattered(seed), prompts, torch_rng(0, "noise"))
+    sampler = BlockwiseSampler(8, block, steps)
+    ours = sampler(scattered(seed), canvas, None, [0] * 5)
+    theirs = complete(scattered(seed), sampler, prompts, torch_rng(0, "noise"))
     assert torch.equal(theirs, ours.tokens[:, 4:])
 
 
 def test_every_row_goes_through_the_model_at_every_step():
     policy = scattered()
-    PublishedSampler(8, 4, 4, 1.0)(policy, torch.full((5, 4), 3), torch_rng(0, "noise"))
+    complete(policy, BlockwiseSampler(8, 4, 4, 1.0), torch.full((5, 4), 3), torch_rng(0, "noise"))
     assert [tuple(call.shape) for call in policy.calls] == [(5, 12)] * 4
     assert [int((call == MASK).sum(1).unique()) for call in policy.calls] == [8, 6, 4, 2]
 
@@ -51,7 +52,7 @@ def test_its_noise_draws_from_the_softmax():
     """2/3 ln 2 at temperature 2/3 is ln 2: of two tokens one comes twice as often, in 2/3 of 20,000."""
     logits = torch.full((1, 20_000, 4), -torch.inf)
     logits[..., 2], logits[..., 3] = 0.0, 2 / 3 * 0.6931471805599453
-    drawn = PublishedSampler(8, 8, 8, 2 / 3)._noisy(logits, torch_rng(0, "noise")).argmax(-1)
+    drawn = noised(logits, 2 / 3, torch_rng(0, "noise")).argmax(-1)
     assert (drawn == 3).double().mean().item() == pytest.approx(2 / 3, abs=4 * (2 / 9 / 20_000) ** 0.5)
 
 
@@ -59,7 +60,7 @@ def test_its_sampler_and_ours_agree_on_a_network(workload):
     load = workload("sampler.temperature=0")
     with torch.no_grad():  # neither may want the mask, which only ours forbids, nor an end, where ours stops
         load.policy.network.lm_head.weight[[load.policy.mask_id, load.policy.eos_id]] = 0.0
-    theirs = published_completions(load, load.which)
+    theirs = completions_of(load, load.which)
     ids = torch.tensor([load.prompts[p].ids for p in load.which])
     canvas = torch.cat([ids, torch.full((4, 8), load.policy.mask_id)], dim=1)
     ours = load.algorithm.sampler(load.policy, canvas, None, [0] * 4)
@@ -71,8 +72,8 @@ def test_prompts_of_one_length_go_together(workload):
     """It knows no padding: with it, the shorter prompt's completion would be another."""
     load = workload("sampler.temperature=0")
     long, short = load.prompts[0], replace(load.prompts[1], ids=load.prompts[1].ids[:2])
-    both = published_completions(replace(load, prompts=[long, short]), [0, 0, 1, 1])
-    alone = [published_completions(replace(load, prompts=[prompt]), [0, 0]) for prompt in (short, long)]
+    both = completions_of(replace(load, prompts=[long, short]), [0, 0, 1, 1])
+    alone = [completions_of(replace(load, prompts=[prompt]), [0, 0]) for prompt in (short, long)]
     assert torch.equal(both, torch.cat(alone))  # the shortest first
     assert not torch.equal(*alone)
 

@@ -11,6 +11,7 @@ import torch
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.measuring import pictures, rounds
+from igpo_lightning.measuring.contenders import Contender
 from igpo_lightning.measuring.meter import Meter, Turn, resident_peak
 from igpo_lightning.measuring.records import ratios_of, read_ratios, slower_than, write_ratios
 from igpo_lightning.measuring.rounds import Result, measure
@@ -21,19 +22,16 @@ CPU = torch.device("cpu")
 GIB = 2**30
 
 
-class Scripted:
+def scripted(what, name, seconds, log):
     """A contender that takes the given seconds, turn by turn; the first is that of the warm-up."""
+    left = iter(seconds)
 
-    policy = None
-
-    def __init__(self, what, name, seconds, log):
-        self.what, self.name, self.changes, self.seconds, self.log = what, name, [], iter(seconds), log
-        self.load = SimpleNamespace(device=CPU)
-
-    def __call__(self, meter):
-        self.log.append(self.name)
-        seconds = next(self.seconds)
+    def work(load, meter):
+        log.append(name)
+        seconds = next(left)
         meter.turn = Turn(seconds, cpu=seconds**2, tokens=100, row_forwards=25)
+
+    return Contender(what, name, [], SimpleNamespace(device=CPU), work, own_network=True)
 
 
 @pytest.fixture
@@ -42,9 +40,9 @@ def results(monkeypatch):
     monkeypatch.setattr(rounds, "rate_of", lambda contender: next(rates))
     found = measure(
         [
-            Scripted("sampling", "published", [99, 4, 6, 8], log),
-            Scripted("sampling", "exact", [99, 1, 2, 4], log),
-            Scripted("update", "alone", [99, 1, 1, 1], log),
+            scripted("sampling", "published", [99, 4, 6, 8], log),
+            scripted("sampling", "exact", [99, 1, 2, 4], log),
+            scripted("update", "alone", [99, 1, 1, 1], log),
         ],
         repeats=3,
     )

@@ -12,7 +12,8 @@ from wandb_server import Server, serving
 pytest.importorskip("wandb_workspaces")
 
 from igpo_lightning.errors import ConfigError
-from igpo_lightning.reporting.boards import Board, publish, report, workspace
+from igpo_lightning.reporting.board_choice import Board
+from igpo_lightning.reporting.boards import publish, report, workspace
 from igpo_lightning.reporting.panels import SECTIONS
 
 BOARD = Board(

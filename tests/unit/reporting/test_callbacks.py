@@ -22,7 +22,7 @@ from igpo_lightning.reporting.callbacks import LearningRate, RolloutProgress, Sa
 from igpo_lightning.reporting.cells import rollout_cells, short, supervised_cells
 from igpo_lightning.reporting.header import header, parameters, quantity
 from igpo_lightning.reporting.sample_loggers import as_html, log_samples
-from igpo_lightning.types import SampleRecord
+from igpo_lightning.sample_record import SampleRecord
 
 CONF = Path(__file__).parents[3] / "conf"
 PASSES = 2  # batches per rollout

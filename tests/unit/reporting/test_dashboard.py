@@ -117,6 +117,7 @@ def test_a_wrong_line_gets_one_line(call, job, tmp_path, arguments, message):
 
 
 def test_without_the_library_one_line_says_how_to_get_it(call, monkeypatch):
+    monkeypatch.delitem(sys.modules, "igpo_lightning.reporting.boards", raising=False)
     monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
     code, out, error = call("project=p")
     assert (code, out) == (2, "")

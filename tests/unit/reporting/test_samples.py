@@ -1,5 +1,5 @@
 from igpo_lightning.reporting import samples
-from igpo_lightning.types import SampleRecord
+from igpo_lightning.sample_record import SampleRecord
 
 PIECES = (("a <b>", False), ("c & d", True), ("\x1b[2J", False))
 
@@ -18,7 +18,7 @@ def test_records_come_back_from_the_file(tmp_path):
     samples.append(path, [record()])
     samples.append(path, [record(rollout=4, text="ü\n\u2028\ud800")])
     first, second = samples.read(path)
-    assert first == samples.Sample(3, "Q?", "7", (("x", False), ("hint", True)), 1.1, True, False)
+    assert first == SampleRecord(3, "Q?", "7", (("x", False), ("hint", True)), 1.1, True, False)
     assert second.rollout == 4 and second.pieces[0][0].startswith("ü\n\u2028")
     assert samples.read(tmp_path / "none.jsonl") == ()
 

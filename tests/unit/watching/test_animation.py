@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.completing import Asked
 from igpo_lightning.config import find_conf, quoted
-from igpo_lightning.watching.animation import MARGIN, Shown, write_svg
+from igpo_lightning.watching.animation import MARGIN, write_svg
 from igpo_lightning.watching.animation import WIDTH as PIXELS
 from igpo_lightning.watching.asked import questions, read_prompts
 from igpo_lightning.watching.filling import Filling, Pieces
@@ -44,8 +44,13 @@ def filled(asked, tokens, steps, hint=(), probabilities=None):
     return filling
 
 
-def drawn(path, shown, words):
-    write_svg(path, shown, Pieces(words), [END])
+def judged(filling, correct):
+    filling.correct = correct
+    return filling
+
+
+def drawn(path, fillings, words):
+    write_svg(path, fillings, Pieces(words), [END])
     return ElementTree.fromstring(path.read_text(encoding="utf-8"))
 
 
@@ -91,7 +96,7 @@ def hinted():
 
 def test_tokens_appear_in_the_order_of_the_step_map(hinted, tmp_path):
     filling, words = hinted
-    svg = drawn(tmp_path / "a.svg", [Shown(filling, False)], words)
+    svg = drawn(tmp_path / "a.svg", [judged(filling, False)], words)
     assert [groups(svg, f"s{step}") for step in range(1, 5)] == [[["four"]], [["two", "."]], [["end"]], [[]]]
     assert groups(svg, "hint")[0] == ["<b>"]
     counts = [text.text for text in svg.iter() if "count" in text.get("class", "").split()]
@@ -103,7 +108,7 @@ def test_tokens_appear_in_the_order_of_the_step_map(hinted, tmp_path):
 def test_each_step_has_its_time_in_the_loop(hinted, tmp_path):
     """A second of the given canvas, 0.6 s for each of three steps and a verdict, four of the end: 7.4 s."""
     filling, words = hinted
-    text = drawn(tmp_path / "a.svg", [Shown(filling, True)], words).findtext("{*}style")
+    text = drawn(tmp_path / "a.svg", [judged(filling, True)], words).findtext("{*}style")
     assert ".at { animation: 7.4s linear infinite }" in text
     times = re.findall(r"@keyframes (s\d) \{0%,([\d.]+)%\{opacity:0\}([\d.]+)%,100%\{opacity:1\}\}", text)
     expected = [("s1", 1.0, 1.2), ("s2", 1.6, 1.8), ("s3", 2.2, 2.4), ("s4", 2.8, 3.0)]
@@ -116,7 +121,7 @@ def test_each_step_has_its_time_in_the_loop(hinted, tmp_path):
 def test_a_hint_stands_from_the_start_and_is_told_apart(hinted, tmp_path):
     filling, words = hinted
     own = filled(Asked("1 + 1?"), [1, END], [0, 1])
-    svg = drawn(tmp_path / "a.svg", [Shown(own), Shown(filling)], words)
+    svg = drawn(tmp_path / "a.svg", [own, filling], words)
     assert groups(svg, "hint") == [[], ["<b>"], []]  # of each completion, and of the legend
     texts = [text.text for text in svg.iter() if tag(text) == "text"]
     assert texts.count("1 + 1?") == 1  # the same prompt is not said again
@@ -125,14 +130,14 @@ def test_a_hint_stands_from_the_start_and_is_told_apart(hinted, tmp_path):
     ]  # fmt: skip
     assert "hint" in texts and "less likely than 50 %" in texts
     assert sum(path.get("class") == "unsure" for path in svg.iter()) == 2  # 0.49, and in the legend
-    alone = drawn(tmp_path / "a.svg", [Shown(own)], words)
+    alone = drawn(tmp_path / "a.svg", [own], words)
     texts = {text.text for text in alone.iter() if tag(text) == "text"}
     assert not texts & {"hint", "without a hint", "less likely than 50 %"} and "written first" in texts
 
 
 def test_it_is_read_out(hinted, tmp_path):
     filling, words = hinted
-    svg = drawn(tmp_path / "a.svg", [Shown(filling, True)], words)
+    svg = drawn(tmp_path / "a.svg", [judged(filling, True)], words)
     named = {element.get("id"): "".join(element.itertext()).strip() for element in svg if element.get("id")}
     assert svg.get("role") == "img" and svg.get("aria-labelledby").split() == list(named) == ["title", "desc"]
     assert named["desc"] == "1 + 1? two <b> four . (with a hint; 3 steps: right)."
@@ -140,7 +145,7 @@ def test_it_is_read_out(hinted, tmp_path):
 
 def test_without_motion_the_end_is_shown(hinted, tmp_path):
     filling, words = hinted
-    css = drawn(tmp_path / "a.svg", [Shown(filling, True)], words).findtext("{*}style")
+    css = drawn(tmp_path / "a.svg", [judged(filling, True)], words).findtext("{*}style")
     still, moving = outside(css, "@media (prefers-reduced-motion: no-preference)")
     still, frames = outside(still, "@keyframes")
     assert (moving, frames) == (1, 4) and "animation" in css
@@ -151,7 +156,7 @@ def test_without_motion_the_end_is_shown(hinted, tmp_path):
 @pytest.mark.parametrize("correct", [None, False])
 def test_no_text_breaks_out(tmp_path, correct):
     filling = filled(Asked(HOSTILE, HOSTILE, HOSTILE), [1, 2, 1], [0, -1, 1], hint=[1])
-    svg = drawn(tmp_path / "a.svg", [Shown(filling, correct)], Words(HOSTILE, " " + HOSTILE))
+    svg = drawn(tmp_path / "a.svg", [judged(filling, correct)], Words(HOSTILE, " " + HOSTILE))
     assert {tag(element) for element in svg.iter()} == {
         "svg", "title", "desc", "style", "rect", "path", "text", "g",
     }  # fmt: skip
@@ -164,7 +169,7 @@ def test_no_text_breaks_out(tmp_path, correct):
 def test_the_same_completions_make_the_same_file(hinted, tmp_path):
     filling, words = hinted
     for name in ("a.svg", "b.svg"):
-        drawn(tmp_path / name, [Shown(filling, True)], words)
+        drawn(tmp_path / name, [judged(filling, True)], words)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
@@ -177,7 +182,7 @@ def boxes(svg):
 def test_rows_end_at_the_margin_and_long_texts_are_cut(tmp_path):
     words = Words(" word", " " + "x" * 300, "\n", " 答案")
     tokens = [1, 3, *[1] * 20, 2, 4]
-    svg = drawn(tmp_path / "a.svg", [Shown(filled(Asked("why " * 200), tokens, range(24)))], words)
+    svg = drawn(tmp_path / "a.svg", [filled(Asked("why " * 200), tokens, range(24))], words)
     assert [text for step in range(1, 25) for text in groups(svg, f"s{step}")[0]] == [
         "word", "⏎", *["word"] * 20, "xxxxxxxxx…", "答案",
     ]  # fmt: skip
@@ -192,7 +197,7 @@ def test_rows_end_at_the_margin_and_long_texts_are_cut(tmp_path):
 
 
 def test_a_canvas_of_256_tokens_is_still_a_small_file(tmp_path):
-    shown = [Shown(filled(Asked("?"), [1] * 256, [i // 2 for i in range(256)]), True)]
+    shown = [judged(filled(Asked("?"), [1] * 256, [i // 2 for i in range(256)]), True)]
     svg = drawn(tmp_path / "a.svg", shown * 6, Words(" token"))
     assert len(groups(svg, "s128")) == 4  # of the first four completions
     assert float(re.search(r"animation: ([\d.]+)s", svg.findtext("{*}style"))[1]) < 16
@@ -212,7 +217,7 @@ def test_the_picture_of_the_readme():
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 def test_a_browser_shows_one_step_after_the_other(hinted, tmp_path):
     filling, words = hinted
-    drawn(tmp_path / "a.svg", [Shown(filling, True)], words)
+    drawn(tmp_path / "a.svg", [judged(filling, True)], words)
     seen = """[...document.querySelectorAll('.at')].map((group) => Number(getComputedStyle(group).opacity))"""
     tab = Browser(tmp_path / "chromium")
     try:

@@ -76,7 +76,7 @@ def test_prompts_of_a_file(policy, model, tmp_path, watch):
         policy, QUESTIONS, length=WIDTH, block_length=BLOCK, temperature=1.0, seed=3, steps=WIDTH
     )
     assert [one.text for one in done] == expected
-    assert [one.filling.asked.prompt for one in done] == QUESTIONS
+    assert [one.asked.prompt for one in done] == QUESTIONS
 
 
 def test_what_is_written_to_a_file(policy, model, tmp_path):
@@ -140,14 +140,12 @@ def test_the_page_holds_every_token_and_loads_nothing(policy, model, tmp_path):
     assert page.open == [] and page.loads == []
     (data,) = re.findall(r'id="data">([^<]+)<', text)
     (sample,) = json.loads(zlib.decompress(base64.b64decode(data)))["samples"]
-    tokens = done.filling.tokens[: done.length]
+    tokens = done.tokens[: done.cut(policy.stop_ids)]
     pieces = Pieces(policy.tokenizer)
     assert sample["tokens"] == [pieces.of(token) for token in tokens]
     assert sample["columns"]["hint"] == [1] + [0] * (len(tokens) - 1)
     assert len(set(sample["columns"]["step"])) == len(tokens)  # one token a step, and -1 for the hint
-    assert sample["columns"]["probability"] == [
-        round(p, 3) for p in done.filling.probabilities[: len(tokens)]
-    ]
+    assert sample["columns"]["probability"] == [round(p, 3) for p in done.probabilities[: len(tokens)]]
     assert "".join(sample["tokens"]) in page.text and "<script> & " + QUESTIONS[0] in page.text
     assert "<script> &" not in text
 
@@ -160,7 +158,7 @@ def test_a_terminal_is_redrawn_in_place(policy, model, monkeypatch):
     (done,) = run(model, f"question={quoted(QUESTIONS[0])}", f"hint={word}", "watch=true", stream=screen)
     text = screen.getvalue()
     frames = text.split("\x1b[1A\r")
-    assert len(frames) == done.filling.forwards + 1  # as given, then once a step
+    assert len(frames) == done.forwards + 1  # as given, then once a step
     plain = [ANSI.sub("", frame) for frame in frames]
     assert f"\x1b[7m {word}\x1b[0m" in frames[1] and plain[0].count("·") > plain[1].count("·") > 0
     assert "step 1 | 1 of 15 tokens" in plain[1] and "mean probability" in plain[1]
