@@ -58,8 +58,8 @@ class AsTheirs:
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Any:
         self.rows += len(input_ids)
-        padded = attention_mask is not None and not attention_mask.all()
-        logits = self.policy(input_ids, attention_mask.bool() if padded else None)
+        mask = None if attention_mask is None or attention_mask.all() else attention_mask.bool()
+        logits = self.policy(input_ids, mask)
         return SimpleNamespace(logits=logits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -102,7 +103,7 @@ def _contenders(
         for name, changes, load in cases_of(cfg, kind, base, compose, without):
             found.append(Contender(kind, name, changes, load, OURS[kind]))
         if kind == "sampling" and cfg.against is not None:
-            options = OmegaConf.to_container(cfg.options, resolve=True)
+            options: Any = OmegaConf.to_container(cfg.options, resolve=True)
             found += checkouts(cfg.against, cfg.kind, options, base)
     if not found:
         raise ConfigError("cases: there is none to measure")

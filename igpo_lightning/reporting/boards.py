@@ -147,7 +147,8 @@ def _runs(board: Board) -> Any:
 def _panel(panel: Panel, place: int = 0) -> Any:
     """The panel in W&B's words, as the ``place``-th of a report's section."""
     layout = wr.Layout(x=_WIDTH * (place % _COLUMNS), y=_HEIGHT * (place // _COLUMNS), w=_WIDTH, h=_HEIGHT)
-    title, metrics = panel.title, list(panel.metrics)
+    title = panel.title
+    metrics: list[Any] = list(panel.metrics)
     if panel.kind == "line":
         return _line(panel, layout)
     if panel.kind == "bar":

@@ -73,7 +73,7 @@ def stage_curves(stage: StageRun) -> list[dict[str, Any]]:
     return [{**chart, "more": False} for chart in charts] + [{**chart, "more": True} for chart in rest]
 
 
-def mean_curves(arms: dict[str, Sequence[StageRun]]) -> list[dict[str, Any]]:
+def mean_curves(arms: Mapping[str, Sequence[StageRun]]) -> list[dict[str, Any]]:
     """Charts with a curve for each arm: the mean over its runs with its standard error.
 
     Args:

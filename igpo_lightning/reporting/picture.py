@@ -43,7 +43,7 @@ def picture(run: Run, path: str | Path) -> Path:
     lines = -(-len(panels) // columns)
     height = 3.5 * lines + 0.9
     with drawn(path, 4.7 * columns, height) as figure:
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 1 - 0.75 / height))
+        leave_head(figure, 1 - 0.75 / height)
         figure.text(0.012, 1 - 0.14 / height, run.title, fontsize=16, fontweight="bold", va="top")
         figure.text(0.012, 1 - 0.5 / height, _headline(run), fontsize=10.5, color=MUTED, va="top")
         axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
@@ -62,11 +62,18 @@ def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE):
+    style: Any = STYLE
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)  # no window system, whatever backend the user has chosen
         yield figure
         figure.savefig(path, dpi=150)
+
+
+def leave_head(figure: Figure, top: float) -> None:
+    """Keep the axes below the share ``top`` of the figure's height: above it a title has room."""
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, top))
 
 
 def _headline(run: Run) -> str:
@@ -141,7 +148,7 @@ def _curves(
         ax.plot(x, smooth, color=colour, label=text, marker=None if is_long else "o", markersize=3.5)
         shown.append((x, smooth))
     if between and len(shown) == 2 and shown[0][0] == shown[1][0]:
-        ax.fill_between(*shown[0], shown[1][1], color=between, alpha=0.12, linewidth=0)
+        ax.fill_between(shown[0][0], shown[0][1], shown[1][1], color=between, alpha=0.12, linewidth=0)
     if shares:
         ax.set_ylim(-0.03, 1.03)
         in_percent(ax)
@@ -153,6 +160,7 @@ def _curves(
 def _accuracy(run: Run, ax: Axes) -> None:
     """During the last stage as a line; before and after each stage as points with 95% intervals."""
     main = run.rollouts or run.supervised
+    assert main is not None  # a run has a stage
     metrics, name = main.metrics, label(main.stage)
     ax.set(title="Validation accuracy", xlabel="rollouts" if main.has_rollouts else "step")
     x, y = metrics.by_rollout("val/accuracy") if main.has_rollouts else metrics.series("val/accuracy")

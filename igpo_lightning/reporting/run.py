@@ -23,6 +23,11 @@ METRICS = Path("metrics") / "metrics.csv"
 Points = tuple[list[float], list[float]]  # x, y
 
 
+def _points(values: Any) -> Points:
+    """Of a series: its index and its values."""
+    return values.index.tolist(), values.tolist()
+
+
 @dataclass(frozen=True)
 class Metrics:
     """Metrics that a stage logged: a row for each moment, indexed by its step; NaN: not logged then."""
@@ -31,15 +36,13 @@ class Metrics:
 
     def series(self, name: str) -> Points:
         """(steps, values) of one metric. A step logged twice (a resumed run) keeps its last value."""
-        values = self.values(name)
-        return values.index.tolist(), values.tolist()
+        return _points(self.values(name))
 
     def by_rollout(self, name: str) -> Points:
         """(number of rollouts so far, mean value since the last one) of one metric."""
         values = self.values(name)
         rollouts = self.values("rollout/reward").index.searchsorted(values.index, side="right")
-        means = values.groupby(rollouts).mean()
-        return means.index.tolist(), means.tolist()
+        return _points(values.groupby(rollouts).mean())
 
     def last(self, name: str) -> float | None:
         """The latest value of a metric, None if it was never logged."""

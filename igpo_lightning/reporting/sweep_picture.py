@@ -60,18 +60,19 @@ def _panel(
     """
     groups = [group for line in lines.values() for group in line]
     names = list(dict.fromkeys(_category(group, key) for group in groups))
-    is_scale = key is not None and _is_scale(groups, key)
+    # The key of a numeric axis; of none, groups stand side by side by name.
+    scale = key if key is not None and _is_scale(groups, key) else None
     width = 0.8 / len(lines)
     for i, (text, line) in enumerate(lines.items()):
         colour = COLOURS[i % len(COLOURS)]
-        if is_scale:
-            line = sorted(line, key=lambda group: _place(group.values[key]))
-            x = [_place(group.values[key]) for group in line]
+        if scale is not None:
+            line = sorted(line, key=lambda group: _place(group.values[scale]))
+            x = [_place(group.values[scale]) for group in line]
         else:
             x = [names.index(_category(group, key)) + (i - (len(lines) - 1) / 2) * width for group in line]
         means = [group.figures[result.metric].mean for group in line]
         errors = [group.figures[result.metric].error for group in line]  # NaN, of one job, draws no bar
-        if alone and not is_scale:
+        if alone and scale is None:
             ax.bar(x, means, 0.9 * width, color=colour, alpha=0.85, label=text)
             ax.errorbar(x, means, errors, color=INK, fmt="none", capsize=4, elinewidth=1.4)
             colour = INK
@@ -79,14 +80,14 @@ def _panel(
             look = {"fmt": "o-" if alone else "o", "markersize": 6, "capsize": 4, "elinewidth": 1.4}
             ax.errorbar(x, means, errors, color=colour, label=text, **look)
         for at, group, mean in zip(x, line, means, strict=True):
-            if is_scale and is_interval(group.values[key]):
-                ax.hlines(mean, *group.values[key], color=colour, alpha=0.25, linewidth=7)
+            if scale is not None and is_interval(group.values[scale]):
+                ax.hlines(mean, *group.values[scale], color=colour, alpha=0.25, linewidth=7)
             if len(group.jobs) > 1:  # the jobs themselves: how many there are and how far apart
                 dots = result.measured.loc[[job.name for job in group.jobs], result.metric]
                 ax.scatter([at] * len(dots), dots, s=14, color=colour, alpha=0.45, linewidths=0, zorder=3)
     ax.set_xlabel(short(key) if key else "")
-    if is_scale:
-        _scale_ticks(ax, sorted({group.values[key] for group in groups}, key=_place))
+    if scale is not None:
+        _scale_ticks(ax, sorted({group.values[scale] for group in groups}, key=_place))
     else:
         _name_ticks(ax, names)
     ax.margins(x=0.08)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from igpo_lightning.reporting.curves import mean_curves
 from igpo_lightning.reporting.noise import Figure, difference
@@ -145,7 +146,9 @@ def _write_csv(result: SweepResult) -> None:
     """Write the tables: a line for each group, and for each job."""
     import pandas as pd
 
-    groups = {key: [show(group.values[key]) for group in result.groups] for key in result.keys}
+    groups: dict[str, list[Any]] = {
+        key: [show(group.values[key]) for group in result.groups] for key in result.keys
+    }
     groups["jobs"] = [len(group.jobs) for group in result.groups]
     for name in result.figures:
         for column, part in ((name, "mean"), (f"{name}_se", "error"), (f"{name}_n", "n")):

@@ -68,7 +68,10 @@ class Trace:
     failure: str | None = None
 
     def add(self, record: Answer | Verdict) -> None:
-        (self.answers if isinstance(record, Answer) else self.verdicts)[record.attempt] = record
+        if isinstance(record, Answer):
+            self.answers[record.attempt] = record
+        else:
+            self.verdicts[record.attempt] = record
 
     @property
     def kept(self) -> Verdict | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
@@ -59,7 +60,8 @@ class Judge:
                 "a trace of one, and needs one more for its end"
             )
         self.verifier = Verifier()
-        self._special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+        unknown: Any = self.tokenizer.unk_token_id
+        self._special = set(self.tokenizer.all_special_ids) - {unknown}
 
     def __call__(self, problem: Problem, text: str, finish: str = "stop", attempt: int = 1) -> Verdict:
         """The verdict on ``text`` as a rewrite of the problem's trace. Never raises on odd text."""
@@ -126,7 +128,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         ConfigError: There is none.
     """
     try:
-        family = FAMILIES.get(read_config(path).get("model_type"))
+        family = FAMILIES.get(str(read_config(path).get("model_type")))
     except (OSError, ValueError, TypeError):
         family = None  # a folder with a tokenizer only
     # Published as code of its own: the stock kind, and not the config, which would ask for that code.

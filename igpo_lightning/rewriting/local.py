@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class LocalWriter:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 self.model, padding_side="left", trust_remote_code=False
             )
-            self._network = AutoModelForCausalLM.from_pretrained(
+            self._network: Any = AutoModelForCausalLM.from_pretrained(
                 self.model, dtype=getattr(torch, self.dtype), **options
             ).eval()
         except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:

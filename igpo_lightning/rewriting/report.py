@@ -14,7 +14,7 @@ import numpy as np
 
 from igpo_lightning.console import printable
 from igpo_lightning.files import write_atomic
-from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn
+from igpo_lightning.reporting.picture import HINTED, INK, MUTED, OWN, RIGHT, WARN, drawn, leave_head
 from igpo_lightning.reporting.table import aligned, duration, percent
 from igpo_lightning.rewriting.journal import ORIGINAL, Trace
 
@@ -41,7 +41,8 @@ def figures(
     verdicts = [verdict for trace in traces for verdict in trace.verdicts.values()]
     turned_down = Counter(v.reason for v in verdicts if v.reason and v.attempt != ORIGINAL)
     read, written = sum(a.prompt_tokens or 0 for a in answers), sum(a.completion_tokens or 0 for a in answers)
-    priced = [(prices[kind], n) for kind, n in (("input", read), ("output", written)) if prices.get(kind)]
+    used = {"input": read, "output": written}
+    priced = [(price, n) for kind, n in used.items() if (price := prices.get(kind))]
     last = {answer.session: answer.at for answer in sorted(answers, key=lambda answer: answer.at)}
     seconds, done = sum(last.values()), len(kept) + rejected.total()
     return {
@@ -133,7 +134,7 @@ def _spread(values: Sequence[int]) -> dict[str, int]:
 def _picture(path: Path, title: str, traces: Sequence[Trace], found: Mapping[str, Any], length: int) -> None:
     """Two panels into a PNG: lengths before and after, and what became of the traces."""
     with drawn(path, 11, 4.6) as figure:
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, rect=(0, 0, 1, 0.84))
+        leave_head(figure, 0.84)
         figure.text(0.012, 0.97, title, fontsize=16, fontweight="bold", va="top")
         done, rate = found["traces"] - found["unanswered"], percent(found["pass_rate"]) or "none"
         line = f"{done:,} of {found['traces']:,} traces done, {rate} kept"
@@ -149,7 +150,7 @@ def _histograms(ax: Axes, before: Sequence[int], after: Sequence[int], length: i
 
     ax.set(title="Length of the traces", xlabel="tokens", ylabel="traces", xscale="log")
     shown = [*before, *after, length]
-    edges = np.geomspace(0.9 * max(1, min(shown)), 1.1 * max(shown), 41)
+    edges = np.geomspace(0.9 * max(1, min(shown)), 1.1 * max(shown), 41).tolist()
     ax.hist(before, bins=edges, color=OWN, alpha=0.55, label="before")
     ax.hist(after, bins=edges, color=RIGHT, alpha=0.7, label="after, kept ones")
     ax.axvline(length - 1, color=INK, linewidth=1.4, linestyle=(0, (4, 3)), label=f"at most {length - 1}")
@@ -176,12 +177,12 @@ def _outcomes(ax: Axes, found: Mapping[str, Any]) -> None:
 
 def _examples(traces: Sequence[Trace]) -> Iterator[str]:
     """The first few rewrites beside their originals, for people."""
-    rewritten = [trace for trace in traces if trace.kept and trace.kept.attempt != ORIGINAL]
+    kept = ((trace.problem, trace.kept, trace.text or "") for trace in traces)
+    rewritten = [(p, verdict, text) for p, verdict, text in kept if verdict and verdict.attempt != ORIGINAL]
     if rewritten:
         yield "## Examples"
-    for trace in rewritten[:_EXAMPLES]:
-        verdict = trace.kept
-        yield f"### `{printable(trace.problem.id)}`: {verdict.source_tokens:,} → {verdict.tokens:,} tokens"
-        for text in (trace.problem.trace, trace.text):
+    for problem, verdict, rewrite in rewritten[:_EXAMPLES]:
+        yield f"### `{printable(problem.id)}`: {verdict.source_tokens:,} → {verdict.tokens:,} tokens"
+        for text in (problem.trace, rewrite):
             cut = text[:_EXAMPLE_CHARS] + (" […]" if len(text) > _EXAMPLE_CHARS else "")
             yield indent(printable(cut), "    ", lambda line: True)  # a block of code that no text can end

@@ -26,7 +26,9 @@ def main(target: str, folder: Path) -> int:
     stay_with_first()
     show_anything()
     try:
-        outcome = attempt(Record.read(folder), run, OmegaConf.load(folder / CONFIG), folder)
+        record, cfg = Record.read(folder), OmegaConf.load(folder / CONFIG)
+        assert record is not None and isinstance(cfg, DictConfig)  # the sweep has just written both
+        outcome = attempt(record, run, cfg, folder)
     except KeyboardInterrupt:
         return 130
     if rank() == 0:  # the others repeat what the first one did

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import resolved_yaml
 from igpo_lightning.sweeping.record import Record
 
@@ -20,6 +21,7 @@ def run_in_own_process(target: str, cfg: DictConfig, folder: Path) -> Record:
     """Run the job in ``folder`` as ``target(cfg)``, in a process that may start others; returns its record.
 
     Raises:
+        ConfigError: The job's record is gone, or broken.
         KeyboardInterrupt: It was interrupted; it has had the time it took to stop.
         SystemExit: It was asked to stop, and did.
     """
@@ -27,6 +29,8 @@ def run_in_own_process(target: str, cfg: DictConfig, folder: Path) -> Record:
     command = [sys.executable, "-m", "igpo_lightning.sweeping", target, str(folder)]
     code = _wait(subprocess.Popen(command))
     record = Record.read(folder)
+    if record is None:
+        raise ConfigError(f"{folder}: what became of this job can't be read")
     if code in (130, -signal.SIGINT):
         raise KeyboardInterrupt
     if record.state == "stopped":
