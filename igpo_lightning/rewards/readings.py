@@ -38,19 +38,21 @@ _CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} 
 
 def readings(text: str) -> tuple[Node, ...]:
     """All readings of ``text``, which :func:`notation.plain` has made; none if it is not understood."""
-    tokens = tokenize(text)
+    tokens, apart = (_tokens(text, thousands) for thousands in (True, False))
+    found = list(_read(tokens, 0))
+    if all(isinstance(node, Words) for node in found):
+        found += _sentence(tokens)
+    if len(apart) != len(tokens):  # 1,234 may be a pair
+        found += _read(apart, 0)
+    return tuple(found)
+
+
+def _tokens(text: str, thousands: bool) -> list[Token]:
+    """Tokens of ``text``, brackets in pairs; none if it has too many, or other brackets."""
+    tokens = tokenize(text, thousands)
     if tokens and layout.option(tokens) and tokens[1:2] and tokens[1].text == ")":  # B) 7
         tokens = [tokens[0], tokens[1]._replace(text=":"), *tokens[2:]]
-    if not tokens or not layout.balanced(tokens):
-        return ()
-    tokens = _without_remark(tokens)
-    grouped = layout.group_thousands(tokens)
-    found = list(_read(grouped, 0))
-    if all(isinstance(node, Words) for node in found):
-        found += _sentence(grouped)
-    if len(grouped) != len(tokens):  # 1,234 may be a pair
-        found += _read(tokens, 0)
-    return tuple(found)
+    return _without_remark(tokens) if tokens and layout.balanced(tokens) else []
 
 
 def _without_remark(tokens: list[Token]) -> list[Token]:
@@ -78,9 +80,9 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
     chosen = layout.option(tokens)
     if chosen is not None:
         yield from _option(*chosen, depth)
-    split = layout.separate(tokens)
-    if len(split.items) > 1 or (split.items and len(split.items[0]) != len(tokens)):
-        yield from _list(split, depth)
+    items, joiners = layout.separate(tokens)
+    if len(items) > 1 or (items and len(items[0]) != len(tokens)):
+        yield from _list(items, joiners, depth)
     elif chosen is None and (labelled := _after_label(tokens)) is not None:
         yield from _read(labelled, depth + 1)
     elif chosen is None or not layout.split_at(tokens, layout.RELATIONS)[1]:  # not both (A) and x = 5
@@ -89,7 +91,7 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
 
 def _option(letter: str, beside: Tokens, depth: int) -> Iterator[Option]:
     """A letter and what stands beside it, unless that names another letter or an alternative."""
-    hedged = bool(layout.separate(beside).joiners) or (beside and beside[0].text in ",;")
+    hedged = bool(layout.separate(beside)[1]) or (beside and beside[0].text in ",;")
     rest = () if hedged or layout.marks_option(beside) else tuple(_read(beside, depth + 1))
     if not beside or (rest and not any(map(_says_letter, rest))):
         yield Option(letter, rest)
@@ -144,16 +146,16 @@ def _sentence(tokens: Tokens) -> Iterator[Node]:
         yield from (replace(amount, loose=True) for amount in amounts(tokens[at:]))
 
 
-def _list(split: layout.Split, depth: int) -> Iterator[Node]:
-    if not 0 < len(split.items) <= _MOST_ITEMS:
+def _list(found: list[Tokens], joiners: set[str], depth: int) -> Iterator[Node]:
+    if len(found) > _MOST_ITEMS:
         return
-    items = tuple(tuple(_read(item, depth + 1)) for item in split.items)
+    items = tuple(tuple(_read(item, depth + 1)) for item in found)
     if all(items):
         first = items[0][0]
         yield Items("list", items) if len(items) > 1 else first
         if len(items) > 1 and (quantity := combined([item[0] for item in items])) is not None:
             yield quantity
-        if split.joiners == {"or"}:
+        if joiners == {"or"}:
             yield Union(items, "\\cup")
 
 
@@ -193,7 +195,7 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
     if opening == "\\{" and (condition := _condition(inner)) is not None:
         yield from _read(condition, depth + 1)
         return
-    items = layout.separate(inner).items
+    items, _ = layout.separate(inner)
     if opening == "(" and closing == ")" and len(items) == 1:
         yield from _read(inner, depth + 1)
         return
