@@ -1,4 +1,4 @@
-"""Tokens of a formula as a tree. Everything must be understood: what is not raises NotUnderstood.
+"""Tokens of a formula as a tree. Everything must be understood.
 
 A name before a parenthesis is a factor: f(x) is read as f·x on
 both sides of a comparison, which keeps different functions and arguments apart well enough.
@@ -21,20 +21,19 @@ _CLOSE = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rc
 _TIMES = frozenset(["*", "\\cdot", "\\times"])
 
 
-def parse(tokens: Sequence[Token]) -> Tree:
-    """The tree of a formula.
-
-    Raises:
-        NotUnderstood: A token is unknown or in the wrong place, or the formula is nested too deeply.
-    """
+def tree_of(tokens: Sequence[Token]) -> Tree | None:
+    """The tree of a formula; None if a token is unknown or in the wrong place, or it is nested too deeply."""
+    if not tokens or (len(tokens) == 1 and tokens[0].kind == "word" and not tokens[0].text.isupper()):
+        return None  # a word alone is no product of letters
     parser = _Parser(list(tokens))
-    tree = parser.sum()
-    if parser.peek() == "\\choose":
-        parser.take()
-        tree = ("binom", tree, parser.sum())
-    if parser.at < len(parser.tokens):
-        raise NotUnderstood(parser.tokens[parser.at].text)
-    return tree
+    try:
+        tree = parser.sum()
+        if parser.peek() == "\\choose":
+            parser.take()
+            tree = ("binom", tree, parser.sum())
+    except NotUnderstood:
+        return None
+    return tree if parser.at == len(parser.tokens) else None
 
 
 class _Parser(NameReader):
@@ -165,11 +164,11 @@ class _Parser(NameReader):
         if self.peek() == "\\overline" and "." in token.text:
             self.take()
             self.expect("{")
-            value = repeating(token.text, self.take().text)
+            cycle = self.take().text
             self.expect("}")
-            if value is None:
-                raise NotUnderstood("repeating decimal")
-            return ("number", value)
+            if not cycle.isdigit():
+                raise NotUnderstood(cycle)
+            return ("number", repeating(token.text, cycle))
         value = decimal(token.text)
         if value is None or (self.kind() == "number" and self.peek(1) != "/"):
             raise NotUnderstood(token.text)

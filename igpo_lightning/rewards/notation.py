@@ -11,20 +11,15 @@ import unicodedata
 
 from igpo_lightning.rewards.emphasis import without_emphasis
 from igpo_lightning.rewards.environments import without_environments
-from igpo_lightning.rewards.vocabulary import listed
+from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, listed
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ", "0123456789+-()nmijk")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ]+")
-_LOWER = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
-)
-_LOWER += "chi psi omega"
-_UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 _GREEK = {
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", _LOWER.split(), strict=True)),
-    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", _UPPER.split(), strict=True)),
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", GREEK.split(), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", CAPITALS.split(), strict=True)),
     "ϕ": "phi", "ϵ": "epsilon", "ϑ": "theta", "µ": "mu", "ħ": "hbar", "ℏ": "hbar", "ℓ": "ell",
     "Å": "AA", "Ω": "Omega",
 }  # fmt: skip
@@ -100,7 +95,7 @@ _LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
 _CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
 _ASCII = re.compile(r"<=(?!>)|>=|(?<!\S)!=|(?<![=<>!:])==(?!=)")
 _RELATIONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\neq ", "==": "="}
-_QUOTES = "\"'`"
+_AROUND = re.compile(r"(\*{1,3}|__|[`\"])(?P<inner>.+)\1", re.DOTALL)
 
 
 def plain(answer: str) -> str:
@@ -108,9 +103,11 @@ def plain(answer: str) -> str:
 
     A percent sign is a unit, as in the gold answers of MATH: 25% equals 25 and not 0.25.
     """
-    text = _markdown(without_emphasis(answer.strip()))
+    text = without_emphasis(answer.strip())
     if not text.isascii():
         text = _unicode(text)
+    while around := _AROUND.fullmatch(text.strip()):
+        text = around["inner"]
     if "\\" in text or "{" in text or "~" in text or "$" in text:
         text = without_environments(_GROUPED.sub(_digits, text))
         text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
@@ -147,19 +144,6 @@ def _fraction(character: str) -> str:
 def _function(match: re.Match[str]) -> str:
     """np.sin is sin, and np.log the natural logarithm."""
     return _LOGARITHMS[match[1]] if match[1] else ""
-
-
-def _markdown(text: str) -> str:
-    """Without the marks around the whole text."""
-    while len(text) > 1:
-        for mark in ("***", "**", "*", "`", '"', "__", "“"):
-            close = "”" if mark == "“" else mark
-            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(close):
-                text = text[len(mark) : -len(mark)].strip()
-                break
-        else:
-            return text
-    return text
 
 
 def _dollars(text: str) -> str:

@@ -53,10 +53,8 @@ def decimal(text: str) -> Fraction | None:
     return _fraction(mantissa) * Fraction(10) ** int(exponent or 0)
 
 
-def repeating(head: str, cycle: str) -> Fraction | None:
+def repeating(head: str, cycle: str) -> Fraction:
     """0.1666… from its head "0.1" and its cycle "6"."""
-    if not cycle.isdigit():
-        return None
     places = len(head.partition(".")[2])
     return _fraction(head) + Fraction(int(cycle), (10 ** len(cycle) - 1) * 10**places)
 

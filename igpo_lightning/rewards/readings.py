@@ -12,9 +12,10 @@ from dataclasses import replace
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
 from igpo_lightning.rewards.dates import day_of
+from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Items, Node, Option, Relation, Remainder, Union, Words
-from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of, tree_of
+from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of
 from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.tokens import Token, tokenize
 from igpo_lightning.rewards.trees import names

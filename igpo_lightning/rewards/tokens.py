@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from igpo_lightning.rewards.units import UNITS
-from igpo_lightning.rewards.vocabulary import listed
+from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, SPELLED, listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
 MAX_TOKENS = 600
@@ -39,13 +39,9 @@ FUNCTIONS = listed(
 )
 _CONSTANTS = {
     **dict.fromkeys(("infty", "inf", "oo", "infinity"), "\\infty"),
-    **{name: f"\\{name}" for name in listed("pi theta alpha beta gamma omega lambda sigma phi tau")},
+    **{name: f"\\{name}" for name in SPELLED},
 }
-_LETTERS = listed(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
-    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "
-    "nabla"
-)
+_LETTERS = listed(f"{GREEK} {CAPITALS} hbar ell infty emptyset AA odot aleph nabla")
 _BEFORE_UNIT = listed("\\pi ! x y z")  # besides numbers and brackets; "\\mu mg" is a product
 _NUMBER = r"(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4}(?![A-Za-z0-9.]))?"
 _THOUSANDS = (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from igpo_lightning.data.mentions.notation import FRACTION, LOOSE
 from igpo_lightning.data.mentions.number_words import in_words
-from igpo_lightning.rewards.words import spelled
+from igpo_lightning.rewards.words import SCALES, spelled
 
 _LONGEST = 60  # digits of a number that is read
 
@@ -72,10 +72,7 @@ def _read(text: str) -> frozenset[Fraction]:
 
 # ---------------------------------------------------------------- what stands behind a number
 
-_SCALES = {
-    "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-    "dozen": 12, "k": 1000, "K": 1000,
-}  # fmt: skip
+_FACTORS = SCALES | {"k": 1000}
 _SCALE = re.compile(
     r"(?:[\s~-]|\\[ ,;:~])*(?:an?\s+)?(?:\\(?:text|textrm|mbox|mathrm)\s*\{\s*)?"
     r"(?:(?P<scale>hundred|thousand|million|billion|trillion|dozen|(?<=\d)[kK])s?\b"
@@ -108,7 +105,7 @@ def _times(text: str, number: Numeral) -> Iterator[Numeral]:
     match = _SCALE.match(text, number.end)
     if match is None:
         return
-    factor = Fraction(1, 100) if match["hundredth"] else Fraction(_SCALES[match["scale"].lower()])
+    factor = Fraction(1, 100) if match["hundredth"] else Fraction(_FACTORS[match["scale"].lower()])
     values = frozenset(value * factor for value in number.values)
     yield number._replace(end=match.end(), values=values)
 
