@@ -17,13 +17,7 @@ from igpo_lightning.rewards.values import close, everywhere, exact, same
 
 Readings = Sequence[Node]
 Kind = TypeVar("Kind")
-_REALS = (
-    ("all", "real", "numbers"),
-    ("all", "reals"),
-    ("the", "real", "numbers"),
-    ("real", "numbers"),
-    ("reals",),
-)
+_REALS = frozenset([("all", "real", "numbers"), ("all", "reals"), ("real", "numbers"), ("reals",)])
 
 
 def agree(stated: Readings, gold: Readings) -> bool:

@@ -19,6 +19,7 @@ _DEPTH = 40
 _CLOSE = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil", "|": "|",
           "\\{": "\\}"}  # fmt: skip
 _TIMES = frozenset(["*", "\\cdot", "\\times"])
+_SIGNS = frozenset(["+", "-", "\\pm", "\\mp"])
 
 
 def tree_of(tokens: Sequence[Token]) -> Tree | None:
@@ -48,16 +49,9 @@ class _Parser(NameReader):
     # ------------------------------------------------------------ operators, weakest first
 
     def sum(self) -> Tree:
-        self.depth += 1
-        if self.depth > _DEPTH:
-            raise NotUnderstood("nested too deeply")
         terms = [self.product()]
-        while self.peek() in ("+", "-", "\\pm", "\\mp"):
-            sign = self.take().text
-            term = self.product()
-            term = ("pm", term) if sign in ("\\pm", "\\mp") else term
-            terms.append(term if sign in ("+", "\\pm") else ("neg", term))
-        self.depth -= 1
+        while self.peek() in _SIGNS:
+            terms.append(_with_sign(self.take().text, self.product()))
         return ("add", *terms) if len(terms) > 1 else terms[0]
 
     def product(self) -> Tree:
@@ -86,18 +80,15 @@ class _Parser(NameReader):
         return product(factors)
 
     def signed(self) -> Tree:
-        if self.peek() in ("+", "-", "\\pm", "\\mp"):
-            self.depth += 1
-            if self.depth > _DEPTH:
-                raise NotUnderstood("nested too deeply")
-            sign = self.take().text
-            if self.peek() in ("+", "-"):
-                raise NotUnderstood("two signs")
-            inner = self.signed()
-            self.depth -= 1
-            tree = ("pm", inner) if sign in ("\\pm", "\\mp") else inner
-            return ("neg", tree) if sign in ("-", "\\mp") else tree
-        return self.power()
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise NotUnderstood("nested too deeply")
+        sign = self.take().text if self.peek() in _SIGNS else ""
+        if sign and self.peek() in ("+", "-"):
+            raise NotUnderstood("two signs")
+        tree = _with_sign(sign, self.signed()) if sign else self.power()
+        self.depth -= 1
+        return tree
 
     def starts_factor(self) -> bool:
         kind, text = self.kind(), self.peek()
@@ -258,3 +249,8 @@ class _Parser(NameReader):
         apart = [token._replace(kind="name", text=letter) for letter in letters]
         self.tokens[self.at - 1 : self.at] = apart
         return self.name(apart[0])
+
+
+def _with_sign(sign: str, tree: Tree) -> Tree:
+    tree = ("pm", tree) if sign in ("\\pm", "\\mp") else tree
+    return ("neg", tree) if sign in ("-", "\\mp") else tree

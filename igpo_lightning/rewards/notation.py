@@ -46,21 +46,20 @@ _THIN = re.compile("(?<=[0-9])[\u00a0\u2009\u202f\u2007](?=[0-9]{3}(?![0-9]))")
 
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[~{}$]", re.DOTALL)
 _SAME = {
-    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "frac"), r"\frac"),
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac"), r"\frac"),
     **dict.fromkeys(("dbinom", "tbinom"), r"\binom"), "geq": r"\ge", "geqslant": r"\ge", "leq": r"\le",
     "leqslant": r"\le", "ne": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
     "vert": "|", "mid": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
     "rparen": ")", "ast": "*", "div": "/", "slash": "/", "colon": ":", "varnothing": r"\emptyset",
     "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx",
-    "degrees": r"\degree", "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots",
-    "textdegree": r"\degree", "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro",
+    "degrees": r"\degree", "prime": "'", "dots": r"\ldots", "cdots": r"\ldots",
+    "textdegree": r"\degree", "textdollar": r"\dollar", "EUR": r"\euro",
     "texteuro": r"\euro", "and": r"\text{ and }", "varepsilon": r"\epsilon", "varphi": r"\phi",
     "vartheta": r"\theta", "bigcup": r"\cup",
     "angstrom": r"\AA", "textendash": "-", "lang": r"\langle",
     "rang": r"\rangle", "minus": "-", "backslash": r"\setminus", "smallsetminus": r"\setminus",
     "ang": r"\angle", "measuredangle": r"\angle",
     "arcdegree": r"\degree", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
-    **{name: rf"\{name}" for name in ("prod", "int", "sum")},
 }  # fmt: skip
 _NOTHING = listed(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm displaystyle textstyle "

@@ -129,7 +129,7 @@ def _letters(run: str, start: int, spaced: bool, before: list[Token]) -> list[To
         (run in UNITS and (after_number or len(run) > 3 or (before and before[-1].text == "{")))
         or run.lower() in NUMBER_WORDS
         or run.lower() in ("no", "so")
-        or run in ("or", "if", "is", "of", "at", "to", "by", "no", "on", "in", "as")
+        or run in ("or", "if", "is", "of", "at", "to", "by", "on", "in", "as")
         or (len(run) > 2 and _VOWEL.search(run) and (spaced or not before or before[-1].text in ",;:("))
         or (len(run) > 2 and run.isupper())
     ):
