@@ -6,7 +6,13 @@ import re
 
 from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, listed
 
-_SPACE = r"(?:\s|~|\\[,;:!> ]|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![A-Za-z]))"
+BLANK = r"(?:[\s~]|\\[,;:!> ])"
+"""White space, for patterns of prose with LaTeX."""
+
+TEXT = r"\\(?:text|textrm|mbox|mathrm)\s*\{\s*"
+"""The beginning of a text command."""
+
+_SPACE = rf"(?:{BLANK}|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![A-Za-z]))"
 GAP = re.compile(rf"(?:{_SPACE}|&(?=\s*[-+]))*")
 GAP_BEGINS = frozenset(" \t\n\r~\\&\u00a0\u2009\u202f")
 MONEY = re.compile(rf"(?:\\?[$£€])?{_SPACE}*")
@@ -18,9 +24,8 @@ TIMES = re.compile(
 OVER = re.compile(r"\\div(?![A-Za-z])|[/÷∕]")
 
 DIGITS = re.compile(r"\d+(?:\.\d+)?")
-NUMBER = re.compile(
-    r"\d{1,3}(?:(?:,\\!|\{,\}|\\,|,)\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\w))?|\.\d+"
-)
+GROUPED = r"\d{1,3}(?:(?:,\\!|\\!,|\{,\}|\\,|,)\d{3})+(?!\d)(?:\.\d+)?"
+NUMBER = re.compile(rf"{GROUPED}|\d+(?:\.\d+)?(?:[eE][-+]?\d{{1,3}}(?!\w))?|\.\d+")
 LOOSE = re.compile(  # which may also be numbers side by side
     r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?"
     r"|(?<![\d.,])\d{1,3},\d{4,}"
@@ -29,7 +34,7 @@ NO_DIGIT = re.compile(r"[^\d.eE+-]")
 BASE = re.compile(r"\s*_\s*(?:\d+|\{[^{}]*\})")
 REPEATED = re.compile(r"([\d,]{0,99}\.\d{0,99})\\overline\s*\{(\d{1,99})\}")
 FRACTION = r"\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
-MIXED = re.compile(rf"(?:\s|\\[,!: ])*{FRACTION}|(?:(?:\s|\\[,!: ])+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
+MIXED = re.compile(rf"{BLANK}*{FRACTION}|(?:{BLANK}+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
 """The fraction of a mixed number, behind its whole number; behind a hyphen it may also be taken off."""
 
 SYMBOL = re.compile(r"[A-WYZa-wyz√π]")  # x may be a sign between numbers
