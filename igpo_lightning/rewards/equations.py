@@ -52,14 +52,16 @@ def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:
 
 def _same_chain(stated: Relation, gold: Relation, agree: Agree) -> bool:
     """The same sides and signs, read from either end."""
-    for sides, signs in ((stated.sides, stated.signs), _reversed(stated)):
-        if signs == gold.signs and all(map(agree, sides, gold.sides)):
-            return True
-    return False
+    return any(
+        chain.signs == gold.signs and all(map(agree, chain.sides, gold.sides))
+        for chain in (stated, flipped(stated))
+    )
 
 
-def _reversed(relation: Relation) -> tuple[tuple[Readings, ...], tuple[str, ...]]:
-    return relation.sides[::-1], tuple(_FLIPPED.get(sign, sign) for sign in reversed(relation.signs))
+def flipped(relation: Relation) -> Relation:
+    """3 < x for x > 3."""
+    signs = tuple(_FLIPPED.get(sign, sign) for sign in reversed(relation.signs))
+    return Relation(relation.sides[::-1], signs)
 
 
 def _trees(relation: Relation) -> list[tuple[str, Tree]]:
