@@ -90,7 +90,7 @@ def option(tokens: Tokens) -> tuple[str, Tokens] | None:
         tokens = tokens[1:]
     texts = [token.text for token in tokens]
     if len(texts) >= 3 and texts[0] == "(" and texts[1] in OPTION_LETTERS and texts[2] == ")":
-        return texts[1], _after_sign(tokens[3:])
+        return texts[1], tokens[4 if texts[3:4] in ([":"], ["."]) else 3 :]
     if texts and texts[0] in OPTION_LETTERS and (len(texts) == 1 or texts[1] in (")", ".", ":")):
         return texts[0], tokens[2:]
     return None
@@ -109,10 +109,6 @@ def _is_mark(tokens: Tokens, at: int) -> bool:
     if before.text == "(" and after == ")":
         return at < 2 or before.spaced or tokens[at - 2].kind not in ("name", "function")
     return tokens[at].spaced and after in (".", ":") and before.kind in ("word", "number")
-
-
-def _after_sign(tokens: list[Token]) -> list[Token]:
-    return tokens[1:] if tokens and tokens[0].text in (":", ".") else tokens
 
 
 # ---------------------------------------------------------------- parts

@@ -6,7 +6,7 @@ understood has no reading at all; it equals only what is written in the same way
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from igpo_lightning.rewards import layout
@@ -90,6 +90,10 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
         yield from _single(tokens, depth, bool(whole))
 
 
+def _read_each(pieces: Sequence[Tokens], depth: int) -> tuple[tuple[Node, ...], ...]:
+    return tuple(tuple(_read(piece, depth + 1)) for piece in pieces)
+
+
 def _option(letter: str, beside: Tokens, depth: int) -> Iterator[Option]:
     """A letter and what stands beside it, unless that names another letter or an alternative."""
     hedged = bool(layout.separate(beside)[1]) or (beside and beside[0].text in ",;")
@@ -150,7 +154,7 @@ def _sentence(tokens: Tokens) -> Iterator[Node]:
 def _list(found: list[Tokens], joiners: set[str], depth: int) -> Iterator[Node]:
     if len(found) > _MOST_ITEMS:
         return
-    items = tuple(tuple(_read(item, depth + 1)) for item in found)
+    items = _read_each(found, depth)
     if all(items):
         first = items[0][0]
         yield Items("list", items) if len(items) > 1 else first
@@ -167,7 +171,7 @@ def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Nod
             yield from _read(sides[0], depth + 1)
             return
     last, modulus = modulus_of(sides[-1]) or (sides[-1], None)
-    read_sides = tuple(tuple(_read(side, depth + 1)) for side in [*sides[:-1], last])
+    read_sides = _read_each([*sides[:-1], last], depth)
     if not all(read_sides):
         return
     if modulus is not None and not all(congruent(side, read_sides[-1], modulus) for side in read_sides[:-1]):
@@ -179,7 +183,7 @@ def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Nod
 
 
 def _union(pieces: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
-    sets = tuple(tuple(_read(piece, depth + 1)) for piece in pieces)
+    sets = _read_each(pieces, depth)
     if all(sets) and len(set(signs)) == 1 and len(sets) <= _MOST_ITEMS:
         yield Union(sets, signs[0])
 
@@ -189,7 +193,7 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
     inner = tokens[1:-1]
     if opening == "\\open":
         lines = layout.rows(inner)
-        cells = tuple(tuple(_read(cell, depth + 1)) for line in lines for cell in line)
+        cells = _read_each([cell for line in lines for cell in line], depth)
         if cells and all(cells) and len({len(line) for line in lines}) == 1 and len(cells) <= _MOST_ITEMS:
             yield Items("matrix", cells, len(lines[0]))
         return
@@ -201,7 +205,7 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
         yield from _read(inner, depth + 1)
         return
     shape = "set" if opening == "\\{" else opening + closing
-    found = tuple(tuple(_read(item, depth + 1)) for item in items)
+    found = _read_each(items, depth)
     if len(found) == 1 and found[0] and isinstance(found[0][0], Items) and found[0][0].shape == "matrix":
         yield found[0][0]  # brackets around an array
     elif all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):
