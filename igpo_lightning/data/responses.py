@@ -9,17 +9,16 @@ places ``{trace}``, the trace as it is, or ``{reasoning}``, the trace without it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.traces import FinalAnswer, Span
+from igpo_lightning.rewards.boxes import wrappers
 
 AS_IT_IS = "{trace}"
 _PLACE = re.compile(r"\{(trace|reasoning|answer)\}")
 _CLOSES = r"(?:[\"')\]*$}]|\\[\])]|\\end\{[a-z]+\*?\}|\s)*\Z"
 _ENDS_A_SENTENCE = re.compile(rf"(?:[.!?]|\\\]|\\end\{{[a-z]+\*?\}}){_CLOSES}")
-_BRACE = re.compile(r"(?P<box>\\f?box(?:ed)?\s*\{)|\\.|[{}]", re.DOTALL)
 _LAST_CHARS = 100  # where a sentence ends is seen from its last ones
 _OPENING = (("\\[", "\\]"), ("\\(", "\\)"), ("\\begin{", "\\end{"))
 
@@ -79,7 +78,7 @@ def lay_out(template: str, trace: str, answer: str, final: FinalAnswer | None) -
     end, removed = len(trace), ()
     if "{reasoning}" in template:
         end = _end_of_reasoning(trace, final)
-        removed = tuple(sorted(_wrappers_of_boxes(trace[:end])))
+        removed = tuple(sorted(mark.span() for wrapper in wrappers(trace[:end]) for mark in wrapper))
     pieces = zip((0, *(stop for _, stop in removed)), (*(begin for begin, _ in removed), end), strict=True)
     kept = "".join(trace[begin:stop] for begin, stop in pieces)
     texts = {"trace": kept, "reasoning": kept, "answer": answer}
@@ -109,18 +108,6 @@ def _end_of_reasoning(trace: str, final: FinalAnswer | None) -> int:
 def _inside_a_formula(text: str) -> bool:
     dollars = text.replace("\\$", "").count("$")
     return dollars % 2 == 1 or any(text.count(left) > text.count(right) for left, right in _OPENING)
-
-
-def _wrappers_of_boxes(text: str) -> Iterator[Span]:
-    """Find what makes boxes of their contents, ``\\boxed{`` and ``}``, nested ones included."""
-    open_braces: list[Span | None] = []  # what opened a box; None for a plain brace
-    for token in _BRACE.finditer(text):
-        if token[0] == "}":
-            if open_braces and (opener := open_braces.pop()):
-                yield opener
-                yield token.span()
-        elif token[0].endswith("{") and token[0] != "\\{":
-            open_braces.append(token.span() if token["box"] else None)
 
 
 def _laid_out_already(template: str, trace: str) -> int | None:

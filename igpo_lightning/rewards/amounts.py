@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from igpo_lightning.rewards.expressions import NotUnderstood, parse
+from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.trees import Tree, names, proper
 from igpo_lightning.rewards.units import SYMBOLS, Unit, read_unit, scale_of, unit_name
@@ -16,10 +16,7 @@ from igpo_lightning.rewards.words import NUMBER_WORDS, SCALES, spelled
 Tokens = Sequence[Token]
 _CURRENCY = frozenset(["\\dollar", "\\euro", "\\pounds", "\\yen"])
 _SUFFIX_TOKENS = 24
-_JOINING = frozenset(["/", "*", "\\cdot", "\\times", "^", "{", "}", "(", ")", "-", "[", "]", "."])
-_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-          "eleven": 11, "twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "decimal": 10,
-          "hexadecimal": 16, "hex": 16}  # fmt: skip
+_BASES = {"binary": 2, "octal": 8, "decimal": 10, "hexadecimal": 16, "hex": 16}
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
         return
     currency, rest = _currency(_once(tokens))
     text = "".join(token.text for token in rest)
-    if (tree := _tree(rest)) is not None:
+    if (tree := tree_of(rest)) is not None:
         yield Amount(tree, currency, text)
     if currency is None and (word := _spelled(tokens)) is not None:
         yield word
@@ -74,7 +71,7 @@ def _once(tokens: Tokens) -> Tokens:
     opening = next((at for at, token in enumerate(tokens) if token.text == "("), 0)
     if not opening or tokens[-1].text != ")":
         return tokens
-    value, tree = spelled(_plain_words(tokens[opening + 1 : -1])), _tree(tokens[:opening])
+    value, tree = spelled(_plain_words(tokens[opening + 1 : -1])), tree_of(tokens[:opening])
     return tokens[:opening] if value is not None and tree is not None and exact(tree) == value else tokens
 
 
@@ -100,10 +97,7 @@ def combined(pieces: Sequence[object]) -> Amount | None:
 
 def _cuts(tokens: Tokens) -> Iterator[int]:
     """Where a unit may begin, the longest one first."""
-    first = len(tokens)
-    while first > 1 and len(tokens) - first < _SUFFIX_TOKENS and _may_be_unit(tokens, first - 1):
-        first -= 1
-    for cut in range(first, len(tokens)):
+    for cut in range(max(1, len(tokens) - _SUFFIX_TOKENS), len(tokens)):
         token = tokens[cut]
         starts = (
             token.kind == "word"
@@ -114,23 +108,9 @@ def _cuts(tokens: Tokens) -> Iterator[int]:
             yield cut
 
 
-def _may_be_unit(tokens: Tokens, at: int) -> bool:
-    token = tokens[at]
-    if token.kind in ("word", "name") or token.text in SYMBOLS or token.text in _JOINING:
-        return True
-    if token.text == "\\frac":
-        return True
-    exponent = token.kind == "number" and token.text in ("1", "2", "3", "4")
-    before = {tokens[at - 1].text} | (
-        {tokens[at - 2].text} if at > 1 and tokens[at - 1].text in "{-(" else set()
-    )
-    deeper = at > 2 and tokens[at - 3].text == "^" and tokens[at - 2].text == "{"
-    return exponent and ("^" in before or deeper)
-
-
 def _scaled(prefix: Tokens, scales: Tokens) -> Tree | None:
     """The value of a number and the scale words after it."""
-    tree = _tree(prefix)
+    tree = tree_of(prefix)
     if tree is None and prefix:
         word = spelled(_plain_words(prefix))
         tree = None if word is None else ("number", word)
@@ -212,20 +192,10 @@ def _based(tokens: Tokens) -> Amount | None:
         return None
     sign, texts = ("-", texts[1:]) if texts[0] == "-" else ("", texts)
     digits = "".join(texts[:-2])
-    base = _BASES.get(texts[-1].lower()) or (
-        int(texts[-1]) if texts[-1].isdigit() and len(texts[-1]) < 3 else None
-    )
-    if base is None or not 2 <= base <= 36 or not digits.isalnum() or len(digits) > 200:
+    named = texts[-1].lower()
+    base = _BASES.get(named) or spelled([named]) or (int(named) if named.isdigit() and len(named) < 3 else 0)
+    if not 2 <= base <= 36 or not digits.isalnum() or len(digits) > 200:
         return None
     if not any(character.isdigit() for character in digits) or any(int(d, 36) >= base for d in digits):
         return None
-    return Amount(("number", Fraction(0)), None, sign + digits.upper(), base)
-
-
-def _tree(tokens: Tokens) -> Tree | None:
-    if len(tokens) == 1 and tokens[0].kind == "word" and not tokens[0].text.isupper():
-        return None  # a word alone is no product of letters
-    try:
-        return parse(tokens) if tokens else None
-    except NotUnderstood:
-        return None
+    return Amount(("number", Fraction(0)), None, sign + digits.upper(), int(base))

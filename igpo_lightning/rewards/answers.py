@@ -67,15 +67,12 @@ _DISPLAY = re.compile(
 )
 _LAST_CHARS = 1500
 
-KINDS = ("box", "tag", "hashes", "phrase", "bold", "display")
-"""Kinds of statements; the last two count only where there is none of the others."""
-
 
 @dataclass(frozen=True)
 class Statement:
     """One final-answer statement: ``text[start:end]`` says ``answer``, words that lead to it included."""
 
-    kind: str  # one of KINDS
+    kind: str  # "box", "tag", "hashes", "phrase", "bold" or "display"
     answer: str
     start: int
     end: int
@@ -120,9 +117,9 @@ def _tags(text: str) -> Iterator[Statement]:
         yield from _made("tag", text, match.start(), *match.span("answer"))
 
 
-def _behind(gap: re.Pattern[str], text: str, start: int, stop: int = sys.maxsize) -> int:
-    match = gap.match(text, start, stop)
-    return match.end() if match else start
+def _behind_gap(text: str, start: int, stop: int = sys.maxsize) -> int:
+    gap = _GAP.match(text, start, stop)
+    return gap.end() if gap else start
 
 
 def _hashes(text: str) -> Iterator[Statement]:
@@ -130,7 +127,7 @@ def _hashes(text: str) -> Iterator[Statement]:
         start, stop = match.span("answer")
         cue = _CUE.match(text, start, stop)
         if cue is not None:
-            start = opening(text, _behind(_GAP, text, cue.end(), stop), stop)
+            start = opening(text, _behind_gap(text, cue.end(), stop), stop)
         if start < stop and is_answer(text[start:stop]):
             yield from _made("hashes", text, match.start(), start, stop)
 
@@ -140,7 +137,7 @@ def _phrases(text: str) -> Iterator[Statement]:
     cues = list(_CUE.finditer(text))
     limits = [*(cue.start() for cue in cues), len(text)][1:]
     for match, limit in zip(cues, limits, strict=True):
-        start = _behind(_GAP, text, match.end())
+        start = _behind_gap(text, match.end())
         stop = text.find("\n", start, limit)
         stop = limit if stop < 0 else stop
         if (display := environments.opened(text, start)) is not None:  # it may go over several lines

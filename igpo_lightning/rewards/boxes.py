@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"\\f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
@@ -40,24 +41,27 @@ def unclosed(text: str) -> bool:
     return opened > 0 and not _braced(text)
 
 
-def _braced(text: str) -> list[Box]:
-    found: list[Box] = []
+def wrappers(text: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
+    """``\\boxed{`` and the ``}`` that closes it, of all boxes, inner ones first."""
     open_braces: list[re.Match[str] | None] = []  # the match that opened a box, None for a plain brace
     for token in _TOKEN.finditer(text):
         if token[0] == "}":
-            opener = open_braces.pop() if open_braces else None
-            if opener is not None:
-                inner = text[opener.end() : token.start()].strip()
-                while found and found[-1].start > opener.start():
-                    nested = found.pop()
-                    if text[nested.start : nested.end] == inner:
-                        inner = nested.answer
-                if inner:
-                    found.append(Box(inner, opener.start(), token.end()))
-        elif token[0] == "{":
-            open_braces.append(None)
-        elif token[0].endswith("{") and len(token[0]) > 2:  # not the escaped brace "\{"
-            open_braces.append(token)
+            if open_braces and (opener := open_braces.pop()):
+                yield opener, token
+        elif token[0].endswith("{") and token[0] != "\\{":
+            open_braces.append(token if len(token[0]) > 1 else None)
+
+
+def _braced(text: str) -> list[Box]:
+    found: list[Box] = []
+    for opener, closer in wrappers(text):
+        inner = text[opener.end() : closer.start()].strip()
+        while found and found[-1].start > opener.start():
+            nested = found.pop()
+            if text[nested.start : nested.end] == inner:
+                inner = nested.answer
+        if inner:
+            found.append(Box(inner, opener.start(), closer.end()))
     return found
 
 

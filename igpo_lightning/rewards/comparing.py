@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from igpo_lightning.rewards import equations, sets, solving
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.layout import OPTION_LETTERS
 from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
-from igpo_lightning.rewards.numbers import last_place, numeral_of, rounds_to
+from igpo_lightning.rewards.numbers import rounds_to, written
 from igpo_lightning.rewards.trees import Tree, has, names
 from igpo_lightning.rewards.units import unit_name
-from igpo_lightning.rewards.values import Undefined, close, evaluate, exact, same
+from igpo_lightning.rewards.values import close, everywhere, exact, same
 
 Readings = Sequence[Node]
 Kind = TypeVar("Kind")
-_REALS = (
-    ("all", "real", "numbers"),
-    ("all", "reals"),
-    ("the", "real", "numbers"),
-    ("real", "numbers"),
-    ("reals",),
-)
+_REALS = frozenset([("all", "real", "numbers"), ("all", "reals"), ("real", "numbers"), ("reals",)])
 
 
 def agree(stated: Readings, gold: Readings) -> bool:
@@ -256,23 +250,17 @@ def same_value(stated: Amount, gold: Amount) -> bool:
 
 
 def _rounded(amount: Amount, tree: Tree) -> bool:
-    sign, text = (-1, amount.text[1:]) if amount.text.startswith("-") else (1, amount.text)
-    step = last_place(text)
-    if step is None or names(tree):
+    stated = written(amount.text)
+    if stated is None or not stated.precise or names(tree):
         return False
-    value = exact(tree)
-    if value is not None:
-        return rounds_to(text, sign * value)
-    numeral = numeral_of(text)
-    if numeral is None:
-        return False
-    try:
-        number: Any = evaluate(tree, {})
-        stated: Any = evaluate(("number", sign * numeral), {})
-        half: Any = evaluate(("number", step / 2), {})
-    except Undefined:
-        return False
-    return abs(number - stated) <= half or close(abs(number - stated), half)
+    if (value := exact(tree)) is not None:
+        return rounds_to(amount.text, value)
+    trees = [tree, ("number", stated.value), ("number", stated.step / 2)]
+    return everywhere(trees, _within)
+
+
+def _within(value, stated, half) -> bool:
+    return abs(value - stated) <= half or close(abs(value - stated), half)
 
 
 _RULES: tuple[tuple[type, Callable[[Node, Node], bool]], ...] = (

@@ -8,7 +8,7 @@ from fractions import Fraction
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.nodes import Relation
 from igpo_lightning.rewards.solving import Agree, Readings, solved
-from igpo_lightning.rewards.trees import Tree, aligned, names
+from igpo_lightning.rewards.trees import Tree, aligned, names, with_names
 from igpo_lightning.rewards.values import close, everywhere, same
 
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\neq": "\\neq", "=": "="}
@@ -52,14 +52,16 @@ def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:
 
 def _same_chain(stated: Relation, gold: Relation, agree: Agree) -> bool:
     """The same sides and signs, read from either end."""
-    for sides, signs in ((stated.sides, stated.signs), _reversed(stated)):
-        if signs == gold.signs and all(map(agree, sides, gold.sides)):
-            return True
-    return False
+    return any(
+        chain.signs == gold.signs and all(map(agree, chain.sides, gold.sides))
+        for chain in (stated, flipped(stated))
+    )
 
 
-def _reversed(relation: Relation) -> tuple[tuple[Readings, ...], tuple[str, ...]]:
-    return relation.sides[::-1], tuple(_FLIPPED.get(sign, sign) for sign in reversed(relation.signs))
+def flipped(relation: Relation) -> Relation:
+    """3 < x for x > 3."""
+    signs = tuple(_FLIPPED.get(sign, sign) for sign in reversed(relation.signs))
+    return Relation(relation.sides[::-1], signs)
 
 
 def _trees(relation: Relation) -> list[tuple[str, Tree]]:
@@ -106,14 +108,13 @@ def _by_monomial(left: Tree, right: Tree, variables: Sequence[str]) -> bool:
     factors = 0
     for name in variables:
         power = _degree(left, right, name)
-        if power is None or abs(power) > 6:
+        if power is None:
             return False
         if power:
             factors += 1
-            taller = left if power > 0 else right
-            if not _survives(taller, name):
+            if not _survives(left if power > 0 else right, name):
                 return False
-            rest = ("div", rest, ("pow", ("name", name), ("number", power)))
+            rest = ("div", rest, ("pow", ("name", name), ("number", Fraction(power))))
     ratios: list = []
 
     def constant(a, b) -> bool:
@@ -123,29 +124,17 @@ def _by_monomial(left: Tree, right: Tree, variables: Sequence[str]) -> bool:
     return factors > 0 and everywhere([rest, right], constant)
 
 
-def _degree(left: Tree, right: Tree, name: str):
+def _degree(left: Tree, right: Tree, name: str) -> int | None:
     """k where doubling ``name`` multiplies left / right by 2 to the power of k; None if there is none."""
-    doubled = [_doubled(tree, name) for tree in (left, right)]
+    twice = {name: ("mul", ("number", Fraction(2)), ("name", name))}
+    doubled = [with_names(tree, twice) for tree in (left, right)]
     for power in (0, 1, -1, 2, -2, 3, -3):
         factor = ("number", Fraction(2) ** power)
-        crossed = [("mul", ("mul", factor, left), doubled[1]), ("mul", doubled[0], right)]
-        if same(*crossed):
-            return Fraction(power)
+        if same(("mul", factor, left, doubled[1]), ("mul", doubled[0], right)):
+            return power
     return None
-
-
-def _doubled(tree: Tree, name: str) -> Tree:
-    if tree == ("name", name):
-        return ("mul", ("number", Fraction(2)), tree)
-    return tuple(_doubled(part, name) if isinstance(part, tuple) else part for part in tree)
 
 
 def _survives(tree: Tree, name: str) -> bool:
     """True if ``tree`` does not vanish with ``name``: then the factor adds no solution."""
-
-    def zeroed(part):
-        if part == ("name", name):
-            return ("number", Fraction(0))
-        return tuple(zeroed(p) if isinstance(p, tuple) else p for p in part)
-
-    return everywhere([zeroed(tree)], lambda value: bool(value))
+    return everywhere([with_names(tree, {name: ("number", Fraction(0))})], bool)

@@ -1,4 +1,4 @@
-"""Tokens of a formula as a tree. Everything must be understood: what is not raises NotUnderstood.
+"""Tokens of a formula as a tree. Everything must be understood.
 
 A name before a parenthesis is a factor: f(x) is read as f·x on
 both sides of a comparison, which keeps different functions and arguments apart well enough.
@@ -19,22 +19,22 @@ _DEPTH = 40
 _CLOSE = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil", "|": "|",
           "\\{": "\\}"}  # fmt: skip
 _TIMES = frozenset(["*", "\\cdot", "\\times"])
+_SIGNS = frozenset(["+", "-", "\\pm", "\\mp"])
 
 
-def parse(tokens: Sequence[Token]) -> Tree:
-    """The tree of a formula.
-
-    Raises:
-        NotUnderstood: A token is unknown or in the wrong place, or the formula is nested too deeply.
-    """
+def tree_of(tokens: Sequence[Token]) -> Tree | None:
+    """The tree of a formula; None if a token is unknown or in the wrong place, or it is nested too deeply."""
+    if not tokens or (len(tokens) == 1 and tokens[0].kind == "word" and not tokens[0].text.isupper()):
+        return None  # a word alone is no product of letters
     parser = _Parser(list(tokens))
-    tree = parser.sum()
-    if parser.peek() == "\\choose":
-        parser.take()
-        tree = ("binom", tree, parser.sum())
-    if parser.at < len(parser.tokens):
-        raise NotUnderstood(parser.tokens[parser.at].text)
-    return tree
+    try:
+        tree = parser.sum()
+        if parser.peek() == "\\choose":
+            parser.take()
+            tree = ("binom", tree, parser.sum())
+    except NotUnderstood:
+        return None
+    return tree if parser.at == len(parser.tokens) else None
 
 
 class _Parser(NameReader):
@@ -49,16 +49,9 @@ class _Parser(NameReader):
     # ------------------------------------------------------------ operators, weakest first
 
     def sum(self) -> Tree:
-        self.depth += 1
-        if self.depth > _DEPTH:
-            raise NotUnderstood("nested too deeply")
         terms = [self.product()]
-        while self.peek() in ("+", "-", "\\pm", "\\mp"):
-            sign = self.take().text
-            term = self.product()
-            term = ("pm", term) if sign in ("\\pm", "\\mp") else term
-            terms.append(term if sign in ("+", "\\pm") else ("neg", term))
-        self.depth -= 1
+        while self.peek() in _SIGNS:
+            terms.append(_with_sign(self.take().text, self.product()))
         return ("add", *terms) if len(terms) > 1 else terms[0]
 
     def product(self) -> Tree:
@@ -87,18 +80,15 @@ class _Parser(NameReader):
         return product(factors)
 
     def signed(self) -> Tree:
-        if self.peek() in ("+", "-", "\\pm", "\\mp"):
-            self.depth += 1
-            if self.depth > _DEPTH:
-                raise NotUnderstood("nested too deeply")
-            sign = self.take().text
-            if self.peek() in ("+", "-"):
-                raise NotUnderstood("two signs")
-            inner = self.signed()
-            self.depth -= 1
-            tree = ("pm", inner) if sign in ("\\pm", "\\mp") else inner
-            return ("neg", tree) if sign in ("-", "\\mp") else tree
-        return self.power()
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise NotUnderstood("nested too deeply")
+        sign = self.take().text if self.peek() in _SIGNS else ""
+        if sign and self.peek() in ("+", "-"):
+            raise NotUnderstood("two signs")
+        tree = _with_sign(sign, self.signed()) if sign else self.power()
+        self.depth -= 1
+        return tree
 
     def starts_factor(self) -> bool:
         kind, text = self.kind(), self.peek()
@@ -165,11 +155,11 @@ class _Parser(NameReader):
         if self.peek() == "\\overline" and "." in token.text:
             self.take()
             self.expect("{")
-            value = repeating(token.text, self.take().text)
+            cycle = self.take().text
             self.expect("}")
-            if value is None:
-                raise NotUnderstood("repeating decimal")
-            return ("number", value)
+            if not cycle.isdigit():
+                raise NotUnderstood(cycle)
+            return ("number", repeating(token.text, cycle))
         value = decimal(token.text)
         if value is None or (self.kind() == "number" and self.peek(1) != "/"):
             raise NotUnderstood(token.text)
@@ -259,3 +249,8 @@ class _Parser(NameReader):
         apart = [token._replace(kind="name", text=letter) for letter in letters]
         self.tokens[self.at - 1 : self.at] = apart
         return self.name(apart[0])
+
+
+def _with_sign(sign: str, tree: Tree) -> Tree:
+    tree = ("pm", tree) if sign in ("\\pm", "\\mp") else tree
+    return ("neg", tree) if sign in ("-", "\\mp") else tree

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from igpo_lightning.rewards.notation import plain
 from igpo_lightning.rewards.tokens import Token, tokenize
@@ -12,8 +11,8 @@ from igpo_lightning.rewards.vocabulary import listed
 _OPEN = frozenset(["(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil", "\\open"])
 _CLOSE = frozenset([")", "]", "}", "\\}", "\\rangle", "\\rfloor", "\\rceil", "\\shut"])
 _ENCLOSING = {"(": ")]", "[": "])", "\\{": "\\}", "\\langle": "\\rangle", "\\open": "\\shut"}
-_SEPARATORS = frozenset([",", ";"])
 _JOINERS = frozenset(["and", "or"])
+_SEPARATORS = _JOINERS | {",", ";"}
 RELATIONS = frozenset(["=", "<", ">", "\\le", "\\ge", "\\neq", "\\in", "\\approx", "\\equiv"])
 ARROWS = listed(
     "\\Rightarrow \\to \\implies \\rightarrow \\Longrightarrow \\iff \\Leftrightarrow \\mapsto \\vee \\wedge "
@@ -25,14 +24,6 @@ OPTION_LETTERS = frozenset("ABCDEFGHIJ")
 _OPTION_WORDS = frozenset(["option", "choice", "answer"])
 
 Tokens = Sequence[Token]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Tokens between separators, and the words among the separators ("and", "or")."""
-
-    items: list[Tokens]
-    joiners: frozenset[str]
 
 
 def depths(tokens: Tokens) -> list[int]:
@@ -55,28 +46,21 @@ def balanced(tokens: Tokens) -> bool:
     return opened == closed and min(around, default=0) >= 0
 
 
-def separate(tokens: Tokens) -> Split:
-    """Split at commas, semicolons, "and" and "or" outside of brackets; empty items are left out."""
-    items: list[list[Token]] = [[]]
-    joiners = set()
-    for token, depth in zip(tokens, depths(tokens), strict=True):
-        joins = token.kind == "word" and token.text.lower() in _JOINERS
-        if depth == 0 and (joins or (token.kind == "sign" and token.text in _SEPARATORS)):
-            items.append([])
-            joiners |= {token.text.lower()} if joins else set()
-        else:
-            items[-1].append(token)
-    return Split([item for item in items if item], frozenset(joiners))
+def separate(tokens: Tokens) -> tuple[list[Tokens], set[str]]:
+    """(items between commas, semicolons, "and" and "or" outside of brackets, those words that are there)."""
+    pieces, found = split_at(tokens, _SEPARATORS)
+    return [piece for piece in pieces if piece], _JOINERS & set(found)
 
 
 def split_at(tokens: Tokens, signs: frozenset[str] | set[str]) -> tuple[list[Tokens], list[str]]:
-    """(tokens between ``signs`` outside of brackets, the signs)."""
+    """(tokens between ``signs`` outside of brackets, the signs); words in lower case are signs, too."""
     pieces: list[list[Token]] = [[]]
     found = []
     for token, depth in zip(tokens, depths(tokens), strict=True):
-        if depth == 0 and token.kind == "sign" and token.text in signs:
+        text = token.text.lower() if token.kind == "word" else token.text
+        if depth == 0 and token.kind in ("sign", "word") and text in signs:
             pieces.append([])
-            found.append(token.text)
+            found.append(text)
         else:
             pieces[-1].append(token)
     return list(pieces), found
@@ -106,7 +90,7 @@ def option(tokens: Tokens) -> tuple[str, Tokens] | None:
         tokens = tokens[1:]
     texts = [token.text for token in tokens]
     if len(texts) >= 3 and texts[0] == "(" and texts[1] in OPTION_LETTERS and texts[2] == ")":
-        return texts[1], _after_sign(tokens[3:])
+        return texts[1], tokens[4 if texts[3:4] in ([":"], ["."]) else 3 :]
     if texts and texts[0] in OPTION_LETTERS and (len(texts) == 1 or texts[1] in (")", ".", ":")):
         return texts[0], tokens[2:]
     return None
@@ -127,48 +111,6 @@ def _is_mark(tokens: Tokens, at: int) -> bool:
     return tokens[at].spaced and after in (".", ":") and before.kind in ("word", "number")
 
 
-def _after_sign(tokens: list[Token]) -> list[Token]:
-    return tokens[1:] if tokens and tokens[0].text in (":", ".") else tokens
-
-
-def group_thousands(tokens: Tokens) -> list[Token]:
-    """``tokens`` with "10,080" as one number."""
-    merged: list[Token] = []
-    at = 0
-    while at < len(tokens):
-        token = tokens[at]
-        end = at + 1
-        previous = merged[-1].text if merged else ""
-        if token.kind == "number" and token.text.isdigit() and len(token.text) <= 3 and token.text[0] != "0":
-            while end + 1 < len(tokens) and _is_group(tokens[end], tokens[end + 1]):
-                end += 2
-                if not tokens[end - 1].text.isdigit():
-                    break
-        whole = (
-            end == len(tokens) or tokens[end].text != "," or tokens[end].spaced or not _touches(tokens, end)
-        )
-        if end > at + 1 and whole and not (previous == "," and not token.spaced):
-            digits = "".join(piece.text for piece in tokens[at:end:2])
-            merged.append(token._replace(text=digits, end=tokens[end - 1].end))
-            at = end
-        else:
-            merged.append(token)
-            at += 1
-    return merged
-
-
-def _is_group(comma: Token, number: Token) -> bool:
-    if comma.text != "," or comma.spaced or number.kind != "number" or number.spaced:
-        return False
-    whole, _, rest = number.text.partition(".")
-    return len(whole) == 3 and whole.isdigit() and (not rest or rest.isdigit())
-
-
-def _touches(tokens: Tokens, comma: int) -> bool:
-    """True if a number follows the comma at once."""
-    return comma + 1 < len(tokens) and tokens[comma + 1].kind == "number" and not tokens[comma + 1].spaced
-
-
 # ---------------------------------------------------------------- parts
 
 
@@ -180,11 +122,11 @@ def parts(answer: str) -> list[str]:
     tells nothing, is left out.
     """
     text = plain(answer)
-    tokens = tokenize(text)
+    tokens = tokenize(text, thousands=True)
     if not tokens:
         return [text] if text else []
     found: list[str] = []
-    for piece in _leaves(group_thousands(tokens), 0):
+    for piece in _leaves(tokens, 0):
         part = _text(text, piece)
         if part and part not in found and part.strip("+-") not in ("\\infty",):
             found.append(part)
@@ -212,7 +154,7 @@ def _leaves(tokens: Tokens, depth: int) -> list[Tokens]:
 
 def _pieces(tokens: Tokens) -> list[Tokens]:
     """``tokens`` taken apart once."""
-    items = separate(tokens).items
+    items, _ = separate(tokens)
     if len(items) != 1 or len(items[0]) != len(tokens):
         return items
     sides, signs = split_at(tokens, RELATIONS | {"\\cup", "\\setminus"})

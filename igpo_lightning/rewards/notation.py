@@ -11,20 +11,15 @@ import unicodedata
 
 from igpo_lightning.rewards.emphasis import without_emphasis
 from igpo_lightning.rewards.environments import without_environments
-from igpo_lightning.rewards.vocabulary import listed
+from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, listed
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ", "0123456789+-()nmijk")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ]+")
-_LOWER = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
-)
-_LOWER += "chi psi omega"
-_UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 _GREEK = {
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", _LOWER.split(), strict=True)),
-    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", _UPPER.split(), strict=True)),
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", GREEK.split(), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", CAPITALS.split(), strict=True)),
     "ϕ": "phi", "ϵ": "epsilon", "ϑ": "theta", "µ": "mu", "ħ": "hbar", "ℏ": "hbar", "ℓ": "ell",
     "Å": "AA", "Ω": "Omega",
 }  # fmt: skip
@@ -51,21 +46,20 @@ _THIN = re.compile("(?<=[0-9])[\u00a0\u2009\u202f\u2007](?=[0-9]{3}(?![0-9]))")
 
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[~{}$]", re.DOTALL)
 _SAME = {
-    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "frac"), r"\frac"),
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac"), r"\frac"),
     **dict.fromkeys(("dbinom", "tbinom"), r"\binom"), "geq": r"\ge", "geqslant": r"\ge", "leq": r"\le",
     "leqslant": r"\le", "ne": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
     "vert": "|", "mid": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
     "rparen": ")", "ast": "*", "div": "/", "slash": "/", "colon": ":", "varnothing": r"\emptyset",
     "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx",
-    "degrees": r"\degree", "prime": "'", "ldots": r"\ldots", "dots": r"\ldots", "cdots": r"\ldots",
-    "textdegree": r"\degree", "textdollar": r"\dollar", "euro": r"\euro", "EUR": r"\euro",
+    "degrees": r"\degree", "prime": "'", "dots": r"\ldots", "cdots": r"\ldots",
+    "textdegree": r"\degree", "textdollar": r"\dollar", "EUR": r"\euro",
     "texteuro": r"\euro", "and": r"\text{ and }", "varepsilon": r"\epsilon", "varphi": r"\phi",
     "vartheta": r"\theta", "bigcup": r"\cup",
     "angstrom": r"\AA", "textendash": "-", "lang": r"\langle",
     "rang": r"\rangle", "minus": "-", "backslash": r"\setminus", "smallsetminus": r"\setminus",
     "ang": r"\angle", "measuredangle": r"\angle",
     "arcdegree": r"\degree", "%": "%", "#": "#", "&": " ", "_": " ", "newline": r"\\",
-    **{name: rf"\{name}" for name in ("prod", "int", "sum")},
 }  # fmt: skip
 _NOTHING = listed(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm displaystyle textstyle "
@@ -100,7 +94,7 @@ _LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
 _CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
 _ASCII = re.compile(r"<=(?!>)|>=|(?<!\S)!=|(?<![=<>!:])==(?!=)")
 _RELATIONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\neq ", "==": "="}
-_QUOTES = "\"'`"
+_AROUND = re.compile(r"(\*{1,3}|__|[`\"])(?P<inner>.+)\1", re.DOTALL)
 
 
 def plain(answer: str) -> str:
@@ -108,9 +102,11 @@ def plain(answer: str) -> str:
 
     A percent sign is a unit, as in the gold answers of MATH: 25% equals 25 and not 0.25.
     """
-    text = _markdown(without_emphasis(answer.strip()))
+    text = without_emphasis(answer.strip())
     if not text.isascii():
         text = _unicode(text)
+    while around := _AROUND.fullmatch(text.strip()):
+        text = around["inner"]
     if "\\" in text or "{" in text or "~" in text or "$" in text:
         text = without_environments(_GROUPED.sub(_digits, text))
         text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
@@ -147,19 +143,6 @@ def _fraction(character: str) -> str:
 def _function(match: re.Match[str]) -> str:
     """np.sin is sin, and np.log the natural logarithm."""
     return _LOGARITHMS[match[1]] if match[1] else ""
-
-
-def _markdown(text: str) -> str:
-    """Without the marks around the whole text."""
-    while len(text) > 1:
-        for mark in ("***", "**", "*", "`", '"', "__", "“"):
-            close = "”" if mark == "“" else mark
-            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(close):
-                text = text[len(mark) : -len(mark)].strip()
-                break
-        else:
-            return text
-    return text
 
 
 def _dollars(text: str) -> str:

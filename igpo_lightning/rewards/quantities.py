@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
-from igpo_lightning.rewards.expressions import NotUnderstood, parse
+from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Node, Ratio
 from igpo_lightning.rewards.tokens import Token
@@ -139,11 +139,3 @@ def ratio_of(tokens: Tokens) -> Ratio | None:
 def _of_half(token: Token) -> bool:
     """True for "a.m.", "PM" and their letters."""
     return token.kind in ("word", "name") and token.text.replace(".", "").lower() in ("am", "pm", *"apm")
-
-
-def tree_of(tokens: Tokens) -> Tree | None:
-    """The tree of ``tokens``; None if they are no formula."""
-    try:
-        return parse(tokens) if tokens else None
-    except NotUnderstood:
-        return None

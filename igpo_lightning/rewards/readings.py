@@ -6,15 +6,16 @@ understood has no reading at all; it equals only what is written in the same way
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from igpo_lightning.rewards import layout
 from igpo_lightning.rewards.amounts import Amount, amounts, combined
 from igpo_lightning.rewards.dates import day_of
+from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Items, Node, Option, Relation, Remainder, Union, Words
-from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of, tree_of
+from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of
 from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.tokens import Token, tokenize
 from igpo_lightning.rewards.trees import names
@@ -38,19 +39,21 @@ _CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} 
 
 def readings(text: str) -> tuple[Node, ...]:
     """All readings of ``text``, which :func:`notation.plain` has made; none if it is not understood."""
-    tokens = tokenize(text)
+    tokens, apart = (_tokens(text, thousands) for thousands in (True, False))
+    found = list(_read(tokens, 0))
+    if all(isinstance(node, Words) for node in found):
+        found += _sentence(tokens)
+    if len(apart) != len(tokens):  # 1,234 may be a pair
+        found += _read(apart, 0)
+    return tuple(found)
+
+
+def _tokens(text: str, thousands: bool) -> list[Token]:
+    """Tokens of ``text``, brackets in pairs; none if it has too many, or other brackets."""
+    tokens = tokenize(text, thousands)
     if tokens and layout.option(tokens) and tokens[1:2] and tokens[1].text == ")":  # B) 7
         tokens = [tokens[0], tokens[1]._replace(text=":"), *tokens[2:]]
-    if not tokens or not layout.balanced(tokens):
-        return ()
-    tokens = _without_remark(tokens)
-    grouped = layout.group_thousands(tokens)
-    found = list(_read(grouped, 0))
-    if all(isinstance(node, Words) for node in found):
-        found += _sentence(grouped)
-    if len(grouped) != len(tokens):  # 1,234 may be a pair
-        found += _read(tokens, 0)
-    return tuple(found)
+    return _without_remark(tokens) if tokens and layout.balanced(tokens) else []
 
 
 def _without_remark(tokens: list[Token]) -> list[Token]:
@@ -78,18 +81,22 @@ def _read(tokens: Tokens, depth: int) -> Iterator[Node]:
     chosen = layout.option(tokens)
     if chosen is not None:
         yield from _option(*chosen, depth)
-    split = layout.separate(tokens)
-    if len(split.items) > 1 or (split.items and len(split.items[0]) != len(tokens)):
-        yield from _list(split, depth)
+    items, joiners = layout.separate(tokens)
+    if len(items) > 1 or (items and len(items[0]) != len(tokens)):
+        yield from _list(items, joiners, depth)
     elif chosen is None and (labelled := _after_label(tokens)) is not None:
         yield from _read(labelled, depth + 1)
     elif chosen is None or not layout.split_at(tokens, layout.RELATIONS)[1]:  # not both (A) and x = 5
         yield from _single(tokens, depth, bool(whole))
 
 
+def _read_each(pieces: Sequence[Tokens], depth: int) -> tuple[tuple[Node, ...], ...]:
+    return tuple(tuple(_read(piece, depth + 1)) for piece in pieces)
+
+
 def _option(letter: str, beside: Tokens, depth: int) -> Iterator[Option]:
     """A letter and what stands beside it, unless that names another letter or an alternative."""
-    hedged = bool(layout.separate(beside).joiners) or (beside and beside[0].text in ",;")
+    hedged = bool(layout.separate(beside)[1]) or (beside and beside[0].text in ",;")
     rest = () if hedged or layout.marks_option(beside) else tuple(_read(beside, depth + 1))
     if not beside or (rest and not any(map(_says_letter, rest))):
         yield Option(letter, rest)
@@ -144,16 +151,16 @@ def _sentence(tokens: Tokens) -> Iterator[Node]:
         yield from (replace(amount, loose=True) for amount in amounts(tokens[at:]))
 
 
-def _list(split: layout.Split, depth: int) -> Iterator[Node]:
-    if not 0 < len(split.items) <= _MOST_ITEMS:
+def _list(found: list[Tokens], joiners: set[str], depth: int) -> Iterator[Node]:
+    if len(found) > _MOST_ITEMS:
         return
-    items = tuple(tuple(_read(item, depth + 1)) for item in split.items)
+    items = _read_each(found, depth)
     if all(items):
         first = items[0][0]
         yield Items("list", items) if len(items) > 1 else first
         if len(items) > 1 and (quantity := combined([item[0] for item in items])) is not None:
             yield quantity
-        if split.joiners == {"or"}:
+        if joiners == {"or"}:
             yield Union(items, "\\cup")
 
 
@@ -164,7 +171,7 @@ def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Nod
             yield from _read(sides[0], depth + 1)
             return
     last, modulus = modulus_of(sides[-1]) or (sides[-1], None)
-    read_sides = tuple(tuple(_read(side, depth + 1)) for side in [*sides[:-1], last])
+    read_sides = _read_each([*sides[:-1], last], depth)
     if not all(read_sides):
         return
     if modulus is not None and not all(congruent(side, read_sides[-1], modulus) for side in read_sides[:-1]):
@@ -176,7 +183,7 @@ def _relation(sides: list[Tokens], signs: list[str], depth: int) -> Iterator[Nod
 
 
 def _union(pieces: list[Tokens], signs: list[str], depth: int) -> Iterator[Node]:
-    sets = tuple(tuple(_read(piece, depth + 1)) for piece in pieces)
+    sets = _read_each(pieces, depth)
     if all(sets) and len(set(signs)) == 1 and len(sets) <= _MOST_ITEMS:
         yield Union(sets, signs[0])
 
@@ -186,19 +193,19 @@ def _bracket(brackets: tuple[str, str], tokens: Tokens, depth: int) -> Iterator[
     inner = tokens[1:-1]
     if opening == "\\open":
         lines = layout.rows(inner)
-        cells = tuple(tuple(_read(cell, depth + 1)) for line in lines for cell in line)
+        cells = _read_each([cell for line in lines for cell in line], depth)
         if cells and all(cells) and len({len(line) for line in lines}) == 1 and len(cells) <= _MOST_ITEMS:
             yield Items("matrix", cells, len(lines[0]))
         return
     if opening == "\\{" and (condition := _condition(inner)) is not None:
         yield from _read(condition, depth + 1)
         return
-    items = layout.separate(inner).items
+    items, _ = layout.separate(inner)
     if opening == "(" and closing == ")" and len(items) == 1:
         yield from _read(inner, depth + 1)
         return
     shape = "set" if opening == "\\{" else opening + closing
-    found = tuple(tuple(_read(item, depth + 1)) for item in items)
+    found = _read_each(items, depth)
     if len(found) == 1 and found[0] and isinstance(found[0][0], Items) and found[0][0].shape == "matrix":
         yield found[0][0]  # brackets around an array
     elif all(found) and len(found) <= _MOST_ITEMS and (found or shape == "set"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from igpo_lightning.rewards.amounts import Amount
+from igpo_lightning.rewards.equations import flipped
 from igpo_lightning.rewards.nodes import Items, Node, Relation, Union
 from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.trees import Tree, names
@@ -120,29 +121,24 @@ def _within(point: Tree, piece: Piece) -> bool:
 
 def _relation(relation: Relation) -> Pieces | None:
     """x > 3, 1 < x ≤ 3, x ≠ 3 and x ∈ …; exactly one side is a name, the others are numbers."""
-    named = [name_of(side) for side in relation.sides]
-    values = [_number(side) for side in relation.sides]
-    where = [at for at, name in enumerate(named) if name is not None]
-    if relation.signs == ("\\in",) and where == [0]:
-        inner = next((p for node in relation.sides[1] if (p := pieces(node))), None)
+    if relation.signs[0] in (">", "\\ge"):
+        relation = flipped(relation)
+    sides, signs = relation.sides, relation.signs
+    named = {at: name for at, side in enumerate(sides) if (name := name_of(side)) is not None}
+    if signs == ("\\in",) and list(named) == [0]:
+        inner = next((p for node in sides[1] if (p := pieces(node))), None)
         return inner and Pieces(inner.pieces, named[0])
-    if len(where) != 1:
+    if len(named) != 1:
         return None
-    at, name = where[0], named[where[0]]
-    bounds = {place: v for place, v in enumerate(values) if v is not None and place != at and not names(v)}
-    if len(bounds) != len(values) - 1:
+    [(at, name)] = named.items()
+    bounds = {place: end for place, side in enumerate(sides) if place != at and (end := _number(side))}
+    if len(bounds) != len(sides) - 1 or any(map(names, bounds.values())):
         return None
-    if relation.signs == ("\\neq",):
+    if signs == ("\\neq",):
         inner = _without((_REALS,), Pieces((Piece(bounds[1 - at], bounds[1 - at], (True, True)),)))
         return inner and Pieces(inner.pieces, name)
-    ends: dict[str, tuple[Tree, bool]] = {}
-    for position, sign in enumerate(relation.signs):
-        if sign not in ("<", ">", "\\le", "\\ge") or position not in (at - 1, at):
-            return None
-        before = position == at  # the name stands left of this sign
-        side = "high" if (sign in ("<", "\\le")) == before else "low"
-        if side in ends:
-            return None
-        ends[side] = (bounds[position + 1 if before else position], sign in ("\\le", "\\ge"))
-    low, high = ends.get("low", (_MINUS_INFINITY, False)), ends.get("high", (_INFINITY, False))
-    return Pieces((Piece(low[0], high[0], (low[1], high[1])),), name)
+    if not set(signs) <= {"<", "\\le"} or at > 1 or at + 2 < len(sides):
+        return None
+    closed = (at > 0 and signs[at - 1] == "\\le", at < len(signs) and signs[at] == "\\le")
+    piece = Piece(bounds.get(at - 1, _MINUS_INFINITY), bounds.get(at + 1, _INFINITY), closed)
+    return Pieces((piece,), name)

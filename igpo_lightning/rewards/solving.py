@@ -144,13 +144,14 @@ def _rounds(amount: Amount, tree: Tree) -> bool:
     read = written(amount.text)
     if read is None:
         return False
-    value, step, is_all = read
     factors = amount.tree[1:] if amount.tree[0] == "mul" else (amount.tree,)
-    if not is_all and exact(factors[0]) != value:
+    if not read.whole and exact(factors[0]) != read.value:
         return False
-    times: Tree = ("number", step / 2) if is_all else product([("number", step / 2), *factors[1:]])
+    half: Tree = ("number", read.step / 2)
+    times = half if read.whole else product([half, *factors[1:]])
     here, there = exact(amount.tree), exact(tree)
-    chosen = step > 1 and (100 * step <= abs(value) or abs(value) >= _LARGE)
+    size = abs(read.value)
+    chosen = read.step > 1 and (100 * read.step <= size or size >= _LARGE)
     whole = here is not None and there is not None and here.denominator == there.denominator == 1
     if whole and not chosen:
         return here == there

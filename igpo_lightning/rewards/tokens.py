@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from igpo_lightning.rewards.units import UNITS
-from igpo_lightning.rewards.vocabulary import listed
+from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, SPELLED, listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
 MAX_TOKENS = 600
@@ -39,29 +39,35 @@ FUNCTIONS = listed(
 )
 _CONSTANTS = {
     **dict.fromkeys(("infty", "inf", "oo", "infinity"), "\\infty"),
-    **{name: f"\\{name}" for name in listed("pi theta alpha beta gamma omega lambda sigma phi tau")},
+    **{name: f"\\{name}" for name in SPELLED},
 }
-_LETTERS = listed(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi "
-    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar ell infty emptyset AA odot aleph "
-    "nabla"
-)
+_LETTERS = listed(f"{GREEK} {CAPITALS} hbar ell infty emptyset AA odot aleph nabla")
 _BEFORE_UNIT = listed("\\pi ! x y z")  # besides numbers and brackets; "\\mu mg" is a product
-_TOKEN = re.compile(
-    r"(?P<space>\s+)|\\text\s*\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[A-Za-z]+|.))"
-    r"|(?P<number>(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4}(?![A-Za-z0-9.]))?)"
-    r"|(?P<letters>[A-Za-z]+)|(?P<sign>.)",
-    re.DOTALL,
+_NUMBER = r"(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4}(?![A-Za-z0-9.]))?"
+_THOUSANDS = (
+    r"(?<!,)[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+(?![0-9])|\.(?![.0-9]))?"
+    r"(?!\.[0-9]|,\.?[0-9]|[eE][+-]?[0-9])"
+)
+_TOKEN, _GROUPED = (
+    re.compile(
+        r"(?P<space>\s+)|\\text\s*\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[A-Za-z]+|.))"
+        rf"|(?P<number>{number})|(?P<letters>[A-Za-z]+)|(?P<sign>.)",
+        re.DOTALL,
+    )
+    for number in (_NUMBER, f"{_THOUSANDS}|{_NUMBER}")
 )
 _WORD = re.compile(r"[A-Za-z]+(?:[-'.][A-Za-z]+)*|[^A-Za-z\s]|\s+")
 _VOWEL = re.compile("[aeiouAEIOU]")
 
 
-def tokenize(text: str) -> list[Token] | None:
-    """Tokens of ``text``, which :func:`notation.plain` has made; None if they are too many."""
+def tokenize(text: str, thousands: bool = False) -> list[Token] | None:
+    """Tokens of ``text``, which :func:`notation.plain` has made; None if they are too many.
+
+    With ``thousands``, "10,080" is one number, else two and a comma.
+    """
     tokens: list[Token] = []
     spaced = False
-    for match in _TOKEN.finditer(text):
+    for match in (_GROUPED if thousands else _TOKEN).finditer(text):
         if len(tokens) > MAX_TOKENS:
             return None
         start, end = match.span()
@@ -71,7 +77,7 @@ def tokenize(text: str) -> list[Token] | None:
         if match["text"] is not None:
             tokens += _upright(match["text"], match.start("text"), start, end)
         elif match["number"]:
-            tokens.append(Token("number", match[0], start, end, spaced))
+            tokens.append(Token("number", match[0].replace(",", ""), start, end, spaced))
         elif match["letters"]:
             tokens += _letters(match[0], start, spaced, tokens)
         elif match["command"]:
@@ -123,7 +129,7 @@ def _letters(run: str, start: int, spaced: bool, before: list[Token]) -> list[To
         (run in UNITS and (after_number or len(run) > 3 or (before and before[-1].text == "{")))
         or run.lower() in NUMBER_WORDS
         or run.lower() in ("no", "so")
-        or run in ("or", "if", "is", "of", "at", "to", "by", "no", "on", "in", "as")
+        or run in ("or", "if", "is", "of", "at", "to", "by", "on", "in", "as")
         or (len(run) > 2 and _VOWEL.search(run) and (spaced or not before or before[-1].text in ",;:("))
         or (len(run) > 2 and run.isupper())
     ):

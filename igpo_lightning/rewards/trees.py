@@ -43,15 +43,16 @@ def aligned(left: Tree, right: Tree) -> tuple[Tree, Tree]:
     """Both with one name for a derivative: v' on one side is dv/dt, or dv/dx, of the other."""
     here, there = names(left), names(right)
     open_ = {name for name in here ^ there if name.startswith("D") and name.endswith(" ?")}
-    renamed = {}
+    renamed: dict[str, Tree] = {}
     for name in open_:
         full = {other for other in here | there if other.startswith(name[:-1]) and other != name}
         if len(full) == 1:
-            renamed[name] = full.pop()
-    return (_renamed(left, renamed), _renamed(right, renamed)) if renamed else (left, right)
+            renamed[name] = ("name", full.pop())
+    return (with_names(left, renamed), with_names(right, renamed)) if renamed else (left, right)
 
 
-def _renamed(tree: Tree, names_: Mapping[str, str]) -> Tree:
+def with_names(tree: Tree, meant: Mapping[str, Tree]) -> Tree:
+    """``tree`` with the trees that names stand for in their places."""
     if tree[0] == "name":
-        return ("name", names_.get(tree[1], tree[1]))
-    return tuple(_renamed(part, names_) if isinstance(part, tuple) else part for part in tree)
+        return meant.get(tree[1], tree)
+    return tuple(with_names(part, meant) if isinstance(part, tuple) else part for part in tree)

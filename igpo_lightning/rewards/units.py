@@ -51,27 +51,24 @@ SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\poun
            "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
            "\\mu": "micro", "\\percent": "percent"}  # fmt: skip
 
-_FACTORS = {  # of one dimension, for quantities such as 5 ft 6 in
-    **dict.fromkeys(("dollar", "euro"), ("money", Fraction(100))), "cent": ("money", Fraction(1)),
-    "h": ("time", Fraction(3600)), "min": ("time", Fraction(60)), "s": ("time", Fraction(1)),
-    "day": ("time", Fraction(86400)), "week": ("time", Fraction(604800)),
-    "yr": ("age", Fraction(12)), "month": ("age", Fraction(1)),
-    "yd": ("feet", Fraction(36)), "ft": ("feet", Fraction(12)), "in": ("feet", Fraction(1)),
-    "lb": ("weight", Fraction(16)), "oz": ("weight", Fraction(1)),
-    "km": ("metre", Fraction(10**6)), "m": ("metre", Fraction(1000)), "cm": ("metre", Fraction(10)),
-    "mm": ("metre", Fraction(1)), "kg": ("gram", Fraction(1000)), "g": ("gram", Fraction(1)),
-    "l": ("litre", Fraction(1000)), "ml": ("litre", Fraction(1)),
-    "degree": ("angle", Fraction(60)), "arcmin": ("angle", Fraction(1)),
-}  # fmt: skip
+_SCALES = (  # units of one dimension, for quantities such as 5 ft 6 in
+    {"dollar": 100, "euro": 100, "cent": 1},
+    {"week": 604_800, "day": 86_400, "h": 3600, "min": 60, "s": 1},
+    {"yr": 12, "month": 1},
+    {"yd": 36, "ft": 12, "in": 1},
+    {"lb": 16, "oz": 1},
+    {"km": 1_000_000, "m": 1000, "cm": 10, "mm": 1},
+    {"kg": 1000, "g": 1},
+    {"l": 1000, "ml": 1},
+    {"degree": 60, "arcmin": 1},
+)
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _LINKS = frozenset(["of", "a", "an", "the", "and"])
-_SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", ",", "{", "}"])
+_SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", "{", "}"])
 _WORDS = """
 or if else otherwise maybe perhaps possibly probably not no unless when where while but than less except plus
 minus divided over with without either both neither nor to from through between mod modulo remainder
-base squared cubed factorial choose is are was equals equal undefined infinity infinite
-half halves third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths
-tenth tenths hundredth hundredths thousandth thousandths th st nd rd
+base squared cubed factorial choose is are was equals equal undefined infinity infinite th st nd rd
 """
 OTHER_MEANING = frozenset(_WORDS.split()) | NUMBER_WORDS - {"a", "an", "and", "quarter", "quarters", "score"}
 """Words that change what a number says, and so are no part of a unit."""
@@ -121,8 +118,8 @@ def unit_name(word: str) -> str | None:
 
 def scale_of(first: str, second: str) -> Fraction | None:
     """Factor from unit ``first`` to unit ``second``; None if they measure different things."""
-    here, there = _FACTORS.get(first), _FACTORS.get(second)
-    return here[1] / there[1] if here and there and here[0] == there[0] else None
+    scale = next((scale for scale in _SCALES if first in scale and second in scale), None)
+    return Fraction(scale[first], scale[second]) if scale else None
 
 
 def read_unit(pieces: Sequence[str]) -> Unit | None:
@@ -178,8 +175,11 @@ class _UnitReader:
             return piece.lower() in _LINKS
         return True
 
+    def _next(self) -> str:
+        return self.pieces[self.at] if self.at < len(self.pieces) else ""
+
     def _before_word(self) -> bool:
-        after = self.pieces[self.at] if self.at < len(self.pieces) else ""
+        after = self._next()
         return after[:1].isalpha() and unit_name(after) is None and after.lower() not in _POWERS
 
     def _raised(self, piece: str) -> bool:
@@ -208,9 +208,9 @@ class _UnitReader:
         if name is None:
             return False
         if name == "micro":
-            if self.at == len(self.pieces):
+            after = self._next()
+            if not after[-1:].isalpha():
                 return False
-            after = self.pieces[self.at]
             name, self.at = f"u{unit_name(after) or after}", self.at + 1
         self.powers[name] = self.powers.get(name, 0) + self.sign * self.power
         self.power, self.last = 1, name
@@ -243,18 +243,13 @@ def _without_fractions(pieces: Sequence[str]) -> list[str]:
 
 
 def _exponent(pieces: Sequence[str]) -> tuple[int, int] | None:
-    """(exponent, pieces it takes): ``2``, ``-1``, ``{ - 1 }``."""
-    body = []
-    for count, piece in enumerate(pieces, start=1):
-        if piece in ("{", "}", "(", ")", "+"):
-            if piece in ("}", ")"):
-                break
-            continue
-        body.append(piece)
-        if piece.isdigit() and (count == len(pieces) or pieces[count] not in ("}", ")")):
+    """(exponent, pieces it takes): ``2``, ``-1``, ``{ - 1 }``, of which the brace may be left."""
+    for count, piece in enumerate(pieces[:4], start=1):
+        if piece in ("1", "2", "3", "4"):
+            return (-int(piece) if "-" in pieces[:count] else int(piece)), count
+        if piece not in ("{", "(", "-"):
             break
-    text = "".join(body)
-    return (int(text), count) if text.lstrip("-").isdigit() and len(text) <= 3 else None
+    return None
 
 
 def _singular(word: str) -> str:

@@ -43,31 +43,33 @@ def _context():
     return _local.mp
 
 
-def exact(tree: Tree, sign: int = 1) -> Fraction | None:
+def exact(tree: Tree) -> Fraction | None:
     """The value of a formula of rational numbers, else None."""
     kind = tree[0]
     if kind == "number":
         return tree[1]
-    if kind not in ("add", "mul", "div", "neg", "pm", "pow", "abs", "factorial", "binom", "floor", "ceil"):
+    if kind not in _STEPS or kind == "root":
         return None
-    parts = [value for part in tree[1:] if (value := exact(part, sign)) is not None]
+    parts = [value for part in tree[1:] if (value := exact(part)) is not None]
     if len(parts) < len(tree) - 1:
         return None
     try:
-        value = _exact_step(kind, parts, sign)
+        value = _exact_step(kind, parts)
     except ZeroDivisionError:
         return None
     return value if value is not None and _bits(value) <= _MOST_BITS else None
 
 
-def _exact_step(kind: str, parts: list[Fraction], sign: int) -> Fraction | None:
+def _exact_step(kind: str, parts: list[Fraction]) -> Fraction | None:
     a = parts[0]
-    if kind in ("neg", "pm"):
-        return -a if kind == "neg" or sign < 0 else a
+    if kind == "pm":
+        return a
+    if kind == "neg":
+        return -a
     if kind == "abs":
         return abs(a)
     if kind in ("floor", "ceil"):
-        return Fraction(a.__floor__() if kind == "floor" else a.__ceil__())
+        return Fraction(math.floor(a) if kind == "floor" else math.ceil(a))
     if kind == "factorial":
         return Fraction(math.factorial(int(a))) if a.denominator == 1 and 0 <= a <= 1000 else None
     if kind == "add":
@@ -79,36 +81,29 @@ def _exact_step(kind: str, parts: list[Fraction], sign: int) -> Fraction | None:
         return a / b
     if kind == "binom":
         whole = a.denominator == b.denominator == 1 and 0 <= b <= a <= 2000
-        return Fraction(_choose(int(a), int(b))) if whole else None
+        return Fraction(math.comb(int(a), int(b))) if whole else None
     if b.denominator == 1 and abs(b) * _bits(a) <= _MOST_BITS:
         return a ** int(b)
     return None
-
-
-def _choose(n: int, k: int) -> int:
-    value = 1
-    for i in range(min(k, n - k)):
-        value = value * (n - i) // (i + 1)
-    return value
 
 
 def _bits(value: Fraction) -> int:
     return value.numerator.bit_length() + value.denominator.bit_length()
 
 
-def evaluate(tree: Tree, point: Mapping[str, object], sign: int = 1):
-    """The value of ``tree`` at ``point``, with ± as ``sign``; an mpmath number of 60 digits.
+def evaluate(tree: Tree, point: Mapping[str, object]):
+    """The value of ``tree`` at ``point``, with ± as +; an mpmath number of 60 digits.
 
     Raises:
         Undefined: There is none, or it is out of bounds.
     """
     try:
-        return _evaluate(_context(), tree, point, sign)
+        return _evaluate(_context(), tree, point)
     except (ZeroDivisionError, ValueError, OverflowError, ArithmeticError, TypeError) as error:
         raise Undefined(str(error)) from None
 
 
-def _evaluate(mp, tree: Tree, point: Mapping[str, object], sign: int):
+def _evaluate(mp, tree: Tree, point: Mapping[str, object]):
     kind = tree[0]
     if kind == "number":
         return mp.mpf(tree[1].numerator) / tree[1].denominator
@@ -116,10 +111,10 @@ def _evaluate(mp, tree: Tree, point: Mapping[str, object], sign: int):
         return point[tree[1]]
     if kind == "constant":
         return {"e": mp.e, "pi": mp.pi, "i": mp.j, "infinity": mp.inf}[tree[1]] * 1
-    parts = [_evaluate(mp, part, point, sign) for part in tree[1:] if isinstance(part, tuple)]
+    parts = [_evaluate(mp, part, point) for part in tree[1:] if isinstance(part, tuple)]
     if kind == "call":
         return _bounded(mp, _call(mp, tree[1], *parts))
-    return _bounded(mp, _STEPS[kind](mp, sign, *parts))
+    return _bounded(mp, _STEPS[kind](mp, *parts))
 
 
 def _bounded(mp, value):
@@ -130,7 +125,7 @@ def _bounded(mp, value):
     return value
 
 
-def _power(mp, sign: int, base, exponent):
+def _power(mp, base, exponent):
     if mp.isinf(base) or mp.isinf(exponent):
         raise Undefined("a power of infinity")
     if base and abs(mp.mag(base)) * (1 + abs(exponent)) > _MOST_EXPONENT:
@@ -140,35 +135,35 @@ def _power(mp, sign: int, base, exponent):
     return mp.power(base, exponent)
 
 
-def _root(mp, sign: int, base, order):
+def _root(mp, base, order):
     """Odd roots of negative numbers are negative numbers."""
     odd = mp.isint(order) and order % 2 == 1
     if odd and not _imaginary(base) and mp.re(base) < 0:
-        return -_power(mp, sign, -mp.re(base), 1 / order)
-    return _power(mp, sign, base, 1 / order)
+        return -_power(mp, -mp.re(base), 1 / order)
+    return _power(mp, base, 1 / order)
 
 
-def _factorial(mp, sign: int, n):
+def _factorial(mp, n):
     if abs(n) > 10**5:
         raise Undefined("too large")
     return mp.factorial(n)
 
 
-def _binom(mp, sign: int, n, k):
+def _binom(mp, n, k):
     if max(abs(n), abs(k)) > 10**5:
         raise Undefined("too large")
     return mp.binomial(n, k)
 
 
 _STEPS: dict[str, Callable] = {
-    "add": lambda mp, sign, *parts: mp.fsum(parts),
-    "mul": lambda mp, sign, *parts: mp.fprod(parts),
-    "div": lambda mp, sign, a, b: a / b,
-    "neg": lambda mp, sign, a: -a,
-    "pm": lambda mp, sign, a: a if sign > 0 else -a,
-    "abs": lambda mp, sign, a: abs(a),
-    "floor": lambda mp, sign, a: mp.floor(a),
-    "ceil": lambda mp, sign, a: mp.ceil(a),
+    "add": lambda mp, *parts: mp.fsum(parts),
+    "mul": lambda mp, *parts: mp.fprod(parts),
+    "div": lambda mp, a, b: a / b,
+    "neg": lambda mp, a: -a,
+    "pm": lambda mp, a: a,
+    "abs": lambda mp, a: abs(a),
+    "floor": lambda mp, a: mp.floor(a),
+    "ceil": lambda mp, a: mp.ceil(a),
     "pow": _power,
     "root": _root,
     "factorial": _factorial,
@@ -193,42 +188,42 @@ def _call(mp, name: str, argument, base=None):
 # ---------------------------------------------------------------- comparing
 
 
-def same(left: Tree, right: Tree, sign: int = 1) -> bool:
-    """True if both have one value wherever both are defined; ± is ``sign`` on both sides."""
+def same(left: Tree, right: Tree) -> bool:
+    """True if both have one value wherever both are defined."""
     left, right = aligned(left, right)
     if left == right:
         return True
-    here, there = exact(left, sign), exact(right, sign)
+    here, there = exact(left), exact(right)
     if here is not None and there is not None:
         return here == there
-    return everywhere([left, right], lambda a, b: close(a, b), sign)
+    return everywhere([left, right], close)
 
 
-def everywhere(trees: list[Tree], holds: Callable[..., bool], sign: int = 1) -> bool:
+def everywhere(trees: list[Tree], holds: Callable[..., bool]) -> bool:
     """True if ``holds`` for the values of ``trees`` at every sample point, and at two at least."""
     variables = sorted(set().union(*map(names, trees)))
     complex_ = any(has(tree, "i") for tree in trees)
     if not variables:
-        return _holds(trees, {}, holds, sign, True) is True
+        return _holds(trees, {}, holds, True) is True
     seen = 0
     for point in _points(variables):
-        verdict = _holds(trees, point, holds, sign, complex_)
+        verdict = _holds(trees, point, holds, complex_)
         if verdict is False:
             return False
         seen += verdict is True
     return seen >= 2
 
 
-def _holds(trees, point, holds, sign, complex_) -> bool | None:
+def _holds(trees, point, holds, complex_) -> bool | None:
     """None if the point tells nothing: one side is undefined or not real there, and the other is."""
     try:
-        values = [evaluate(tree, point, sign) for tree in trees]
+        values = [evaluate(tree, point) for tree in trees]
     except Undefined:
         return None
     if not complex_ and len({bool(_imaginary(value)) for value in values}) > 1:
         return None
     if any(_noise(value) for value in values):
-        values = [_settled(tree, point, sign, value) for tree, value in zip(trees, values, strict=True)]
+        values = [_settled(tree, point, value) for tree, value in zip(trees, values, strict=True)]
     return holds(*values)
 
 
@@ -262,12 +257,12 @@ def _noise(value) -> bool:
     return 0 < abs(value) < 1e-40
 
 
-def _settled(tree: Tree, point, sign: int, value):
+def _settled(tree: Tree, point, value):
     """0 if twice the digits make ``value`` vanish further, else ``value`` itself."""
     mp = _context()
     mp.dps = 2 * _DIGITS
     try:
-        again: Any = evaluate(tree, point, sign)
+        again: Any = evaluate(tree, point)
     finally:
         mp.dps = _DIGITS
     return mp.mpf(0) if abs(again) < 1e-20 * abs(value) else value

@@ -10,6 +10,11 @@ zero one two three four five six seven eight nine ten eleven twelve thirteen fou
 seventeen eighteen nineteen
 """
 _ROUND = "twenty thirty forty fifty sixty seventy eighty ninety"
+_NTH = """
+first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
+fifteenth sixteenth seventeenth eighteenth nineteenth
+"""
+_ROUND_NTH = "twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth"
 _ONES = {word: value for value, word in enumerate(_SMALL.split())}
 _TENS = {word: 10 * value for value, word in enumerate(_ROUND.split(), start=2)}
 SCALES = {
@@ -19,11 +24,14 @@ SCALES = {
 }  # fmt: skip
 """Words that multiply the number before them."""
 
+ORDINALS = {word: value for value, word in enumerate(_NTH.split(), start=1)}
+ORDINALS |= {word: 10 * value for value, word in enumerate(_ROUND_NTH.split(), start=2)}
+ORDINALS |= {"hundredth": 100, "thousandth": 1000, "millionth": 10**6}
+
+_NAMED_PARTS = {word: value for word, value in ORDINALS.items() if 2 < value <= 10 or value in (100, 1000)}
 _PARTS = {
-    "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4,
-    "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "seventh": 7, "sevenths": 7, "eighth": 8, "eighths": 8,
-    "ninth": 9, "ninths": 9, "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100,
-    "thousandth": 1000, "thousandths": 1000,
+    "half": 2, "halves": 2, "quarter": 4, "quarters": 4,
+    **_NAMED_PARTS, **{f"{word}s": value for word, value in _NAMED_PARTS.items()},
 }  # fmt: skip
 NUMBER_WORDS = frozenset({*_ONES, *_TENS, *SCALES, *_PARTS, "a", "an", "and", "negative", "minus"})
 

@@ -13,16 +13,16 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from igpo_lightning.data.mentions.notation import DEGREE_SIGN, LOOSE, NO_DIGIT
+from igpo_lightning.data.mentions.notation import BLANK, DEGREE_SIGN, LOOSE, NO_DIGIT
 from igpo_lightning.data.mentions.operands import Formula
 from igpo_lightning.data.mentions.reader import Reader
 from igpo_lightning.data.mentions.values import Value, add, constant, finite, negate
 
 _RELATION = re.compile(
-    r"(?:[\s$&]|\\[,;:!> ]|\\left|\\right)*(?:=|[<>≤≥≈]|\\(?:leq?|geq?|leqslant|geqslant|approx|equiv|lt|gt)"
+    rf"(?:{BLANK}|[$&]|\\left|\\right)*(?:=|[<>≤≥≈]|\\(?:leq?|geq?|leqslant|geqslant|approx|equiv|lt|gt)"
     r"(?![A-Za-z]))[\s$&]*"
 )
-_SPACES = r"(?:[\s$]|\\[,!:; ])*"
+_SPACES = rf"(?:{BLANK}|\$)*"
 _NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
 _RATIO = re.compile(
     rf"(?<![\d.,]){_NUMBER}{_SPACES}(?:[:∶]|\\colon|\b(?:to|in|out of)\b){_SPACES}{_NUMBER}(?!\d)"

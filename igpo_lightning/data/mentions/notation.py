@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-_SPACE = r"(?:\s|~|\\[,;:!> ]|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![A-Za-z]))"
+from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, listed
+
+BLANK = r"(?:[\s~]|\\[,;:!> ])"
+"""White space, for patterns of prose with LaTeX."""
+
+TEXT = r"\\(?:text|textrm|mbox|mathrm)\s*\{\s*"
+"""The beginning of a text command."""
+
+_SPACE = rf"(?:{BLANK}|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![A-Za-z]))"
 GAP = re.compile(rf"(?:{_SPACE}|&(?=\s*[-+]))*")
 GAP_BEGINS = frozenset(" \t\n\r~\\&\u00a0\u2009\u202f")
 MONEY = re.compile(rf"(?:\\?[$£€])?{_SPACE}*")
@@ -16,18 +24,17 @@ TIMES = re.compile(
 OVER = re.compile(r"\\div(?![A-Za-z])|[/÷∕]")
 
 DIGITS = re.compile(r"\d+(?:\.\d+)?")
-NUMBER = re.compile(
-    r"\d{1,3}(?:(?:,\\!|\{,\}|\\,|,)\d{3})+(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\w))?|\.\d+"
-)
+GROUPED = r"\d{1,3}(?:(?:,\\!|\\!,|\{,\}|\\,|,)\d{3})+(?!\d)(?:\.\d+)?"
+NUMBER = re.compile(rf"{GROUPED}|\d+(?:\.\d+)?(?:[eE][-+]?\d{{1,3}}(?!\w))?|\.\d+")
 LOOSE = re.compile(  # which may also be numbers side by side
     r"(?<![\d.])\d{1,3}(?:(?:,[ ~]|[ ~'’_\u00a0\u2009\u202f]|\\[ :;]|,?\\[ ,:;])\d{3})+(?!\d)(?:\.\d+)?"
     r"|(?<![\d.,])\d{1,3},\d{4,}"
 )
 NO_DIGIT = re.compile(r"[^\d.eE+-]")
 BASE = re.compile(r"\s*_\s*(?:\d+|\{[^{}]*\})")
-REPEATED = re.compile(r"\.?(\d*)\\overline\s*\{(\d+)\}")
+REPEATED = re.compile(r"([\d,]{0,99}\.\d{0,99})\\overline\s*\{(\d{1,99})\}")
 FRACTION = r"\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
-MIXED = re.compile(rf"(?:\s|\\[,!: ])*{FRACTION}|(?:(?:\s|\\[,!: ])+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
+MIXED = re.compile(rf"{BLANK}*{FRACTION}|(?:{BLANK}+|(?P<hyphen>-))(\d+)\s?/\s?(\d+)(?!\d)")
 """The fraction of a mixed number, behind its whole number; behind a hyphen it may also be taken off."""
 
 SYMBOL = re.compile(r"[A-WYZa-wyz√π]")  # x may be a sign between numbers
@@ -45,45 +52,4 @@ CLOSERS = {"(": ")", "[": "]", "{": "}", "|": "|"}
 FRACTIONS = frozenset(["frac", "dfrac", "tfrac", "cfrac"])
 CHOICES = frozenset(["binom", "dbinom", "tbinom"])
 WRAPPERS = frozenset(["mathbf", "mathrm", "mathit", "text", "textbf", "textrm", "mbox", "boxed", "fbox"])
-SPELLED_LETTERS = frozenset(
-    ["pi", "alpha", "beta", "gamma", "theta", "lambda", "sigma", "phi", "omega", "tau"]
-)
-"""Greek letters that are known without a backslash."""
-GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "varepsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "vartheta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "phi",
-        "varphi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Sigma",
-        "Phi",
-        "Psi",
-        "Omega",
-        "infty",
-        "ell",
-    ]
-)
+LETTERS = listed(f"{GREEK} {CAPITALS} varepsilon vartheta varphi infty ell")

@@ -6,48 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from igpo_lightning.rewards.words import NUMBER_WORDS, spelled
+from igpo_lightning.rewards.words import NUMBER_WORDS, ORDINALS, spelled
 
 _LONGEST = 16  # words of one number
-_ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-            "thirteenth",
-            "fourteenth",
-            "fifteenth",
-            "sixteenth",
-            "seventeenth",
-            "eighteenth",
-            "nineteenth",
-            "twentieth",
-        ],
-        start=1,
-    )
-}
-_ORDINALS |= {
-    word: 10 * value
-    for value, word in enumerate(
-        ["thirtieth", "fortieth", "fiftieth", "sixtieth", "seventieth", "eightieth", "ninetieth"], 3
-    )
-}
-_ORDINALS |= {"hundredth": 100, "thousandth": 1000, "millionth": 10**6}
-
 _ALONE = {"dozen": Fraction(12), "quarter": Fraction(1, 4), "quarters": Fraction(1, 4)}
 
-_NUMBER = "|".join(sorted({*NUMBER_WORDS, *_ORDINALS} - {"a", "an", "and"}, key=len, reverse=True))
+_NUMBER = "|".join(sorted({*NUMBER_WORDS, *ORDINALS} - {"a", "an", "and"}, key=len, reverse=True))
 _RUN = re.compile(
     rf"\b(?:an?\s+)?(?:{_NUMBER})\b(?:(?:\s?-\s?|,?\s+)(?:and\s+)?(?:an?\s+)?(?:{_NUMBER})\b)*", re.IGNORECASE
 )
@@ -76,8 +40,8 @@ def _longest(names: Sequence[str]) -> tuple[int, frozenset[Fraction]]:
     for count in range(len(names), 0, -1):
         read = (spelled(names[:count]), _ordinal(names[:count]))
         values = {value for value in read if value is not None}
-        if count == 1 and names[0] in _ORDINALS and _ORDINALS[names[0]] > 2:
-            values.add(Fraction(1, _ORDINALS[names[0]]))
+        if count == 1 and names[0] in ORDINALS and ORDINALS[names[0]] > 2:
+            values.add(Fraction(1, ORDINALS[names[0]]))
         if count == 1 and names[0] in _ALONE:
             values.add(_ALONE[names[0]])
         if values:
@@ -87,7 +51,7 @@ def _longest(names: Sequence[str]) -> tuple[int, frozenset[Fraction]]:
 
 def _ordinal(names: Sequence[str]) -> Fraction | None:
     """The value of "first", "twenty-first" or "two hundred and third"."""
-    last = _ORDINALS.get(names[-1])
+    last = ORDINALS.get(names[-1])
     if last is None or len(names) == 1:
         return None if last is None else Fraction(last)
     before = spelled(names[:-1] if names[-2] != "and" else names[:-2])

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from igpo_lightning.data.mentions.notation import FRACTION, LOOSE
+from igpo_lightning.data.mentions.notation import BLANK, FRACTION, GROUPED, LOOSE, TEXT
 from igpo_lightning.data.mentions.number_words import in_words
-from igpo_lightning.rewards.words import spelled
+from igpo_lightning.rewards.words import SCALES, spelled
 
 _LONGEST = 60  # digits of a number that is read
 
@@ -38,7 +38,7 @@ def numerals(text: str) -> Iterator[Numeral]:
 # ---------------------------------------------------------------- digits
 
 _PLAIN = re.compile(r"\d+(?:\.\d+)?|\.\d+")
-_GROUPED = re.compile(r"(?<!\d)\d{1,3}(?:(?:,\\!|\\!,|\{,\}|\\,|,)\d{3})+(?!\d)(?:\.\d+)?")
+_GROUPED = re.compile(rf"(?<!\d){GROUPED}")
 _ONE_BY_ONE = re.compile(r"\d(?:[ \t]+\d)+")
 _LISTED = re.compile(r"(?<=[({\[])\d{1,3}(?:,\d{3})+(?=[)}\]\\])")  # (107,109) is a pair, too
 _DIGITS = re.compile(r"[^\d.]")
@@ -72,12 +72,9 @@ def _read(text: str) -> frozenset[Fraction]:
 
 # ---------------------------------------------------------------- what stands behind a number
 
-_SCALES = {
-    "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-    "dozen": 12, "k": 1000, "K": 1000,
-}  # fmt: skip
+_FACTORS = SCALES | {"k": 1000}
 _SCALE = re.compile(
-    r"(?:[\s~-]|\\[ ,;:~])*(?:an?\s+)?(?:\\(?:text|textrm|mbox|mathrm)\s*\{\s*)?"
+    rf"(?:{BLANK}|-)*(?:an?\s+)?(?:{TEXT})?"
     r"(?:(?P<scale>hundred|thousand|million|billion|trillion|dozen|(?<=\d)[kK])s?\b"
     r"|(?P<hundredth>\\?%|percent\b|per\s?cent\b|cents?\b|¢|\\cent\b))",
     re.IGNORECASE,
@@ -88,7 +85,7 @@ _WORDS = (
     r"(?:half|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?)\b"
 )
 _PART = re.compile(
-    rf"(?:(?:[\s~-]+[A-Za-z]{{2,20}})?{_AND}|(?P<beside>(?:[\s~]|\\[,;:! ])*))"
+    rf"(?:(?:[\s~-]+[A-Za-z]{{2,20}})?{_AND}|(?P<beside>{BLANK}*))"
     rf"(?:{FRACTION}|(?P<slash>(?<=[\s~-])\d{{1,9}}\s?/\s?\d{{1,9}}(?!\d))|(?P<words>{_WORDS}))",
     re.IGNORECASE,
 )
@@ -108,7 +105,7 @@ def _times(text: str, number: Numeral) -> Iterator[Numeral]:
     match = _SCALE.match(text, number.end)
     if match is None:
         return
-    factor = Fraction(1, 100) if match["hundredth"] else Fraction(_SCALES[match["scale"].lower()])
+    factor = Fraction(1, 100) if match["hundredth"] else Fraction(_FACTORS[match["scale"].lower()])
     values = frozenset(value * factor for value in number.values)
     yield number._replace(end=match.end(), values=values)
 

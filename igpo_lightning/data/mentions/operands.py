@@ -10,6 +10,8 @@ from typing import NamedTuple
 from igpo_lightning.data.mentions import notation as n
 from igpo_lightning.data.mentions import values as v
 from igpo_lightning.data.mentions.values import Value
+from igpo_lightning.rewards.numbers import repeating
+from igpo_lightning.rewards.vocabulary import SPELLED
 
 _MAX_DEPTH = 40
 _LONGEST_PRODUCT = 3  # letters side by side; more are a word
@@ -85,8 +87,8 @@ class Operands(ABC):
         if base := n.BASE.match(text, end):
             return Read(base.end(), None)
         value = float(n.NO_DIGIT.sub("", match[0]))
-        if cycle := n.REPEATED.match(text, end):
-            return Read(cycle.end(), v.constant(_repeating(match[0] + cycle[0])))
+        if cycle := n.REPEATED.match(text, match.start()):
+            return Read(cycle.end(), v.constant(float(repeating(cycle[1], cycle[2]))))
         if match[0].isdigit() and (mixed := n.MIXED.match(text, end)):
             top, bottom = (float(part[:300]) for part in mixed.groups() if part and part != "-")
             if bottom:
@@ -120,7 +122,7 @@ class Operands(ABC):
             return None
         if word[0] in v.FUNCTIONS:
             return self._function(word[0], word.end())
-        if word[0] in n.SPELLED_LETTERS:
+        if word[0] in SPELLED:
             return self._named(word[0], word.end())
         if word.end() - at > _LONGEST_PRODUCT:
             return None
@@ -139,7 +141,7 @@ class Operands(ABC):
         if match is None:
             return None
         name, end = match[1], match.end()
-        if name == "pi" or name in n.GREEK:
+        if name in n.LETTERS:
             return self._named(name, end)
         if name == "sqrt":
             return self._square_root(end)
@@ -199,12 +201,3 @@ class Operands(ABC):
         if self.text[at : at + 1] == "(" or (name and name[0].lstrip("\\") in v.FUNCTIONS):
             return False
         return self._joins(end, at)
-
-
-def _repeating(decimal: str) -> float:
-    """``6.1\\overline{6}`` as a float."""
-    head, _, cycle = decimal.partition("\\overline")
-    digits = cycle.strip(" {}")[:15]
-    head = n.NO_DIGIT.sub("", head)
-    places = len(head.partition(".")[2])
-    return float(head) + int(digits) / (10 ** len(digits) - 1) / 10**places

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from igpo_lightning.data.mentions.notation import BLANK, TEXT
 from igpo_lightning.data.mentions.numerals import Numeral
 from igpo_lightning.rewards.units import scale_of, unit_name
 
 _UNIT = re.compile(
-    r"(?:[\s~-]|\\[ ,;:!])*(?:\\(?:text|textrm|mbox|mathrm)\s*\{\s*)?"
+    rf"(?:{BLANK}|-)*(?:{TEXT})?"
     r"(?:(?P<word>[A-Za-z]+)\.?|(?P<mark>''|\"|'))(?:\s*\})?"
 )
 _FAR = 16  # characters between two quantities of one
 _MARKS = {"'": "ft", "''": "in", '"': "in"}
-_BETWEEN = re.compile(r"(?:[\s~]|\\[ ,;:!]|\\text\s*\{\s*and\s*\}|,|\band\b)*(?:\\?\$)?\s*")
+_BETWEEN = re.compile(rf"(?:{BLANK}|\\text\s*\{{\s*and\s*\}}|,|\band\b)*(?:\\?\$)?\s*")
 
 
 class Quantity(NamedTuple):

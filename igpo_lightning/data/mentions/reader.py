@@ -9,6 +9,7 @@ from igpo_lightning.data.mentions import notation as n
 from igpo_lightning.data.mentions import values as v
 from igpo_lightning.data.mentions.operands import Formula, Operands, Read
 from igpo_lightning.data.mentions.values import Value
+from igpo_lightning.rewards.vocabulary import SPELLED
 
 _MAX_RUN = 8  # terms or factors whose runs are looked at
 
@@ -153,9 +154,7 @@ class Reader(Operands):
     def _is_symbol(self, at: int) -> bool:
         """True if the letters at ``at`` are one, or a name of mathematics: "2 sqrt(3)", "12 pi"."""
         word = n.WORD.match(self.text, at)
-        return word is not None and (
-            len(word[0]) == 1 or word[0] in v.FUNCTIONS or word[0] in n.SPELLED_LETTERS
-        )
+        return word is not None and (len(word[0]) == 1 or word[0] in v.FUNCTIONS or word[0] in SPELLED)
 
     # ------------------------------------------------------------ powers and what they are made of
 
