@@ -27,7 +27,7 @@ from typing import Literal
 
 from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
 from igpo_lightning.data.sources.base import Lazy, Source, check_sizes
-from igpo_lightning.data.sources.generated import different, part_of
+from igpo_lightning.data.sources.generated import Made, different, part_of
 from igpo_lightning.seeding import python_rng
 from igpo_lightning.types import Problem
 
@@ -159,10 +159,10 @@ class WordProblems(Source):
         fraction("data.source.wrong_traces", wrong_traces)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
         self.dropped = {}
-        self.train = Lazy(train_size, self._make_train)
+        self.train = Lazy(train_size, lambda index: self._make_train(index)[1])
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
         self.val, self.test = (
-            different(part, size, partial(self._make_heldout, part), _story)
+            different(part, size, partial(self._make_heldout, part))
             for part, size in (("val", val_size), ("test", test_size))
         )
 
@@ -172,21 +172,21 @@ class WordProblems(Source):
         words |= {word for op in OPERATORS for word in (op.symbol, op.says)}
         return sorted(words) + [str(n) for n in range(self.max_number + 1)]
 
-    def _make_train(self, index: int) -> Problem:
+    def _make_train(self, index: int) -> Made:
         rng = python_rng(self.seed, self.name, "train", self.level, index)
         explicit = rng.random() < self.explicit
         return self._make(rng, "train", index, self.agreement, explicit, self.wrong_traces)
 
-    def _make_heldout(self, part: str, index: int) -> Problem:
+    def _make_heldout(self, part: str, index: int) -> Made:
         rng = python_rng(self.split_seed, self.name, part, self.level, index)
         return self._make(rng, part, index, agreement=1.0, explicit=False)
 
     def _make(
         self, rng: Random, part: str, index: int, agreement: float, explicit: bool, wrong: float = 0.0
-    ) -> Problem:
+    ) -> Made:
         count = rng.randint(*self.steps)
         story = self._draw_story(rng, count, explicit)
-        while _part(story) != part:
+        while part_of(self.name, _content(story), _HELDOUT_SHARE) != part:
             story = self._draw_story(rng, count, explicit)
         verbs = [verb for person in story for verb, _ in person.actions]
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
@@ -194,13 +194,14 @@ class WordProblems(Source):
         trace, total = _solve(story, meant, form)
         if rng.random() < wrong:  # the last draw, so that the problems are those without noise
             trace, _ = _solve(story, _mistaken(rng, meant), form)
-        return Problem(
+        problem = Problem(
             id=f"{self.name}/{self.level}/{part}/{index}",
             prompt=f"{' . '.join(person.says() for person in story)} . total ?",
             trace=f"{trace} #### {total}",
             answer=str(total),
             meta={"level": self.level, "steps": count, "explicit": explicit, "verbs": tuple(verbs)},
         )
+        return _content(story), problem
 
     def _draw_story(self, rng: Random, count: int, explicit: bool) -> tuple[Person, ...]:
         names = rng.sample(NAMES, self.people)
@@ -234,15 +235,9 @@ def _highest(start: int, operands: Sequence[int]) -> int:
     return start
 
 
-def _story(problem: Problem) -> str:
-    """A problem without its names: whose numbers they are makes no difference."""
-    return " ".join(word for word in problem.prompt.split() if word not in NAMES)
-
-
-def _part(story: Sequence[Person]) -> str:
-    """ "train", "val" or "test": of two stories one, and one that is either."""
-    content = " ".join(str((person.start, person.actions)) for person in story)
-    return part_of("word_problems", content, _HELDOUT_SHARE)
+def _content(story: Sequence[Person]) -> str:
+    """A story without its names: whose numbers they are makes no difference."""
+    return " ".join(str((person.start, person.actions)) for person in story)
 
 
 def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:
