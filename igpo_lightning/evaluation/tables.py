@@ -7,18 +7,18 @@ from typing import Any
 
 from transformers.utils import flatten_dict
 
-from ..reporting.table import percent
+from ..reporting.table import aligned, percent
 from .results import Result, Score
 
 
 def overview(results: Iterable[Result]) -> str:
     """One line for each benchmark."""
     head = ["benchmark", "metric", "accuracy", "95 % interval", "problems", "tokens", "cut off", "no answer"]
-    return _table(
-        head,
-        *([r.name, r.metric, *_cells(r.score), f"{r.tokens:.0f}", percent(r.filled), percent(r.unanswered)]
-          for r in results)
-    )  # fmt: skip
+    rows = [
+        [r.name, r.metric, *_cells(r.score), f"{r.tokens:.0f}", percent(r.filled), percent(r.unanswered)]
+        for r in results
+    ]
+    return aligned([head, *rows])
 
 
 def page(results: Sequence[Result], identity: Mapping[str, Any]) -> str:
@@ -33,25 +33,17 @@ def page(results: Sequence[Result], identity: Mapping[str, Any]) -> str:
             notes.append(f"{result.name} is incomplete: {have:,} of {result.expected:,} completions.")
         if len(result.pass_at) > 1:
             rows = ([f"pass@{k}", percent(value)] for k, value in result.pass_at.items())
-            sections += [f"## {result.name}: pass@k", _table(["", "of problems"], *rows)]
+            sections += [f"## {result.name}: pass@k", aligned([["", "of problems"], *rows])]
         for group, scores in result.groups.items():
             rows = ([name, *_cells(score)] for name, score in scores.items())
             head = [group, "accuracy", "95 % interval", "problems"]
-            sections += [f"## {result.name} by {group}", _table(head, *rows)]
+            sections += [f"## {result.name} by {group}", aligned([head, *rows])]
     facts = ([key, str(value)] for key, value in flatten_dict(dict(identity)).items())
     parts = ["# Evaluation", overview(results), "\n".join(notes), *sections]
-    parts += ["## What was evaluated", _table(["", ""], *facts), "Versions and machines: manifest.json."]
+    parts += ["## What was evaluated", aligned([["", ""], *facts]), "Versions and machines: manifest.json."]
     return "\n\n".join(parts) + "\n"
 
 
 def _cells(score: Score) -> list[str]:
     interval = f"{100 * score.low:.1f} to {100 * score.high:.1f}"
     return [percent(score.accuracy), interval, f"{score.problems:,}"]
-
-
-def _table(*rows: Sequence[str]) -> str:
-    """Of which the first row is the head."""
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, wide)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in wide) + "|")
-    return "\n".join(lines)
