@@ -106,10 +106,11 @@ class SFTDataModule(ProblemDataModule):
         )
 
     def describe(self) -> str:
-        long = sum(len(prompt.response) + 1 > self.length for prompt in self._val)
+        val = self.val_problems
+        long = sum(len(prompt.response) + 1 > self.length for prompt in val)
         if not long:
             return super().describe()
         return (
-            f"{super().describe()}\nvalidation loss: of {len(self._val) - long:,} of {len(self._val):,} "
+            f"{super().describe()}\nvalidation loss: of {len(val) - long:,} of {len(val):,} "
             f"problems; the traces of {long:,} do not fit the canvas"
         )

@@ -59,11 +59,10 @@ def different(part: str, size: int, make: Callable[[int], Made]) -> tuple[Proble
 
 
 class Generated(Source, ABC):
-    """Base of sources whose problems belong to a part by a hash of their content.
+    """Base of sources whose problems belong to a part by a hash of their content, see :func:`part_of`.
 
-    So no run with such a source trains on what another holds out. A subclass says how to :meth:`draw` a
-    problem, what is the same problem (:meth:`content`), and what it says (:meth:`make`). Training problems
-    are made when asked for; held-out ones are all different.
+    So no run with such a source trains on what another holds out. Training problems are made when asked for;
+    held-out ones are all different.
 
     Args:
         seed: Names the draw of training problems.
@@ -77,11 +76,23 @@ class Generated(Source, ABC):
     ) -> None:
         check_sizes(train_size, val_size, test_size, all_allowed=False)
         self.seed, self.split_seed, self.dropped = seed, split_seed, {}
-        self.train = Lazy(train_size, lambda index: self._made("train", seed, index)[1])
+        self.train = Lazy(train_size, lambda index: self.made("train", seed, index)[1])
         self.val, self.test = (
-            different(part, size, partial(self._made, part, split_seed))
+            different(part, size, partial(self.made, part, split_seed))
             for part, size in (("val", val_size), ("test", test_size))
         )
+
+    @abstractmethod
+    def made(self, part: str, seed: int, index: int) -> Made:
+        """Problem number ``index`` of ``part``, with its content."""
+
+
+class Drawn(Generated):
+    """Base of sources that draw until there is a problem of the part that is asked for.
+
+    A subclass says how to :meth:`draw` a problem, what is the same problem (:meth:`content`), and what it
+    says (:meth:`make`).
+    """
 
     @abstractmethod
     def draw(self, rng: Random) -> Any | None:
@@ -95,7 +106,7 @@ class Generated(Source, ABC):
     def make(self, id: str, drawn: Any) -> Problem | None:
         """The problem in words; None if it is not a good one."""
 
-    def _made(self, part: str, seed: int, index: int) -> Made:
+    def made(self, part: str, seed: int, index: int) -> Made:
         rng = python_rng(seed, self.name, part, index)
         for _ in range(_TRIES):
             drawn = self.draw(rng)
