@@ -77,17 +77,14 @@ class ProblemDataModule(L.LightningDataModule):
 
     def _whole(self, problems: Sequence[Problem]) -> Sequence[Prompt]:
         """Held-out problems: none is left out, whatever they say and however long their traces are."""
-        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        encode = self.encoder(
-            tokenizer, mask_id=mask_id, max_prompt=None, max_response=None, hints=False, on_mask_token="text"
-        )
-        return encode.encode_all(list(problems)).prompts
+        options = {"max_prompt": None, "max_response": None, "hints": False, "on_mask_token": "text"}
+        return self._encoder(**options).encode_all(list(problems)).prompts
+
+    def _encoder(self, **options: Any) -> Encoder:
+        return self.encoder(self.policy.tokenizer, mask_id=self.policy.mask_id, **options)
 
     def _set_up_training(self) -> None:
-        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        encode = self.encoder(
-            tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints, targets=not self.hints
-        )
+        encode = self._encoder(max_response=self.length, hints=self.hints, targets=not self.hints)
         looked_at = evenly(self.source.train, None if encode.strict else self.sample)
         clean = self.decontaminate(self.source, looked_at)
         problems = list(clean.problems)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ..checks import ConfigError, model_source
+from ..errors import first_line
 from .dream import DREAM
 from .llada import LLADA
 from .published import VOCABULARIES, Published, read_config, read_published
@@ -42,8 +43,7 @@ def reading(model: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ConfigError):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"model.path: cannot load {model}: {reason}") from error
+        raise ConfigError(f"model.path: cannot load {model}: {first_line(error)}") from error
 
 
 def network_config(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..checks import ConfigError
+from ..errors import first_line
 
 BEST = "best.ckpt"
 ABANDONED = "abandoned"  # folder of those that a run has gone back behind
@@ -72,8 +73,8 @@ def checked(path: Path, key: str = "resume") -> Path:
         try:
             content = content_of(path)
         except Exception as error:  # unpickling raises whatever it likes
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"{key}={path}: not a checkpoint of this program ({reason})") from None
+            said = first_line(error)
+            raise ConfigError(f"{key}={path}: not a checkpoint of this program ({said})") from None
         if not isinstance(content, dict) or not {"state_dict", "loops"} <= set(content):
             raise ConfigError(f"{key}={path}: not a checkpoint of a training run (no state_dict and loops)")
     return path

@@ -138,9 +138,6 @@ def run_stage(
         last: Whether no further stage follows: then what it ends with is tested.
     """
     started = time.perf_counter()
-    module: Any
-    datamodule: Any
-    trainer: Any
     module, datamodule, trainer = build(cfg)
     _record_settings(cfg, module, resumption)
     heldout = HeldOutAccuracy(before, last)
@@ -199,8 +196,8 @@ def _check_folder(cfg: DictConfig, folder: Path) -> None:
         )
 
 
-def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
-    """The three objects of a stage, ready to fit."""
+def build(cfg: DictConfig) -> tuple[Any, Any, Any]:
+    """The LightningModule, the LightningDataModule and the Trainer of a stage, ready to fit."""
     wandb_logger.identify(cfg)
     algorithm = build_algorithm(cfg)
     datamodule = algorithm.datamodule(algorithm=algorithm)
