@@ -149,84 +149,53 @@ def strategy(name: str, value: Any) -> Any:
     return value
 
 
+_OF_KEYS: dict[Callable[[str, Any], Any], str] = {
+    positive_int: """
+        algo.rollouts algo.num_iterations algo.updates_per_iteration algo.steps algo.validate_every
+        algo.prompts_per_rollout algo.prompts_per_micro_batch algo.batch_size algo.rows_per_micro_batch
+        model.create.hidden_size model.create.layers model.create.heads model.create.mlp_size
+        callbacks.checkpoint.every callbacks.checkpoint.keep hardware.num_nodes hardware.threads
+        data.eval_batch batch_size limit length attempts max_failures
+        rewriter.concurrency rewriter.max_tokens rewriter.batch_size
+    """,
+    whole_number: """
+        seed data.split_seed data.val_size data.test_size data.source.train_size algo.scheduler.warmup
+    """,
+    positive: "algo.epochs callbacks.watchdog.timeout",
+    not_negative: """
+        algo.loss.epsilon algo.loss.epsilon_high algo.loss.beta algo.optimizer.lr algo.optimizer.weight_decay
+        algo.trainer.gradient_clip_val sampler.temperature prices.input prices.output
+    """,
+    fraction: "algo.scheduler.final algo.inpaint.replace algo.token_filter.top_entropy_quantile",
+    existing_path: "benchmarks_dir rescore against check run",
+    data_source: "data.train_path data.heldout_path",
+}
 _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
+    **{key: check for check, keys in _OF_KEYS.items() for key in keys.split()},
     "algo.num_generations": lambda name, value: num_generations(value, name),
-    "algo.num_iterations": positive_int,
-    "algo.updates_per_iteration": positive_int,
-    "algo.rollouts": positive_int,
-    "algo.epochs": positive,
-    "algo.trainer.max_time": max_time,
-    "algo.trainer.gradient_clip_val": not_negative,
-    "algo.scheduler.warmup": whole_number,
-    "algo.scheduler.final": fraction,
-    "algo.steps": positive_int,
-    "algo.validate_every": positive_int,
     "algo.rows_per_forward": rows_per_forward,
     "algo.loss.importance_sampling_level": (
         lambda name, value: choice(name, value, "token", "sequence", "step")
     ),
-    "algo.loss.epsilon": not_negative,
-    "algo.loss.epsilon_high": not_negative,
-    "algo.loss.beta": not_negative,
-    "algo.optimizer.lr": not_negative,
-    "algo.optimizer.weight_decay": not_negative,
     "algo.optimizer.betas": betas,
-    "data.val_size": whole_number,
-    "data.test_size": whole_number,
-    "data.eval_batch": positive_int,
-    "data.source.steps": lambda name, value: interval(name, value, 1, integer=True),
-    "data.source.train_size": whole_number,
-    "data.split_seed": whole_number,
-    "data.on_other_split": lambda name, value: choice(name, value, "error", "warn"),
+    "algo.inpaint.ratio": lambda name, value: interval(name, value, 0, 1),
+    "algo.inpaint.chunk": lambda name, value: interval(name, value, 1, integer=True),
     "algo.supervise_padding": lambda name, value: choice(name, value, "all", "one", "none"),
-    "seed": whole_number,
-    "sampler.temperature": not_negative,
+    "algo.trainer.max_time": max_time,
+    "data.source.steps": lambda name, value: interval(name, value, 1, integer=True),
+    "data.on_other_split": lambda name, value: choice(name, value, "error", "warn"),
+    "model.path": model_source,
+    "model.lora": lora,
     "output_dir": writable_folder,
     "resume": lambda name, value: value if value == "auto" else existing_path(name, value),
-    "model.lora": lora,
-    "model.create.hidden_size": positive_int,
-    "model.create.layers": positive_int,
-    "model.create.heads": positive_int,
-    "model.create.mlp_size": positive_int,
-    "callbacks.checkpoint.every": positive_int,
-    "callbacks.checkpoint.keep": positive_int,
-    "callbacks.watchdog.timeout": positive,
-    "algo.prompts_per_rollout": positive_int,
-    "algo.prompts_per_micro_batch": positive_int,
-    "algo.rows_per_micro_batch": positive_int,
-    "algo.batch_size": positive_int,
-    "algo.inpaint.ratio": lambda name, value: interval(name, value, 0, 1),
-    "algo.inpaint.replace": fraction,
-    "algo.inpaint.chunk": lambda name, value: interval(name, value, 1, integer=True),
-    "algo.token_filter.top_entropy_quantile": fraction,
-    "data.train_path": data_source,
-    "data.heldout_path": data_source,
-    "model.path": model_source,
     "hardware.accelerator": lambda name, value: choice(name, value, *_ACCELERATORS),
     "hardware.strategy": strategy,
     "hardware.devices": devices,
-    "hardware.num_nodes": positive_int,
-    "hardware.threads": positive_int,
     "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
-    "batch_size": positive_int,
-    "limit": positive_int,
-    "benchmarks_dir": existing_path,
-    "rescore": existing_path,
-    "against": existing_path,
-    "check": existing_path,
-    "run": existing_path,
     "dtype": lambda name, value: choice(name, value, *_DTYPES),
     "prompt.user": lambda name, value: template(name, value, "{question}"),
     "rules.user": lambda name, value: template(name, value, "{question}", "{trace}"),
     "rules.retry": lambda name, value: template(name, value, "{reason}"),
-    "length": positive_int,
-    "attempts": positive_int,
-    "prices.input": not_negative,
-    "prices.output": not_negative,
-    "max_failures": positive_int,
-    "rewriter.concurrency": positive_int,
-    "rewriter.max_tokens": positive_int,
-    "rewriter.batch_size": positive_int,
 }
 _SCHEDULE = ("sampler.length", "sampler.block_length", "sampler.steps")
 

@@ -19,7 +19,6 @@ from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.data.sources.base import Source
 from igpo_lightning.data.splits import digest
 from igpo_lightning.files import write_atomic
-from igpo_lightning.types import Problem
 
 FILE = "lineage.json"
 
@@ -53,7 +52,7 @@ class Split:
     @classmethod
     def of(cls, stage: str, source: Source, compared_with: Iterable[str] = ()) -> Split:
         """The split of a source."""
-        val, test = _digests(source.val), _digests(source.test)
+        val, test = (tuple(map(digest, problems)) for problems in (source.val, source.test))
         whole = hashlib.sha256(json.dumps([val, test]).encode()).hexdigest()
         return cls(
             stage, source.name, source.split_seed, len(source.val), len(source.test), whole, val, test,
@@ -129,7 +128,3 @@ def _fault(then: Split, now: Split, disjoint: bool) -> str | None:
     if tuned := set(now.test) & set(then.val):
         return f"was chosen by {len(tuned):,} problems of {now.data} that are in the test set now"
     return None
-
-
-def _digests(problems: Iterable[Problem]) -> tuple[str, ...]:
-    return tuple(map(digest, problems))

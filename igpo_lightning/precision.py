@@ -10,7 +10,7 @@ import torch
 from hydra.utils import get_class
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
 
-from .checks import ConfigError
+from .checks import ConfigError, choice
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ PRECISIONS = {
     "16-true": Precision(torch.float16),
     "64-true": Precision(torch.float64, deepspeed=False, fsdp2=False),
 }
-_SHORT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's own
 
 
 def precision_of(hardware: Mapping[str, Any]) -> Precision:
@@ -47,7 +46,7 @@ def precision_of(hardware: Mapping[str, Any]) -> Precision:
         ConfigError: It is none that this package is made for. (Lightning's transformer-engine puts other
             linear layers in the place of those that adapters and checkpoints know.)
     """
-    return PRECISIONS[_name(hardware)]
+    return PRECISIONS[choice("hardware.precision", hardware["precision"], *PRECISIONS)]
 
 
 def check_precision(hardware: Mapping[str, Any], *, trains: bool) -> str | None:
@@ -87,14 +86,6 @@ def check_precision(hardware: Mapping[str, Any], *, trains: bool) -> str | None:
 
 
 _KINDS = ((DeepSpeedStrategy, "deepspeed"), (ModelParallelStrategy, "model_parallel"))
-
-
-def _name(hardware: Mapping[str, Any]) -> str:
-    given = str(hardware["precision"])
-    name = _SHORT.get(given, given)
-    if name not in PRECISIONS:
-        raise ConfigError(f"hardware.precision={given}: expected one of {', '.join(PRECISIONS)}")
-    return name
 
 
 def _is(strategy: Any, kind: type, name: str) -> bool:

@@ -42,7 +42,7 @@ quotes: a value with = # ~ { } ( ) , or letters beyond a-z needs Hydra's and the
 def help_text(conf: Path, config_name: str, overrides: Sequence[str] = ()) -> str:
     """The help of a program, for the groups that ``overrides`` choose."""
     with open_tree(conf, config_name) as tree:
-        composed, groups = tree.chosen_in(overrides), tree.groups()
+        composed, groups = tree.base_of(overrides), tree.groups()
     width = max(map(len, groups), default=0)
     lines = [f"usage: {program()} [group=option ...] [key=value ...]", *_description(conf, config_name), ""]
     lines.append("groups, * marks the choice (group=option):")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_REFERENCE = re.compile(r"\$\{(\.*)([\w.-]+)\}")
+_REFERENCE = re.compile(r"\$\{(\.*)([\w./-]+)\}")
 
 
 def flatten(plain: Any, prefix: str = "") -> dict[str, Any]:
@@ -31,13 +31,23 @@ def lookup(flat: Mapping[str, Any], key: str) -> Any:
     return flat[key]
 
 
+def reference(flat: Mapping[str, Any], key: str) -> str | None:
+    """The key that a ``${…}`` at ``key``, or at a node above it, leads to; None if none stands there."""
+    parts = key.split(".")
+    for i in range(1, len(parts) + 1):
+        value = flat.get(".".join(parts[:i]))
+        if isinstance(value, str) and (found := _REFERENCE.fullmatch(value)):
+            dots, name = found.groups()
+            return ".".join([*(parts[: i - len(dots)] if dots else ()), name, *parts[i:]])
+    return None
+
+
 def origin(flat: Mapping[str, Any], key: str) -> str:
     """The key that ``key`` takes its value from: that of ``${other}`` is ``other``, and so on."""
     seen: set[str] = set()
-    while key not in seen and is_interpolation(flat.get(key)) and (found := _REFERENCE.fullmatch(flat[key])):
+    while key not in seen and (source := reference(flat, key)) is not None:
         seen.add(key)
-        dots, name = found.groups()
-        key = ".".join([*(key.split(".")[: -len(dots)] if dots else []), name])
+        key = source
     return key
 
 

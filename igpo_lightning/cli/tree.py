@@ -34,6 +34,7 @@ from igpo_lightning.sweeping.plugins import how_to_install
 MAX_CHOICES = 64  # of one swept key
 EXPERIMENT = "experiment"  # the group whose options may change anything
 _SEARCH_PATH = "hydra.searchpath"
+_FAULTS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)  # of a line, or of a file
 
 
 class OwnFolder(SearchPathPlugin):
@@ -123,40 +124,32 @@ class ConfigTree:
         Raises:
             ConfigError: Naming the override or the file, and what would be right.
         """
+        try:
+            return self._compose(texts)
+        except MissingConfigException as error:
+            raise ConfigError(self._missing(error, texts)) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self._undecodable(error)}: not UTF-8") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(_yaml(error)) from error
+        except _FAULTS as error:
+            self._check_names(texts)
+            cause = f": {one_line(error.__cause__).partition(' full_key')[0]}" if error.__cause__ else ""
+            raise ConfigError(one_line(error) + cause) from error
+
+    def _compose(self, texts: Sequence[str]) -> Composed:
         if (key := tuple(texts)) not in self._composed:
-            try:
-                cfg = compose(self.config_name, overrides=list(texts), return_hydra_config=True)
-            except MissingConfigException as error:
-                raise ConfigError(self._missing(error, texts)) from error
-            except (HydraException, OmegaConfBaseException, ValueError) as error:
-                if isinstance(error, UnicodeDecodeError):
-                    raise ConfigError(f"{self._undecodable(error)}: not UTF-8") from error
-                self._check_names(texts)
-                cause = f": {one_line(error.__cause__).partition(' full_key')[0]}" if error.__cause__ else ""
-                raise ConfigError(one_line(error) + cause) from error
-            except yaml.YAMLError as error:
-                raise ConfigError(_yaml(error)) from error
+            cfg = compose(self.config_name, overrides=list(texts), return_hydra_config=True)
             self._composed[key] = Composed(cfg)
         return self._composed[key]
 
     def base_of(self, texts: Sequence[str]) -> Composed:
-        """The config to look a wrong line's keys up in: that of its groups, unless these are all it has."""
-        chosen = self._choices(texts)
-        return self._given_by(chosen if len(chosen) < len(texts) else ())
-
-    def chosen_in(self, texts: Sequence[str]) -> Composed:
         """The config that the groups in a line give, as far as they can be read and are there."""
-        return self._given_by(self._choices(texts))
-
-    def _given_by(self, chosen: Sequence[str]) -> Composed:
-        try:
-            return self.compose(chosen)
-        except ConfigError:
-            return self.compose(())
-
-    def _choices(self, texts: Sequence[str]) -> list[str]:
         parsed = [self.try_parse(text) for text in texts]
-        return [str(o.input_line) for o in parsed if o is not None and self.is_choice(o)]
+        try:
+            return self._compose([str(o.input_line) for o in parsed if o is not None and self.is_choice(o)])
+        except _FAULTS:
+            return self.compose(())
 
     def before(self, composed: Composed, texts: Sequence[str]) -> Composed:
         """The config that the chosen groups alone give, without the experiment and without typed values."""

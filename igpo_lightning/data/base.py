@@ -31,6 +31,9 @@ class ProblemDataModule(L.LightningDataModule):
         eval_batch: Prompts decoded in one call.
         encoder: Makes the :class:`Encoder`, with what it needs besides tokenizer, width and hints.
         decontaminate: Source, training problems of it → which may be trained on; None trains on all.
+
+    Attributes:
+        val_problems, test_problems: After ``setup``, encoded; the same on every process.
     """
 
     hints = True
@@ -57,8 +60,8 @@ class ProblemDataModule(L.LightningDataModule):
         self.encoder, self.decontaminate = encoder, decontaminate or (lambda _, rows: Decontaminated(rows))
         self.account: Account | None = None
         self._train: Sequence[Prompt] = ()
-        self._val: Sequence[Prompt] = ()
-        self._test: Sequence[Prompt] = ()
+        self.val_problems: Sequence[Prompt] = ()
+        self.test_problems: Sequence[Prompt] = ()
 
     @property
     def policy(self):
@@ -66,24 +69,22 @@ class ProblemDataModule(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         self._tell("before_data")  # minutes, of a large set: Lightning sets callbacks up after this
-        if not (self._val or self._test):
-            self._val, self._test = self._whole(self.source.val), self._whole(self.source.test)
+        if not (self.val_problems or self.test_problems):
+            self.val_problems = self._whole(self.source.val)
+            self.test_problems = self._whole(self.source.test)
         if stage == "fit" and not self._train:
             self._set_up_training()
 
     def _whole(self, problems: Sequence[Problem]) -> Sequence[Prompt]:
         """Held-out problems: none is left out, whatever they say and however long their traces are."""
-        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        encode = self.encoder(
-            tokenizer, mask_id=mask_id, max_prompt=None, max_response=None, hints=False, on_mask_token="text"
-        )
-        return encode.encode_all(list(problems)).prompts
+        options = {"max_prompt": None, "max_response": None, "hints": False, "on_mask_token": "text"}
+        return self._encoder(**options).encode_all(list(problems)).prompts
+
+    def _encoder(self, **options: Any) -> Encoder:
+        return self.encoder(self.policy.tokenizer, mask_id=self.policy.mask_id, **options)
 
     def _set_up_training(self) -> None:
-        tokenizer, mask_id = self.policy.tokenizer, self.policy.mask_id
-        encode = self.encoder(
-            tokenizer, mask_id=mask_id, max_response=self.length, hints=self.hints, targets=not self.hints
-        )
+        encode = self._encoder(max_response=self.length, hints=self.hints, targets=not self.hints)
         looked_at = evenly(self.source.train, None if encode.strict else self.sample)
         clean = self.decontaminate(self.source, looked_at)
         problems = list(clean.problems)
@@ -108,10 +109,7 @@ class ProblemDataModule(L.LightningDataModule):
 
     def step_loader(self, schedule: Sequence[Any], per_update: int) -> StepLoader:
         """A training loader that tells the callbacks when one update is done and the next not begun."""
-        return StepLoader(schedule, per_update, self._between_updates)
-
-    def _between_updates(self) -> None:
-        self._tell("between_updates")
+        return StepLoader(schedule, per_update, lambda: self._tell("between_updates"))
 
     def _tell(self, name: str) -> None:
         """Call the hook of this name of the callbacks that have one: Lightning knows none such."""
@@ -136,21 +134,8 @@ class ProblemDataModule(L.LightningDataModule):
             )
         return "\n".join(lines)
 
-    @property
-    def val_problems(self) -> Sequence[Prompt]:
-        """Held-out problems by which anything is chosen; the same on every process."""
-        return self._val
-
-    @property
-    def test_problems(self) -> Sequence[Prompt]:
-        """Held-out problems that the run is reported on, once."""
-        return self._test
-
     def val_dataloader(self) -> StepLoader:
-        return self._batches(self._val)
-
-    def _batches(self, prompts: Sequence[Prompt]) -> StepLoader:
-        world, rank = self.trainer.world_size, self.trainer.global_rank
+        world, rank, prompts = self.trainer.world_size, self.trainer.global_rank, self.val_problems
         mine = prompts[: len(prompts) // world * world][rank::world]
         return StepLoader([mine[i : i + self.eval_batch] for i in range(0, len(mine), self.eval_batch)])
 

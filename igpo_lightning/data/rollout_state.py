@@ -27,17 +27,14 @@ def share(states: Sequence[Mapping[str, Any]], updates: int, rank: int, world: i
         name: sum(state["totals"][name] for state in states) if rank == 0 else 0.0
         for name in states[0]["totals"]
     }
+    common = {"totals": totals, "exact": states[0].get("exact", False)}
     if states[0]["rollout"] is None:
-        return {"rollout": None, "indices": [], "totals": totals, "exact": states[0].get("exact", False)}
+        return {"rollout": None, "indices": [], **common}
     indices = [i for state in states for i in state["indices"]]
     there = (place for r in range(len(states)) for place in places(len(indices), updates, r, len(states)))
     row_of = {place: row for row, place in enumerate(there)}
     mine = [row_of[place] for place in places(len(indices), updates, rank, world)]
     rows = torch.tensor(mine, dtype=torch.long, device="cpu")
     whole = Rollout.joined([Rollout.from_state_dict(state["rollout"]) for state in states])
-    return {
-        "rollout": whole.select(rows).trimmed().state_dict(),
-        "indices": [indices[row] for row in mine],
-        "totals": totals,
-        "exact": states[0].get("exact", False),
-    }
+    rollout = whole.select(rows).trimmed().state_dict()
+    return {"rollout": rollout, "indices": [indices[row] for row in mine], **common}

@@ -19,19 +19,19 @@ from .schedule import Sealed, SFTSchedule, SFTStep, StepLoader
 class SFTBatch:
     """B rows: left-padded prompts, and responses with their end, filled up with end-of-sequence tokens.
 
-    They are the rows [start, start + B) of the ``of`` rows of update ``update``; None: all of them.
-    ``text`` counts each row's tokens before the fill, the end among them (None: there is no fill). A row
-    that is not ``whole`` was cut to fit the canvas, and nothing is learned from it or measured on it.
+    ``text`` counts each row's tokens before the fill, the end among them. A row that is not ``whole`` was
+    cut to fit the canvas, and nothing is learned from it or measured on it. They are the rows
+    [start, start + B) of the ``of`` rows of update ``update``; None: all of them.
     """
 
     prompt_ids: Tensor  # [B, Q] int64
     prompt_mask: Tensor  # [B, Q] bool
     response: Tensor  # [B, C] int64
+    text: Tensor  # [B] int64
+    whole: Tensor  # [B] bool
     update: int = 0
     start: int = 0
     of: int | None = None
-    text: Tensor | None = None  # [B] int64
-    whole: Tensor | None = None  # [B] bool
 
 
 class SFTDataModule(ProblemDataModule):
@@ -101,15 +101,14 @@ class SFTDataModule(ProblemDataModule):
         # Training rows fit, or were left out; held-out ones are decoded whatever their traces are.
         fits = [bool(p.response) and len(ids) <= self.length for p, ids in zip(prompts, targets, strict=True)]
         whole = torch.tensor(fits, dtype=torch.bool, device="cpu")
-        return SFTBatch(
-            tensors.ids, tensors.mask, response.to(device), text=text.to(device), whole=whole.to(device)
-        )
+        return SFTBatch(tensors.ids, tensors.mask, *(each.to(device) for each in (response, text, whole)))
 
     def describe(self) -> str:
-        long = sum(len(prompt.response) + 1 > self.length for prompt in self._val)
+        val = self.val_problems
+        long = sum(len(prompt.response) + 1 > self.length for prompt in val)
         if not long:
             return super().describe()
         return (
-            f"{super().describe()}\nvalidation loss: of {len(self._val) - long:,} of {len(self._val):,} "
+            f"{super().describe()}\nvalidation loss: of {len(val) - long:,} of {len(val):,} "
             f"problems; the traces of {long:,} do not fit the canvas"
         )

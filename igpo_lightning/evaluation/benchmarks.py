@@ -28,9 +28,7 @@ class Benchmark:
     question: str | Sequence[str] = ""  # field with the question; of several names, the first that a row has
     answer: Mapping[str, str] = field(default_factory=dict)  # field → "hashes", "boxed" or "plain"; the first
     # field that a row has counts
-    make: Callable[[Row, str], Problem] | None = (
-        None  # in place of question and answer: row, id's begin → problem
-    )
+    make: Callable[[Row, str], Problem] | None = None  # in place of both: row, id's begin → problem
     path: str | None = None  # file, folder or hub id; None: folder/name if there is a folder, else hub
     split: str = "test"  # of path, or of folder
     folder: str | None = None  # holds one folder for each benchmark (benchmarks_dir)

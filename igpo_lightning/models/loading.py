@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedConfig,
@@ -20,19 +17,17 @@ from transformers import (
 )
 from transformers.utils import is_flash_attn_2_available
 
-from ..checks import ConfigError, model_source
+from ..checks import ConfigError
 from .compiling import Compiling
-from .dream import DREAM
-from .llada import LLADA
 from .policy import Policy
-from .published import VOCABULARIES, Published, read_config, read_published
+from .published import Published
 from .quantization import quantization_options
-from .sdar import SDAR
-from .tokens import add_mask_token, make_room
+from .saved import FAMILIES as FAMILIES
+from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of
+from .tokens import make_room
 from .weight_files import check_loaded, check_model_files
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2")
-FAMILIES = {family.model_type: family for family in (LLADA, DREAM, SDAR)}
 
 
 def create_policy(
@@ -129,7 +124,7 @@ def load_policy(
     Raises:
         ConfigError: No such model, not a supported architecture, or its tensors do not fit its config.
     """
-    base, adapters = _base_of(path)
+    base, adapters = base_of(path)
     revision = revision if base == path else None
     weights: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     options = {
@@ -137,17 +132,11 @@ def load_policy(
         "attn_implementation": _usable_attention(attn_implementation),
         **quantization_options(quantize, weights, lora),
     }
-    try:
+    with reading(repr(base) + (f", the base model of the adapter in {adapters[0]!r}" if adapters else "")):
         config, published = network_config(base, revision, mask_id)
-        tokenizer = _tokenizer(_with_tokenizer(base, adapters), config, published, revision)
-        add_mask_token(tokenizer, mask_token)
+        tokenizer = tokenizer_of(base, adapters, config, published, revision, mask_token)
         check_model_files(base)
         model, info = _network(base, config, published, revision, options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        of = f", the base model of the adapter in {adapters[0]!r}" if adapters else ""
-        raise ConfigError(f"model.path: cannot load {base!r}{of}: {_first_line(error)}") from error
     if mask_token or adapters:
         make_room(model, tokenizer)
     check_loaded(path, info, tokenizer, model)
@@ -164,51 +153,6 @@ def load_policy(
     return _finish(model, tokenizer, lora, seed, compile_layers, published, path)
 
 
-def network_config(
-    base: str, revision: str | None = None, mask_id: int | None = None
-) -> tuple[PreTrainedConfig, Published | None]:
-    """The bidirectional stock network of a model, and how it was published if not as that network.
-
-    Reads no weights: with ``torch.device("meta")`` and ``AutoModelForCausalLM.from_config`` it
-    gives the whole network's shapes. A config without a mask token's id gets ``mask_id``.
-
-    Raises:
-        OSError, ValueError: No such model, or not a config.
-        ConfigError: A published layout whose network is not the stock one.
-    """
-    raw = read_config(base, revision)
-    family = FAMILIES.get(str(raw.get("model_type")))
-    if raw.get("mask_token_id") is None and mask_id is not None:
-        raw["mask_token_id"] = mask_id  # whoever loads a copy finds it
-    if family is None:
-        config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
-        config.mask_token_id = raw.get("mask_token_id")
-        return _bidirectional(config), None
-    try:
-        config = _bidirectional(family.config(raw))
-    except KeyError as error:
-        raise ConfigError(f"model.path: config.json of {base!r} has no field {error}") from None
-    return config, read_published(family, base, raw, revision)
-
-
-def _base_of(path: str) -> tuple[str, list[str]]:
-    """The whole model's path, and the adapter folders on top of it."""
-    if not (Path(path) / "adapter_config.json").is_file():
-        return model_source("model.path", path), []
-    from .adapters import chain
-
-    base, adapters = chain(path)
-    return model_source(f"{adapters[0]}/adapter_config.json: base_model_name_or_path", base), adapters
-
-
-def _with_tokenizer(base: str, adapters: Sequence[str]) -> str:
-    """The uppermost of an adapter's folders that has a tokenizer; others train adapters without a copy."""
-    for folder in reversed(adapters):
-        if any((Path(folder) / name).is_file() for name in VOCABULARIES):
-            return folder
-    return base
-
-
 def _usable_attention(name: str) -> str:
     key = f"model.load.attn_implementation={name}"
     if name not in ATTENTION:
@@ -218,20 +162,6 @@ def _usable_attention(name: str) -> str:
             f"{key}: the package flash-attn is not installed, or there is no GPU for it; sdpa needs neither"
         )
     return name
-
-
-def _tokenizer(
-    path: str, config: PreTrainedConfig, published: Published | None, revision: str | None
-) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(
-        path,
-        config=config,
-        tokenizer_type=published.family.tokenizer_type if published else None,
-        revision=revision,
-        trust_remote_code=False,
-    )
-    tokenizer.init_kwargs.pop("auto_map", None)  # whoever loads a copy of it needs no code either
-    return tokenizer
 
 
 def _network(
@@ -256,11 +186,6 @@ def _network(
     return loaded
 
 
-def _bidirectional(config: Any) -> Any:
-    config.is_causal = False  # read by transformers' mask construction
-    return config
-
-
 def _finish(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -270,11 +195,7 @@ def _finish(
     published: Published | None = None,
     path: str | None = None,
 ) -> Policy:
-    _bidirectional(model.config)
-    for module in model.modules():
-        # Attention backends that get no mask fall back to the module's own flag.
-        if hasattr(module, "is_causal"):
-            module.is_causal = False
+    make_bidirectional(model)
     # So that the generation_config.json of a saved folder agrees with its tokenizer.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     if lora:
@@ -294,7 +215,3 @@ def _initialised_from(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

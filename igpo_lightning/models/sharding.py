@@ -48,14 +48,10 @@ def save_policy(policy: Policy, folder: str | Path) -> None:
 
     ``folder`` is replaced whole, once all is written: a full disk costs nothing that is there.
     """
-    state = full_state_dict(policy) if _is_split(policy) else None
+    state = full_state_dict(policy) if policy.sharded else None
     if rank() == 0:
         with whole_folder(Path(folder)) as partial:
             policy.save(partial, state_dict=state)
-
-
-def _is_split(policy: Policy) -> bool:
-    return isinstance(policy, FSDPModule) or any(hasattr(p, "ds_id") for p in policy.parameters())
 
 
 def _gathered(name: str, parameter: nn.Parameter) -> dict[str, Tensor]:

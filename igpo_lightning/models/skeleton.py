@@ -15,11 +15,10 @@ from transformers.utils import is_flash_attn_2_available
 from ..checks import ConfigError
 from .casting import trained_in_float32
 from .family import Family
-from .loading import _base_of, _first_line, _tokenizer, _with_tokenizer, network_config
 from .policy import Policy
 from .published import Published
 from .quantization import KINDS
-from .tokens import add_mask_token
+from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of
 from .weight_files import check_model_files
 
 # Bytes of a quantised weight with its share of the scales (arXiv 2305.14314, section 3: 0.127 bits a
@@ -103,9 +102,7 @@ class Skeleton:
             model = AutoModelForCausalLM.from_config(
                 self.config, dtype=self.dtype, attn_implementation=self.attn_implementation
             )
-            for module in model.modules():
-                if hasattr(module, "is_causal"):
-                    module.is_causal = False
+            make_bidirectional(model)
             if self.gradient_checkpointing:
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             model.train()  # as a stage has it
@@ -156,18 +153,13 @@ def skeleton_of_saved(
         raise ConfigError(f"model.load.quantize={quantize}: expected null or, with model.lora, {KINDS}")
     if attn_implementation == "flash_attention_2" and not is_flash_attn_2_available():
         attn_implementation = "sdpa"  # keeps as much; here it need not run
-    base, adapters = _base_of(path)
+    base, adapters = base_of(path)
     check_model_files(base, needed=False)
     revision = revision if base == path else None
-    try:
+    with reading(repr(path)):
         config, published = network_config(base, revision, mask_id)
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"model.path: cannot load {path!r}: {_first_line(error)}") from error
     try:
-        tokenizer = _tokenizer(_with_tokenizer(base, adapters), config, published, revision)
-        add_mask_token(tokenizer, mask_token)
+        tokenizer = tokenizer_of(base, adapters, config, published, revision, mask_token)
     except (OSError, ValueError, TypeError, RuntimeError):
         tokenizer = None
     skeleton = Skeleton(

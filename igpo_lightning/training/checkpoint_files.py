@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..checks import ConfigError
+from ..errors import first_line
 
 BEST = "best.ckpt"
 ABANDONED = "abandoned"  # folder of those that a run has gone back behind
@@ -70,25 +71,30 @@ def checked(path: Path, key: str = "resume") -> Path:
         raise ConfigError(f"{key}={path}: {fault}; resume=auto takes the newest undamaged one")
     if path.is_file():
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            content = content_of(path)
         except Exception as error:  # unpickling raises whatever it likes
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"{key}={path}: not a checkpoint of this program ({reason})") from None
+            said = first_line(error)
+            raise ConfigError(f"{key}={path}: not a checkpoint of this program ({said})") from None
         if not isinstance(content, dict) or not {"state_dict", "loops"} <= set(content):
             raise ConfigError(f"{key}={path}: not a checkpoint of a training run (no state_dict and loops)")
     return path
 
 
+def content_of(path: Path) -> dict[str, Any]:
+    """All that is in a file, its tensors mapped; the manifest of a folder."""
+    if path.is_dir():
+        return json.loads((path / MANIFEST).read_text())
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
 def settings_of(path: Path) -> dict[str, Any]:
     """The config of the run that wrote a checkpoint; empty if it does not say."""
-    if path.is_dir():
-        return json.loads((path / MANIFEST).read_text()).get("settings", {})
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
+    return content_of(path).get("settings" if path.is_dir() else "hyper_parameters", {})
 
 
 def _folder_damage(path: Path) -> str | None:
     try:
-        sizes = json.loads((path / MANIFEST).read_text())["files"]
+        sizes = content_of(path)["files"]
     except (OSError, ValueError, KeyError):
         return f"not a complete checkpoint (no {MANIFEST})"
     for name, size in sizes.items():
@@ -120,9 +126,7 @@ def set_aside(folder: Path, update: int) -> list[Path]:
 def _update(path: Path) -> int | None:
     """Updates that a checkpoint has seen; None if it does not say, or there is none."""
     try:
-        if path.is_dir():
-            return json.loads((path / MANIFEST).read_text()).get("update")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+        return content_of(path).get("update" if path.is_dir() else "global_step")
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
         return None
 

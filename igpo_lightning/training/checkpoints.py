@@ -18,7 +18,7 @@ from ..checks import ConfigError, positive_int
 from ..distributed import agree_any, agree_max, barrier
 from ..files import sync
 from ..stopping import Stopped, forget, listen, stop_requested
-from .checkpoint_files import ABANDONED, BEST, MANIFEST, kind_of, numbered, remove, set_aside
+from .checkpoint_files import ABANDONED, BEST, MANIFEST, content_of, kind_of, numbered, remove, set_aside
 
 PARTIAL = ".partial"  # what is still being written
 
@@ -178,7 +178,7 @@ def check_strategy(path: Path, strategy: Any) -> None:
             f"{readers[kind]}. python -m igpo_lightning.export makes a model folder of it, for model.path"
         )
     if kind == "deepspeed":
-        wrote, now = json.loads((path / MANIFEST).read_text())["processes"], strategy.world_size
+        wrote, now = content_of(path)["processes"], strategy.world_size
         if wrote != now:
             raise ConfigError(
                 f"resume={path}: was written by {wrote} processes, and DeepSpeed reads it with as many, not "

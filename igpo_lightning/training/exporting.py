@@ -15,7 +15,7 @@ from ..checks import ConfigError, existing_path
 from ..config import construct
 from ..console import quieten
 from ..models import Policy
-from .checkpoint_files import BEST, checked, kind_of, newest
+from .checkpoint_files import BEST, checked, content_of, kind_of, newest
 from .model_card import push, write_card
 from .resuming import check_tensors
 from .resumption import CHECKPOINTS
@@ -56,7 +56,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     """
     kind = kind_of(checkpoint)
     if kind == "file":
-        return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        return content_of(checkpoint)["state_dict"]
     if kind == "deepspeed":
         from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 

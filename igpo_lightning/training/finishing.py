@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.distributed.tensor import DTensor
-
-from ..distributed import barrier
-from ..models.sharding import save_policy
 
 
 class Finish(Callback):
@@ -47,21 +42,3 @@ def give_up_weights(trainer: Trainer, module: LightningModule) -> None:
     for parameter in module.parameters():
         if not isinstance(parameter, DTensor):
             parameter.grad, parameter.data = None, parameter.data.new_empty(0)
-
-
-class SaveModel:
-    """Writes the policy's weights to ``folder``; on every process it returns when they are there.
-
-    Args:
-        folder: Of the model.
-        record: Called with ``folder`` on the first process, for what belongs beside the weights.
-    """
-
-    def __init__(self, folder: Path, record: Callable[[Path], None] = lambda folder: None):
-        self.folder, self.record = folder, record
-
-    def __call__(self, trainer: Trainer, module: Any) -> None:
-        save_policy(module.policy, self.folder)
-        if trainer.is_global_zero:
-            self.record(self.folder)
-        barrier(trainer.strategy.root_device)

@@ -12,6 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from omegaconf import DictConfig, OmegaConf
 
 from ..checks import ConfigError
+from ..errors import first_line
 from ..files import write_atomic
 from ..reporting.summary import FILE as SUMMARY
 from ..reporting.summary import Accuracy, Summary
@@ -71,10 +72,9 @@ def push(model: Path, hub_id: str) -> str:
         api.create_repo(hub_id, private=True, exist_ok=True)
         return str(api.upload_folder(repo_id=hub_id, folder_path=model))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"push={hub_id}: {why}; the model is in {model}. Log in with `hf auth login` or HF_TOKEN, "
-            "and give push=NAME/MODEL"
+            f"push={hub_id}: {first_line(error)}; the model is in {model}. Log in with `hf auth login` or "
+            "HF_TOKEN, and give push=NAME/MODEL"
         ) from error
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..algos.algorithm import Stage
 from ..checks import ConfigError
-from ..distributed import reduce
 from ..evaluation.decoding import decode
 from ..hardware import peak_memory
 from ..models import Policy
@@ -159,17 +158,19 @@ class DiffusionModule(L.LightningModule):
         self._stop |= self.trainer.should_stop
         self.trainer.should_stop = False
 
-    def publish(self, group: str, metrics: Mapping[str, float]) -> None:
-        """Hand metrics of the update that has just ended to callbacks, schedulers and loggers.
+    def publish(self, group: str, metrics: Mapping[str, float], update: int | None = None) -> None:
+        """Hand metrics of an update to callbacks, schedulers and loggers.
 
         Args:
             group: Of those whose name has none of its own, such as "train".
+            update: Its number, from 0; None: that of the one that has just ended.
         """
+        update = self._logged_step - 1 if update is None else update
         named = {name if name.startswith(OWN_GROUPS) else f"{group}/{name}": v for name, v in metrics.items()}
         self.log_dict(named, logger=False, batch_size=1)
         # Straight to the loggers: Lightning repeats a value at every later update that has none.
         for logger in self.loggers:
-            logger.log_metrics(named, step=self._logged_step - 1)  # this update's number, from 0
+            logger.log_metrics(named, step=update)
 
     def progress(self, batch: Any, seconds: float) -> dict[str, float]:
         """Metrics of the update that ``batch`` ends: its pace, and how far the run is.
@@ -186,10 +187,6 @@ class DiffusionModule(L.LightningModule):
     def update_metrics(self) -> dict[str, float]:
         """Of the update under way, over this process's micro-batches: see :class:`Tally`."""
         return self._tally.local()
-
-    def reduce(self, metrics: dict[str, float], how: str) -> dict[str, float]:
-        """``metrics`` reduced ("mean", "sum", "max") over all processes, in one collective."""
-        return dict(zip(metrics, reduce(list(metrics.values()), how, self.device), strict=True))
 
     def validation_step(self, prompts: Sequence[Prompt], batch_idx: int) -> None:
         result = decode(self.policy, self.decoder, self.algorithm.reward, prompts, seed=self.algorithm.seed)

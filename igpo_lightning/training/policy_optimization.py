@@ -19,6 +19,7 @@ from ..models import Policy
 from ..types import Rollout
 from .module import DiffusionModule
 from .strategies import splits_weights
+from .tally import over_processes
 
 # Metrics of a rollout that add up over processes; all others are averaged.
 COUNTS = {
@@ -167,7 +168,7 @@ class PolicyOptimization(DiffusionModule):
         updated = self.trainer.global_step != self._logged_step
         # Of the rollout, not of every update.
         if updated and (drift := self._tally.pop("drift_max")) is not None:
-            self._rollout |= self.reduce({"drift_max": drift}, "max")
+            self._rollout |= over_processes({"drift_max": drift}, {"drift_max": 1}, self.device)
         if updated and self.policy.moving is not None:
             reference, done = self.algorithm.reference, self.trainer.global_step
             if reference.due(done, self.algorithm.updates_per_rollout):
@@ -180,12 +181,10 @@ class PolicyOptimization(DiffusionModule):
     def _over_ranks(self, metrics: dict[str, float]) -> dict[str, float]:
         """Means over all processes, sums of counts, extremes."""
         sums = {name: metrics[name] * metrics[by] for name, by in WEIGHTED.items()}
-        mean = self.reduce(metrics | sums, "mean")
+        mean = over_processes(metrics | sums, EXTREMES, self.device)
         mean |= {name: mean[name] / (mean[by] or 1.0) for name, by in WEIGHTED.items()}
         world = self.trainer.world_size
         result = {name: value * world if name in COUNTS else value for name, value in mean.items()}
-        ends = {name: sign * metrics[name] for name, sign in EXTREMES.items() if name in metrics}
-        result |= {name: EXTREMES[name] * value for name, value in self.reduce(ends, "max").items()}
         if result["resampled"]:
             result["hint_success"] = result["resampled_correct"] / result["resampled"]
         return result

@@ -8,7 +8,6 @@ are sampled and judged, and in which batches, can't be changed: the updates so f
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from transformers.utils import flatten_dict
 
 from ..checks import ConfigError
+from ..cli.plain import flatten, reference
 from ..reporting.settings import WEIGHTS
 from ..reporting.summary import FILE as SUMMARY
 from .checkpoint_files import checked, newest, settings_of
@@ -27,26 +28,12 @@ CHECKPOINTS = "checkpoints"  # folder within a stage's own
 # By the beginnings of keys. What is in none of these can't be changed.
 IGNORED = (
     # where and by what a run is computed, and what is told of it
-    *(
-        "output_dir",
-        "resume",
-        "dry_run",
-        "sweep_dir",
-        "report",
-        "evaluate",
-        "logger",
-        "callbacks",
-        "hardware",
-    ),
-    *("algo.prompts_per_micro_batch", "algo.rows_per_micro_batch", "algo.rows_per_forward"),
-    "algo.draws_per_micro_batch",
-    *("data.cache_dir", "data.eval_batch", "model.name", "model.threads", "model.load.attn_implementation"),
-    *(
-        "model.load.gradient_checkpointing",
-        "model.load.liger",
-        "reward.workers",
-        "reward.terms.accuracy.verifier.workers",
-    ),
+    *("output_dir", "sweep_dir", "resume", "dry_run", "report", "evaluate"),
+    *("logger", "callbacks", "hardware"),
+    *("algo.prompts_per_micro_batch", "algo.rows_per_micro_batch", "algo.draws_per_micro_batch"),
+    *("algo.rows_per_forward", "data.cache_dir", "data.eval_batch", "model.name", "model.threads"),
+    *("model.load.attn_implementation", "model.load.gradient_checkpointing", "model.load.liger"),
+    *("reward.workers", "reward.terms.accuracy.verifier.workers"),
     # of the stage before, and the place of the weights, which are themselves compared
     *("warm_start", "algo.warm_start", "model.path", WEIGHTS),
 )
@@ -61,7 +48,6 @@ UNSAID = {
     "algo.select._target_": "igpo_lightning.rollout.AllGroups",
     "algo.credit._target_": "igpo_lightning.rollout.PerCompletion",
 }
-_PLAIN = re.compile(r"\$\{(\.*)(\w[\w./-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -124,8 +110,7 @@ def resumption_of(cfg: DictConfig) -> Resumption:
     found = newest(folder / CHECKPOINTS) if cfg.resume == "auto" else checked(Path(cfg.resume))
     settings: Any = settings_of(found) if found else {}
     if not settings:
-        beside = (found.parent.parent if found else folder) / "config.yaml"
-        settings = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
+        settings = _config_in(found.parent.parent if found else folder)
     where = f"resume={found or folder / 'config.yaml'}"
     changes = tuple(_allowed(where, settings, cfg)) if settings else ()
     return Resumption(found and str(found), changes, settings)
@@ -140,15 +125,21 @@ def is_finished(cfg: DictConfig) -> bool:
     folder = Path(cfg.output_dir)
     if cfg.resume != "auto" or not (folder / SUMMARY).is_file():
         return False
-    beside = folder / "config.yaml"
-    last: Any = OmegaConf.to_container(OmegaConf.load(beside)) if beside.is_file() else {}
-    changes = tuple(_allowed(f"resume={beside}", last, cfg)) if last else ()
+    last = _config_in(folder)
+    changes = tuple(_allowed(f"resume={folder / 'config.yaml'}", last, cfg)) if last else ()
     if changes and not Resumption(changes=changes).is_longer:
         raise ConfigError(
             f"resume=auto: the run in {folder} is finished; {changes[0]} would change nothing. "
             f"Make it longer ({' or '.join(LENGTHS)}), or name another output_dir"
         )
     return not changes
+
+
+def _config_in(folder: Path) -> dict[str, Any]:
+    """The config that a run has left in its folder; empty if it has none."""
+    path = folder / "config.yaml"
+    config: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    return config
 
 
 def _allowed(where: str, before: Mapping[str, Any], cfg: DictConfig) -> Iterator[Change]:
@@ -188,7 +179,7 @@ def differences(before: Mapping[str, Any], cfg: DictConfig) -> list[Change]:
         old = UNSAID | old
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key) and not is_under(key, RECIPES)}
     changed -= {key for key in changed - {*old} if _was_default(key, old, new)}
-    raw = OmegaConf.to_container(cfg, resolve=False)
+    raw = flatten(OmegaConf.to_container(cfg, resolve=False))
     own = [key for key in changed if (origin := _origin(raw, key)) == key or origin not in changed]
     own = [key for key in own if not is_under(key, IGNORED)]
     first = {"algo": 0, "model": 1, "seed": 2, "data": 3}
@@ -211,20 +202,13 @@ def _was_default(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bo
 
 def settings_by_key(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a resolved config by dotted key; paths within its own folder are relative to it."""
-    return dict(_leaves(_at_home(tree, str(tree.get("output_dir")))))
+    leaves = flatten_dict(_at_home(tree, str(tree.get("output_dir"))))
+    return {key: value for key, value in leaves.items() if value != {}}
 
 
 def is_under(key: str, prefixes: Iterable[str]) -> bool:
     """True if ``key`` is one of ``prefixes`` or lies within one."""
     return any(key == prefix or key.startswith(prefix + ".") for prefix in prefixes)
-
-
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, tree
 
 
 def _at_home(tree: Any, folder: str) -> Any:
@@ -236,22 +220,11 @@ def _at_home(tree: Any, folder: str) -> Any:
     return tree.replace(folder, ".", 1) if isinstance(tree, str) and tree.startswith(folder + "/") else tree
 
 
-def _origin(raw: Any, key: str) -> str:
+def _origin(raw: Mapping[str, Any], key: str) -> str:
     """The key that ``key`` takes its value from by interpolation, over any number of steps."""
-    while (source := _source(raw, key.split("."))) is not None and not is_under(source, RECIPES):
+    while (source := reference(raw, key)) is not None and not is_under(source, RECIPES):
         key = source  # a circle would not have been resolved
     return key
-
-
-def _source(raw: Any, parts: list[str]) -> str | None:
-    """Where the value at ``parts`` comes from, if it or a node above it is an interpolation."""
-    node = raw
-    for i, part in enumerate(parts, start=1):
-        node = node.get(part) if isinstance(node, Mapping) else None
-        if isinstance(node, str) and (match := _PLAIN.fullmatch(node)):
-            above = parts[: i - len(match[1])] if match[1] else []
-            return ".".join([*above, match[2], *parts[i:]])
-    return None
 
 
 def _is_longer(change: Change) -> bool:

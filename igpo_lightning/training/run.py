@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from .. import lineage
 from ..checks import ConfigError
 from ..config import build_algorithm, construct
 from ..console import quieten
-from ..distributed import ended
+from ..distributed import barrier, ended
 from ..evaluation.heldout import HeldOutAccuracy
 from ..hardware import trainer_options, use_threads
 from ..models import Policy
+from ..models.sharding import save_policy
 from ..precision import check_precision
 from ..preflight.plan import plan_stage
 from ..processes import connecting
@@ -31,7 +33,7 @@ from ..run_folder import BEGUN, run_folder
 from ..stopping import Stopped, interruptible, stop_on_signals
 from . import warm_start
 from .checkpoints import check_strategy
-from .finishing import Finish, SaveModel
+from .finishing import Finish
 from .resuming import fingerprint
 from .resumption import Resumption, is_finished, resumption_of
 from .stage_record import StageRecord
@@ -135,14 +137,11 @@ def run_stage(
         before: Validation accuracy of the weights it starts from; measured if None.
         last: Whether no further stage follows: then what it ends with is tested.
     """
-    started, folder = time.perf_counter(), Path(cfg.output_dir)
-    module: Any
-    datamodule: Any
-    trainer: Any
+    started = time.perf_counter()
     module, datamodule, trainer = build(cfg)
     _record_settings(cfg, module, resumption)
     heldout = HeldOutAccuracy(before, last)
-    at_the_end: list[Any] = [SaveModel(folder / MODEL, lambda model: _record_split(model, cfg, datamodule))]
+    at_the_end: list[Any] = [partial(_save_model, cfg)]
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
         at_the_end.append(heldout.measure_after)
@@ -197,8 +196,8 @@ def _check_folder(cfg: DictConfig, folder: Path) -> None:
         )
 
 
-def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.Trainer]:
-    """The three objects of a stage, ready to fit."""
+def build(cfg: DictConfig) -> tuple[Any, Any, Any]:
+    """The LightningModule, the LightningDataModule and the Trainer of a stage, ready to fit."""
     wandb_logger.identify(cfg)
     algorithm = build_algorithm(cfg)
     datamodule = algorithm.datamodule(algorithm=algorithm)
@@ -224,10 +223,17 @@ def build(cfg: DictConfig) -> tuple[L.LightningModule, L.LightningDataModule, L.
     return module, datamodule, trainer
 
 
-def _record_split(model: Path, cfg: DictConfig, datamodule: Any) -> None:
-    """Write beside the weights what this stage and those before it held out."""
-    split = lineage.Split.of(cfg.algo.name, datamodule.source, datamodule.account.clean.checked)
-    lineage.write(model, [*lineage.read(cfg.model.path), split])
+def _save_model(cfg: DictConfig, trainer: Any, module: Any) -> None:
+    """Write the weights, and beside them what this stage and those before it held out.
+
+    All processes must call it; on every one it returns when all is there.
+    """
+    folder, data = Path(cfg.output_dir) / MODEL, trainer.datamodule
+    save_policy(module.policy, folder)
+    if trainer.is_global_zero:
+        split = lineage.Split.of(cfg.algo.name, data.source, data.account.clean.checked)
+        lineage.write(folder, [*lineage.read(cfg.model.path), split])
+    barrier(trainer.strategy.root_device)
 
 
 def build_policy(cfg: DictConfig, source: Any) -> Policy:

@@ -107,16 +107,10 @@ class MaskedDiffusionSFT(DiffusionModule):
     def supervised(self, batch: SFTBatch) -> tuple[Tensor, Tensor]:
         """[B, C] bool each: the tokens that are learned, and the fill behind the end."""
         columns = torch.arange(batch.response.shape[1], dtype=torch.long, device=self.device)
-        if batch.text is None:
-            fill = torch.zeros_like(batch.response, dtype=torch.bool)
-        else:
-            fill = columns >= batch.text[:, None]
-        learned = torch.ones_like(fill)
-        if (left := _LAST[self.supervise_padding]) is not None and batch.text is not None:
-            learned = columns < batch.text[:, None] - left
-        if batch.whole is not None:
-            learned = learned & batch.whole[:, None]
-        return learned, fill
+        text, left = batch.text[:, None], _LAST[self.supervise_padding]
+        fill = columns >= text
+        learned = torch.ones_like(fill) if left is None else columns < text - left
+        return learned & batch.whole[:, None], fill
 
 
 def draw_masks(shape: tuple[int, int], min_ratio: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -43,12 +43,7 @@ class Tally:
         """The metrics of all processes; a collective."""
         mine = self._means()
         signs = {name: sign for name in mine if (sign := _sign(name))}
-        plain = [name for name in mine if name not in signs]
-        means = reduce([mine[name] for name in plain], "mean", device)
-        extremes = reduce([sign * mine[name] for name, sign in signs.items()], "max", device)
-        found = dict(zip(plain, means, strict=True))
-        found |= {name: signs[name] * value for name, value in zip(signs, extremes, strict=True)}
-        return _divided({name: found[name] for name in mine})
+        return _divided(over_processes(mine, signs, device))
 
     def pop(self, name: str) -> float | None:
         """A metric of this process, which is then forgotten."""
@@ -74,6 +69,18 @@ class Tally:
         )
         for name, values in self._values.items():
             self._values[name] = [next(numbers) if isinstance(v, Tensor) else float(v) for v in values]
+
+
+def over_processes(
+    metrics: Mapping[str, float], signs: Mapping[str, int], device: torch.device
+) -> dict[str, float]:
+    """``metrics`` of all processes: their means, or the smallest (sign -1) or largest (1); a collective."""
+    plain, ends = ([name for name in metrics if (name in signs) == signed] for signed in (False, True))
+    means = reduce([metrics[name] for name in plain], "mean", device)
+    extremes = reduce([signs[name] * metrics[name] for name in ends], "max", device)
+    found = dict(zip(plain, means, strict=True))
+    found |= {name: signs[name] * value for name, value in zip(ends, extremes, strict=True)}
+    return {name: found[name] for name in metrics}
 
 
 def _sign(name: str) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from igpo_lightning.checks import ConfigError, choice, interval, positive_int, template
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE
-from igpo_lightning.data.sources.generated import Generated
+from igpo_lightning.data.sources.generated import Drawn
 from igpo_lightning.data.sources.rows import NO_ANSWER, Row
 from igpo_lightning.types import Problem
 
@@ -53,7 +53,7 @@ class Node:
         return f"{left} {self.sign} {_within(self.right, _RIGHT.get(self.sign, ''))}"
 
 
-class Countdown(Generated):
+class Countdown(Drawn):
     """Countdown problems with a solution each.
 
     Numbers are drawn at random, the target from all that can be reached by whole numbers above 0, and of
@@ -68,7 +68,7 @@ class Countdown(Generated):
         trace: "steps", or "none" for problems with an answer alone.
         question: Template of the prompt with ``{numbers}`` and ``{target}``.
         separator: Between the numbers in it.
-        seed, split_seed: See :class:`Generated`.
+        seed, split_seed: See :class:`~igpo_lightning.data.sources.generated.Generated`.
 
     Raises:
         ConfigError: A value is out of range.

@@ -11,35 +11,34 @@ from typing import Any
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import Lazy, Source, check_sizes
-from igpo_lightning.data.splits import content
 from igpo_lightning.seeding import derive, python_rng
 from igpo_lightning.types import Problem
 
-_HELDOUT_SHARE = 5  # one problem in five belongs to held-out
 _TRIES = 10_000
-_PATIENCE = (
-    10  # draws for each problem that is known, in which none is new, before there are said to be no more
-)
+_PATIENCE = 10  # draws in which none is new, for each problem known, before there are said to be no more
+
+Made = tuple[str, Problem]
+"""A problem, after a text that is the same for what counts as the same problem."""
 
 
-def part_of(name: str, content: str, share: int = _HELDOUT_SHARE) -> str:
-    """ "train", or one time in ``share`` "val" or "test": a hash of ``content``, whatever seed and sizes."""
+def part_of(name: str, content: str, heldout: int = 5, val: int = 2) -> str:
+    """The part that a problem belongs to, by a hash of its ``content``: whatever seed and sizes.
+
+    One in ``heldout`` is held out, for "val" or "test"; one in ``val`` of these is for "val".
+    """
     draw = derive(name, "split", content)
-    if draw % share:
+    if draw % heldout:
         return "train"
-    return "test" if draw // share % 2 else "val"
+    return "test" if draw // heldout % val else "val"
 
 
-def different(
-    part: str, size: int, make: Callable[[int], Problem], same: Callable[[Problem], str] = content
-) -> tuple[Problem, ...]:
+def different(part: str, size: int, make: Callable[[int], Made]) -> tuple[Problem, ...]:
     """The first ``size`` of ``make(0)``, ``make(1)``, ... that are all different.
 
     A repeated problem tells nothing new, but would make an accuracy look surer than it is.
 
     Args:
         part: "val" or "test", for the message.
-        same: A text that is equal for what counts as the same problem.
 
     Raises:
         ConfigError: There don't seem to be so many.
@@ -49,8 +48,8 @@ def different(
     for index in count():
         if len(found) == size or repeated > _PATIENCE * (len(found) + 1):
             break
-        problem = make(index)
-        repeated = 0 if found.setdefault(same(problem), problem) is problem else repeated + 1
+        content, problem = make(index)
+        repeated = 0 if found.setdefault(content, problem) is problem else repeated + 1
     if len(found) < size:
         raise ConfigError(
             f"data.{part}_size={size}: there are only about {len(found)} different {part} problems of "
@@ -60,11 +59,10 @@ def different(
 
 
 class Generated(Source, ABC):
-    """Base of sources whose problems belong to a part by a hash of their content.
+    """Base of sources whose problems belong to a part by a hash of their content, see :func:`part_of`.
 
-    So no run with such a source trains on what another holds out. A subclass says how to :meth:`draw` a
-    problem, what is the same problem (:meth:`content`), and what it says (:meth:`make`). Training problems
-    are made when asked for; held-out ones are all different.
+    So no run with such a source trains on what another holds out. Training problems are made when asked for;
+    held-out ones are all different.
 
     Args:
         seed: Names the draw of training problems.
@@ -78,11 +76,23 @@ class Generated(Source, ABC):
     ) -> None:
         check_sizes(train_size, val_size, test_size, all_allowed=False)
         self.seed, self.split_seed, self.dropped = seed, split_seed, {}
-        self.train = Lazy(train_size, partial(self._problem, "train", seed))
+        self.train = Lazy(train_size, lambda index: self.made("train", seed, index)[1])
         self.val, self.test = (
-            different(part, size, partial(self._problem, part, split_seed))
+            different(part, size, partial(self.made, part, split_seed))
             for part, size in (("val", val_size), ("test", test_size))
         )
+
+    @abstractmethod
+    def made(self, part: str, seed: int, index: int) -> Made:
+        """Problem number ``index`` of ``part``, with its content."""
+
+
+class Drawn(Generated):
+    """Base of sources that draw until there is a problem of the part that is asked for.
+
+    A subclass says how to :meth:`draw` a problem, what is the same problem (:meth:`content`), and what it
+    says (:meth:`make`).
+    """
 
     @abstractmethod
     def draw(self, rng: Random) -> Any | None:
@@ -96,14 +106,14 @@ class Generated(Source, ABC):
     def make(self, id: str, drawn: Any) -> Problem | None:
         """The problem in words; None if it is not a good one."""
 
-    def _problem(self, part: str, seed: int, index: int) -> Problem:
+    def made(self, part: str, seed: int, index: int) -> Made:
         rng = python_rng(seed, self.name, part, index)
         for _ in range(_TRIES):
             drawn = self.draw(rng)
-            if drawn is None or part_of(self.name, self.content(drawn)) != part:
+            if drawn is None or part_of(self.name, content := self.content(drawn)) != part:
                 continue
             if (problem := self.make(f"{self.name}/{part}/{index}", drawn)) is not None:
-                return problem
+                return content, problem
         raise ConfigError(
             f"data.source: {_TRIES:,} draws gave no {part} problem of this size; allow larger ones"
         )

@@ -10,6 +10,7 @@ from itertools import count
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, Source, check_sizes
+from igpo_lightning.data.sources.generated import part_of
 from igpo_lightning.data.traces import AnswerNotFound, final_statement
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem
@@ -22,8 +23,6 @@ _UNROUNDED = re.compile(r"\.\d{6}")
 _BEFORE = r"(?<![\d.,+*/×÷x(-])(?<![+*/×÷x(-] )"  # not the tail of a number or of a longer calculation
 _AFTER = r"(?![\d.,]*[%/])"  # not a percentage or a fraction
 _EQUATION = re.compile(rf"{_BEFORE}({_NUMBER}) ?([-+*/×÷x]) ?({_NUMBER}) ?= ?[$€£]?({_NUMBER}){_AFTER}")
-_HELDOUT_SHARE = 5  # one question in five is held out,
-_VAL_SHARE = 4  # and one in four of these is for validation
 
 
 class GsmSymbolic(Source):
@@ -62,7 +61,7 @@ class GsmSymbolic(Source):
             if all(len(parts[part]) >= sizes[part] for part in parts):
                 break
             question, trace, answer = item["question"], item["metadata"]["answer_cot"], item["answer"]
-            part = _part(question)
+            part = part_of(self.name, question, val=4)
             if question in seen or len(parts[part]) >= sizes[part]:
                 continue
             seen.add(question)
@@ -76,13 +75,6 @@ class GsmSymbolic(Source):
             raise ConfigError(f"data.source: {sizes} different problems asked, the templates gave {found}")
         self.dropped = dict(dropped)
         self.train, self.val, self.test = parts.values()
-
-
-def _part(question: str) -> str:
-    draw = derive("gsm_symbolic", "split", question)
-    if draw % _HELDOUT_SHARE:
-        return "train"
-    return "test" if draw // _HELDOUT_SHARE % _VAL_SHARE else "val"
 
 
 def rationale_fault(trace: str, answer: str) -> str | None:

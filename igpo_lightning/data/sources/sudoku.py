@@ -14,7 +14,7 @@ from typing import Literal
 
 from igpo_lightning.checks import choice, interval, template
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE
-from igpo_lightning.data.sources.generated import Generated
+from igpo_lightning.data.sources.generated import Drawn
 from igpo_lightning.data.sources.rows import NO_ANSWER, Row
 from igpo_lightning.rewards.puzzles import is_solved, keeps
 from igpo_lightning.types import Problem
@@ -22,7 +22,7 @@ from igpo_lightning.types import Problem
 CELLS = 16
 
 
-class Sudoku(Generated):
+class Sudoku(Drawn):
     """Sudoku puzzles with their solutions.
 
     Args:
@@ -31,7 +31,7 @@ class Sudoku(Generated):
         trace: "answer", what fine-tuning learns, or "none" for problems with an answer alone.
         question: Template of the prompt with ``{puzzle}``.
         separator: Between the digits of a puzzle and of its solution.
-        seed, split_seed: See :class:`Generated`.
+        seed, split_seed: See :class:`~igpo_lightning.data.sources.generated.Generated`.
 
     Raises:
         ConfigError: A value is out of range.

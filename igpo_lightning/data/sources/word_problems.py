@@ -21,13 +21,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from random import Random
 from typing import Literal
 
-from igpo_lightning.checks import ConfigError, fraction, interval, positive_int
-from igpo_lightning.data.sources.base import Lazy, Source, check_sizes
-from igpo_lightning.data.sources.generated import different, part_of
+from igpo_lightning.checks import ConfigError, choice, fraction, interval, positive_int
+from igpo_lightning.data.sources.generated import Generated, Made, part_of
 from igpo_lightning.seeding import python_rng
 from igpo_lightning.types import Problem
 
@@ -91,7 +90,7 @@ class Person:
         return " ".join([self.name, "has", str(self.start), *(f"{verb} {n}" for verb, n in self.actions)])
 
 
-class WordProblems(Source):
+class WordProblems(Generated):
     """Multi-step arithmetic word problems.
 
     Training, validation and test problems are disjoint by construction: which one a problem is, is a hash
@@ -126,7 +125,6 @@ class WordProblems(Source):
     """
 
     name = "word_problems"
-    disjoint = True
 
     def __init__(
         self,
@@ -146,26 +144,17 @@ class WordProblems(Source):
     ) -> None:
         low, high = (int(count) for count in interval("data.source.steps", steps, 1, integer=True))
         self.steps = low, high
-        self.people, self.max_number, self.trace = people, max_number, trace
-        self.agreement, self.explicit, self.wrong_traces = agreement, explicit, wrong_traces
-        self.seed, self.split_seed = seed, split_seed
-        check_sizes(train_size, val_size, test_size, all_allowed=False)
-        if positive_int("data.source.people", people) > len(NAMES):
+        self.people = positive_int("data.source.people", people)
+        if people > len(NAMES):
             raise ConfigError(f"data.source.people={people}: at most {len(NAMES)} persons have a name")
-        positive_int("data.source.max_number", max_number)
-        if trace not in TRACES:
-            raise ConfigError(f"data.source.trace={trace}: expected one of {', '.join(TRACES)}")
-        fraction("data.source.agreement", agreement)
-        fraction("data.source.explicit", explicit)
-        fraction("data.source.wrong_traces", wrong_traces)
+        self.max_number = positive_int("data.source.max_number", max_number)
+        self.trace = choice("data.source.trace", trace, *TRACES)
+        self.agreement = fraction("data.source.agreement", agreement)
+        self.explicit = fraction("data.source.explicit", explicit)
+        self.wrong_traces = fraction("data.source.wrong_traces", wrong_traces)
         self.level = level or (str(low) if low == high else f"{low}-{high}")
-        self.dropped = {}
-        self.train = Lazy(train_size, self._make_train)
         self._draw_story(python_rng(seed, "fits?"), high, explicit=False)  # raises if nothing fits
-        self.val, self.test = (
-            different(part, size, partial(self._make_heldout, part), _story)
-            for part, size in (("val", val_size), ("test", test_size))
-        )
+        super().__init__(train_size, val_size, test_size, seed, split_seed)
 
     def vocabulary(self) -> list[str]:
         """Every word any setting of this class can produce (for numbers: up to max_number)."""
@@ -173,35 +162,29 @@ class WordProblems(Source):
         words |= {word for op in OPERATORS for word in (op.symbol, op.says)}
         return sorted(words) + [str(n) for n in range(self.max_number + 1)]
 
-    def _make_train(self, index: int) -> Problem:
-        rng = python_rng(self.seed, self.name, "train", self.level, index)
-        explicit = rng.random() < self.explicit
-        return self._make(rng, "train", index, self.agreement, explicit, self.wrong_traces)
-
-    def _make_heldout(self, part: str, index: int) -> Problem:
-        rng = python_rng(self.split_seed, self.name, part, self.level, index)
-        return self._make(rng, part, index, agreement=1.0, explicit=False)
-
-    def _make(
-        self, rng: Random, part: str, index: int, agreement: float, explicit: bool, wrong: float = 0.0
-    ) -> Problem:
+    def made(self, part: str, seed: int, index: int) -> Made:
+        rng, trains = python_rng(seed, self.name, part, self.level, index), part == "train"
+        explicit = trains and rng.random() < self.explicit
         count = rng.randint(*self.steps)
         story = self._draw_story(rng, count, explicit)
-        while _part(story) != part:
+        while part_of(self.name, _content(story), _HELDOUT_SHARE) != part:
             story = self._draw_story(rng, count, explicit)
         verbs = [verb for person in story for verb, _ in person.actions]
+        agreement = self.agreement if trains else 1.0
         meant = [EXPLICIT[v] if explicit else _draw_meaning(rng, v, agreement) for v in verbs]
         form = TRACES[self.trace]
         trace, total = _solve(story, meant, form)
-        if rng.random() < wrong:  # the last draw, so that the problems are those without noise
+        # The last draw, so that the problems are those without noise.
+        if trains and rng.random() < self.wrong_traces:
             trace, _ = _solve(story, _mistaken(rng, meant), form)
-        return Problem(
+        problem = Problem(
             id=f"{self.name}/{self.level}/{part}/{index}",
             prompt=f"{' . '.join(person.says() for person in story)} . total ?",
             trace=f"{trace} #### {total}",
             answer=str(total),
             meta={"level": self.level, "steps": count, "explicit": explicit, "verbs": tuple(verbs)},
         )
+        return _content(story), problem
 
     def _draw_story(self, rng: Random, count: int, explicit: bool) -> tuple[Person, ...]:
         names = rng.sample(NAMES, self.people)
@@ -235,15 +218,9 @@ def _highest(start: int, operands: Sequence[int]) -> int:
     return start
 
 
-def _story(problem: Problem) -> str:
-    """A problem without its names: whose numbers they are makes no difference."""
-    return " ".join(word for word in problem.prompt.split() if word not in NAMES)
-
-
-def _part(story: Sequence[Person]) -> str:
-    """ "train", "val" or "test": of two stories one, and one that is either."""
-    content = " ".join(str((person.start, person.actions)) for person in story)
-    return part_of("word_problems", content, _HELDOUT_SHARE)
+def _content(story: Sequence[Person]) -> str:
+    """A story without its names: whose numbers they are makes no difference."""
+    return " ".join(str((person.start, person.actions)) for person in story)
 
 
 def _draw_meaning(rng: Random, verb: str, agreement: float) -> Operator:

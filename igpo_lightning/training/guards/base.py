@@ -107,10 +107,8 @@ class Guard(Callback):
             callbacks = trainer.callbacks
             say = next((c.print for c in callbacks if isinstance(c, RolloutProgress)), rank_zero_warn)
             say(f"warning (callbacks.{self.name}): {where}: {finding}{done}")
-        count = {f"guard/{self.name}": float(self.alarms)}
-        pl_module.log_dict(count, logger=False, batch_size=1)  # for callbacks
-        for logger in trainer.loggers:  # by themselves: a run that stops here logs nothing more
-            logger.log_metrics(count, step=update)
+        # By themselves: a run that stops here logs nothing more.
+        pl_module.publish("guard", {self.name: float(self.alarms)}, update)
         if action == STOP:
             self._stopping = f"{where}: {finding}"
 

@@ -18,8 +18,10 @@ def module(policy, **options):
 
 
 def batch(response, prompt=((5, 5), (0, 5)), mask=((1, 1), (0, 1)), **place):
-    mask = torch.tensor(mask, dtype=torch.bool)
-    return SFTBatch(torch.tensor(prompt), mask, torch.tensor(response), **place)
+    mask, response = torch.tensor(mask, dtype=torch.bool), torch.tensor(response)
+    rows, width = response.shape  # all of it is text
+    text, whole = torch.full((rows,), width), torch.ones(rows, dtype=torch.bool)
+    return SFTBatch(torch.tensor(prompt), mask, response, text, whole, **place)
 
 
 def fixed_policy():
