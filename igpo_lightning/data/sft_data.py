@@ -101,7 +101,7 @@ class SFTDataModule(ProblemDataModule):
         # Training rows fit, or were left out; held-out ones are decoded whatever their traces are.
         fits = [bool(p.response) and len(ids) <= self.length for p, ids in zip(prompts, targets, strict=True)]
         whole = torch.tensor(fits, dtype=torch.bool, device="cpu")
-        return SFTBatch(tensors.ids, tensors.mask, *(each.to(device) for each in (response, text, whole)))
+        return SFTBatch(tensors.ids, tensors.mask, response.to(device), text.to(device), whole.to(device))
 
     def describe(self) -> str:
         val = self.val_problems
