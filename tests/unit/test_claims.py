@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -75,12 +76,13 @@ def test_every_command_of_every_plan_composes(path):
 
     from igpo_lightning.config import find_conf
 
-    study = Study(path.parent, read_plan(path.parent))
-    jobs = [study.job(arm, study.plan.seeds[0], 1e-3) for arm in study.plan.arms.values()]
-    with initialize_config_dir(str(find_conf()), version_base=None):
-        for job in jobs:
-            assert compose("train", overrides=list(job.overrides)).algo.optimizer.lr == 1e-3
-    assert not set(study.plan.seeds) & set(study.plan.tuning_seeds)
+    for task in OmegaConf.load(path).tasks:
+        study = Study(path.parent, read_plan(path.parent, task))
+        jobs = [study.job(arm, study.plan.seeds[0], 1e-3) for arm in study.plan.arms.values()]
+        with initialize_config_dir(str(find_conf()), version_base=None):
+            for job in jobs:
+                assert compose("train", overrides=list(job.overrides)).algo.optimizer.lr == 1e-3
+        assert not set(study.plan.seeds) & set(study.plan.tuning_seeds)
 
 
 def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
