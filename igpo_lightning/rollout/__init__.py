@@ -7,8 +7,8 @@ Read :meth:`RolloutEngine.run` from top to bottom; every step is an object given
 from .credit import GreedyBaseline, PerCompletion, ZeroVariance
 from .engine import RolloutEngine
 from .fidelity import Fidelity
-from .hints import Chunks, NoHints
-from .interventions import AllWrong, Keep, ReplaceWrong, Retry, inpaint, resample
+from .hints import Chunks, ForcedAnswer, NoHints
+from .interventions import AllWrong, Keep, ReplaceWrong, Retry, force_answer, inpaint, resample
 from .selection import AllGroups, OtherPrompts
 from .spans import ByDifficulty, OverRollouts, Whole
 
@@ -18,6 +18,7 @@ __all__ = [
     "ByDifficulty",
     "Chunks",
     "Fidelity",
+    "ForcedAnswer",
     "GreedyBaseline",
     "Keep",
     "NoHints",
@@ -29,6 +30,7 @@ __all__ = [
     "RolloutEngine",
     "Whole",
     "ZeroVariance",
+    "force_answer",
     "inpaint",
     "resample",
 ]

@@ -129,6 +129,40 @@ class Chunks:
         return chunks
 
 
+class ForcedAnswer:
+    """Give the final answer and leave the way there to the policy (LaViDa-R1, arXiv 2602.14147).
+
+    The gold response's final statement, with the end of the completion after it, is written into the canvas;
+    all before it is empty. Such a completion states the right answer whatever it reasons, so what it earns
+    says that an answer can be led up to, not that it was found.
+
+    Args:
+        place: Where the statement stands: in the columns of the gold response ("trace"), or in the last ones
+            of the canvas ("end"), with all of it as room to reason in.
+    """
+
+    def __init__(self, place: str = "trace"):
+        self.at_end = choice("algo.inpaint.place", place, "trace", "end") == "end"
+
+    def can_help(self, p: int, resampler: Resampler) -> bool:
+        # One that fills the canvas was cut to it, and its statement may be gone.
+        return 0 < len(resampler.prompts[p].response) < resampler.width
+
+    def __call__(
+        self, which: Sequence[int], count: int, resampler: Resampler, purpose: str
+    ) -> tuple[Tensor, Tensor]:
+        canvas, hint_mask = resampler.blank(len(which), count)
+        for row, p in enumerate(which):
+            prompt = resampler.prompts[p]
+            start = len(prompt.hint)  # ends where the final statement begins
+            ids = (*prompt.response[start:], resampler.policy.end_id)
+            stated = torch.tensor(ids, dtype=torch.long, device="cpu")
+            first = resampler.width - len(ids) if self.at_end else start
+            columns = slice(first, first + len(ids))
+            canvas[row, :, columns], hint_mask[row, :, columns] = stated, True
+        return canvas, hint_mask
+
+
 _LEFT_FREE, _MOST, _WIDEST = 30, 1.5, 100  # of the published code: columns, factor, columns
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..checks import fraction, positive_int
 from ..types import Rollout
-from .hints import Chunks, Hints, NoHints
+from .hints import Chunks, ForcedAnswer, Hints, NoHints
 from .resampler import Resampler
 from .spans import Span
 
@@ -188,6 +188,17 @@ def inpaint(
     """
     hints = Chunks(ratio, chunk, content, stretch, span)
     return Retry(when or AllWrong(), hints, ReplaceWrong(replace), purpose=HINTED)
+
+
+def force_answer(replace: float = 0.5, place: str = "trace", when: Trigger | None = None) -> Retry:
+    """Answer forcing: all-wrong groups once more, around their true final answer.
+
+    Args:
+        replace: λ, see :class:`ReplaceWrong`: the most that forced completions make up of a group.
+        place: See :class:`~igpo_lightning.rollout.hints.ForcedAnswer`.
+        when: By default :class:`AllWrong`.
+    """
+    return Retry(when or AllWrong(), ForcedAnswer(place), ReplaceWrong(replace), purpose=HINTED)
 
 
 def resample(

@@ -1,12 +1,22 @@
 """Interventions on hand-made groups: P = 3 prompts with G = 4 completions of C = 6 tokens."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.rollout import AllWrong, Keep, NoHints, ReplaceWrong, Retry, resample
+from igpo_lightning.rollout import (
+    AllWrong,
+    ForcedAnswer,
+    Keep,
+    NoHints,
+    ReplaceWrong,
+    Retry,
+    force_answer,
+    resample,
+)
 from igpo_lightning.rollout import inpaint as inpainting
 from igpo_lightning.seeding import derive
 from igpo_lightning.types import Problem, Prompt, Rollout
@@ -133,6 +143,38 @@ def test_replacements_go_to_wrong_places_in_order():
     assert ReplaceWrong(1.0)(correct, fresh) == [(0, 1), (2, 3)]
     assert ReplaceWrong(0.25)(correct, fresh) == [(0, 1)]
     assert ReplaceWrong(0.0)(correct, fresh) == []
+
+
+END = 2
+
+
+def forced(**options):
+    """Canvas and hint mask of one all-wrong group, whose gold response ends in a statement of one token."""
+    window = resampler(again := Again(RIGHT), 1)
+    window.prompts = [Prompt(Problem("t", "", "", ""), (), (10, 11, 12), lambda problem: (10, MASK))]
+    window.policy = SimpleNamespace(end_id=END)
+    after, report = force_answer(**options)(groups([WRONG]), window)
+    return again.calls[0], after, report
+
+
+@pytest.mark.parametrize("place, written", [
+    ("trace", [MASK, MASK, 12, END, MASK, MASK]), ("end", [MASK, MASK, MASK, MASK, 12, END]),
+])  # fmt: skip
+def test_a_forced_answer_leaves_the_way_to_it_open(place, written):
+    (_, canvas, hint_mask, purpose), after, report = forced(place=place)
+    assert canvas[0].tolist() == [written] * G and torch.equal(hint_mask, canvas != MASK)
+    assert purpose == "inpaint" and (report.hinted, report.replaced) == (G, 2)
+    assert forced(place=place, replace=0.25)[2].replaced == 1
+    assert after.hint_mask[0].any(-1).tolist() == [True, True, False, False]
+
+
+def test_there_is_no_answer_to_force_without_a_trace_or_in_one_that_was_cut():
+    window = resampler(Again(RIGHT), 1)
+    for response, helps in (((), False), ((10,) * C, False), ((10,) * (C - 1), True)):
+        window.prompts = [Prompt(Problem("t", "", "", ""), (), response, lambda problem: ())]
+        assert ForcedAnswer().can_help(0, window) is helps
+    with pytest.raises(ConfigError, match="place=middle: expected one of trace, end"):
+        ForcedAnswer("middle")
 
 
 def test_hints_are_written_for_every_completion_with_its_own_draw():
