@@ -69,7 +69,7 @@ def table(plan: Plan, tuning: Tuning, arms: Arms) -> str:
         half = "" if np.isnan(interval.half) else f" ± {interval.half:.3f}"
         cells = [
             arm.label,
-            f"{rate:.2g}",
+            f"{rate:.3g}",
             _cell(_mean(runs, "validation_before", "value")),
             f"**{interval.mean:.3f}**{half}",
             _cell(_average(accuracy_after(run, time) for run in runs.values()) if time and spent else None),
@@ -134,7 +134,7 @@ def rates(plan: Plan, tuning: Tuning) -> str:
     others = len(plan.tuning_seeds)
     lines = [
         f"Learning rates, by validation accuracy after a whole run from {others} other starts:\n",
-        "| | " + " | ".join(f"{rate:.2g}" for rate in grid) + " |",
+        "| | " + " | ".join(f"{rate:.3g}" for rate in grid) + " |",
         "|---|" + "---|" * len(grid),
     ]
     for name, means in tuning.items():
