@@ -23,14 +23,14 @@ class Accuracy:
     value: float
     n: int | None = None
 
-    def interval(self, z: float = 1.96) -> tuple[float, float] | None:
+    def interval(self) -> tuple[float, float] | None:
         """Wilson's 95% interval for the share, or None if ``n`` is unknown.
 
         It covers what a new draw of ``n`` problems would change, not a new training seed.
         """
         if not self.n:
             return None
-        p, n = self.value, self.n
+        p, n, z = self.value, self.n, 1.96
         scale = 1 + z * z / n
         centre = (p + z * z / (2 * n)) / scale
         half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
