@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from .algos import Algorithm
@@ -60,9 +61,10 @@ def generate(
     asked = [Asked(text, hint) for text, hint in zip(prompts, hints, strict=True)]
     canvas = canvases(policy, asked, sampler.length)
     if watch:
-        from .watching.terminal import watched
+        from .watching.program import Program
 
-        return watched(policy, sampler, asked, canvas, prompt_format, seed)
+        program = Program(policy, sampler, prompt_format, seed, sys.stdout)
+        return [done.text for one in asked for done in program.fill([one], watch=True)]
     return complete(policy, sampler, asked, canvas, prompt_format, seed).texts
 
 

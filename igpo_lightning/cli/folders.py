@@ -23,7 +23,10 @@ Main = Callable[..., int | None]
 
 RUN, EVALUATION = "run", "evaluation"
 _MARKS = {  # files of which a folder of this kind has at least one
-    RUN: ("config.yaml", "summary.json", "metrics/metrics.csv", "job.json", ".hydra/overrides.yaml"),
+    RUN: (
+        *("config.yaml", "summary.json", "provenance.json", "metrics/metrics.csv"),
+        *("job.json", ".hydra/overrides.yaml"),
+    ),
     EVALUATION: ("manifest.json",),
 }
 
@@ -98,7 +101,7 @@ def check_kind(folder: Path, kind: str) -> None:
     Raises:
         ConfigError: It is none, with one that lies in it, if there is one.
     """
-    if _is(folder, kind):
+    if is_kind(folder, kind):
         return
     inner = next(_inside(folder, kind), None)
     if inner is None:
@@ -107,14 +110,15 @@ def check_kind(folder: Path, kind: str) -> None:
     raise ConfigError(f"{folder}: has {kind}s in it and is none; give one of them, such as {inner}{together}")
 
 
-def _is(folder: Path, kind: str) -> bool:
+def is_kind(folder: Path, kind: str) -> bool:
+    """True of the folder of a run, or of an evaluation, at whatever point it ended."""
     return any((folder / mark).exists() for mark in _MARKS[kind])
 
 
 def _inside(folder: Path, kind: str) -> Iterator[Path]:
     for path, names, _ in os.walk(folder):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        if _is(Path(path), kind):
+        if is_kind(Path(path), kind):
             yield Path(path)
 
 

@@ -7,14 +7,14 @@ as much again for the weights that are trained; what gradient checkpointing comp
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.benchmark import Timer
 
 from ..models import Policy
 
@@ -132,43 +132,29 @@ class Counter:
         self.operations += self.shapes.scoring(positions, torch.is_grad_enabled())
 
 
-def plain_rate(
-    shapes: Shapes, rows: int, dtype: torch.dtype, device: torch.device, seconds: float = 0.2
-) -> float:
+def plain_rate(shapes: Shapes, rows: int, dtype: torch.dtype, device: torch.device) -> float:
     """Operations per second of plain matrix products of one layer's shapes with ``rows`` tokens.
 
     Args:
         rows: Tokens that go through together.
         dtype, device: Of the factors.
-        seconds: How long products are timed, at least; the first round of them is not.
     """
-    pairs = [_factors(rows, matrix, dtype, device) for matrix in shapes.matrices]
-    rounds, spent = 0, 0.0
-    _multiply(pairs, device)
-    while spent < seconds:
-        start = time.perf_counter()
-        _multiply(pairs, device)
-        spent, rounds = spent + time.perf_counter() - start, rounds + 1
-    return rounds * 2 * rows * shapes.weights / spent
-
-
-def _factors(
-    rows: int, matrix: Sequence[int], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
     # What is multiplied does not matter, but for zeros: a GPU draws less power on them, and is faster.
-    made = [
-        torch.arange(n * matrix[1], dtype=torch.float32, device=device).cos_().to(dtype).view(n, matrix[1])
-        for n in (rows, matrix[0])
+    pairs = [
+        [
+            torch.arange(n * inputs, dtype=torch.float32, device=device).cos_().to(dtype).view(n, inputs)
+            for n in (rows, outputs)
+        ]
+        for outputs, inputs in shapes.matrices
     ]
-    return made[0], made[1]
-
-
-def _multiply(pairs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> None:
+    timer = Timer(
+        "for left, right in pairs: left @ right.T",
+        globals={"pairs": pairs},
+        num_threads=torch.get_num_threads(),
+    )
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        for left, right in pairs:
-            _ = left @ right.T
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        taken = timer.blocked_autorange()
+    return 2 * rows * shapes.weights / taken.mean
 
 
 def _is_linear(module: Any) -> bool:

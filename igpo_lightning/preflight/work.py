@@ -141,23 +141,23 @@ def _rollout(plan: Plan) -> list[Load]:
         loads.append(replace(loads[0], name="sampling, other prompts", **again))
     group, iterations = algorithm.num_generations, algorithm.num_iterations
     one = of_estimate(algorithm.logprobs, data.step_size, group, data.length)
-    passes = {"log-probs of the sampling policy": algorithm.distinct_iterations}
-    if plan.policy.keeps_reference:
-        passes["log-probs of the reference"] = passes["log-probs of the sampling policy"]
-    if getattr(algorithm.credit, "runs_draws", False):
-        passes["greedy ends of replayed steps"] = 1
-    for name, count in (passes | {"updates": iterations}).items():
+
+    def passes(name: str, count: int, **sizes: Any) -> Load:
         calls = count * data.slots
-        loads.append(Load(name, data.rollouts, calls * one.forwards, calls * one.rows, columns))
-    # The graphs of all draws of a micro-batch are alive at its backward.
-    targets = group if one.rows == data.step_size else 1
+        return Load(name, data.rollouts, calls * one.forwards, calls * one.rows, columns, **sizes)
+
+    loads.append(passes("log-probs of the sampling policy", algorithm.distinct_iterations))
+    if plan.policy.keeps_reference:
+        loads.append(passes("log-probs of the reference", algorithm.distinct_iterations))
+    if getattr(algorithm.credit, "runs_draws", False):
+        loads.append(passes("greedy ends of replayed steps", 1))
     parts = len(algorithm.parts_of(algorithm.logprobs.count(data.length)))
-    sizes = {"at_once": -(-one.rows // parts), "positions": -(-one.positions // parts), "targets": targets}
     if parts > 1:  # the slope of the loss is taken at all draws' log-probs first, but for a first update
-        calls = (iterations - 1) * data.slots
-        sums = (calls * one.forwards, calls * one.rows)
-        loads.insert(-1, Load("present log-probs", data.rollouts, *sums, columns))
-    return [*loads[:-1], replace(loads[-1], **sizes, key="algo.prompts_per_micro_batch", grad=True)]
+        loads.append(passes("present log-probs", iterations - 1))
+    # The graphs of all draws of a micro-batch are alive at its backward.
+    sizes = {"at_once": -(-one.rows // parts), "positions": -(-one.positions // parts)}
+    targets, key = group if one.rows == data.step_size else 1, "algo.prompts_per_micro_batch"
+    return [*loads, passes("updates", iterations, **sizes, targets=targets, key=key, grad=True)]
 
 
 def can_sample_again(algorithm: Algorithm) -> bool:

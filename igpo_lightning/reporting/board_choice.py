@@ -13,7 +13,7 @@ from igpo_lightning.cli.folders import listed
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting.panels import as_data, outline
-from igpo_lightning.reporting.sweep import SweepResult, read_sweep
+from igpo_lightning.reporting.sweep import SweepResult, full_key, read_sweep
 from igpo_lightning.reporting.sweep_jobs import Job, read_jobs
 from igpo_lightning.reporting.sweep_write import table
 
@@ -140,10 +140,7 @@ def _project(named: str | None, jobs: Sequence[Job], folder: Path | None) -> tup
 def _keys(result: SweepResult) -> tuple[str, ...]:
     """The keys that tell arms apart, as the config at W&B has them: of a group its name or class."""
     settings = {key for job in result.jobs for key in job.settings}
-    return tuple(
-        next((name for name in (key, f"{key}.name", f"{key}._target_") if name in settings), key)
-        for key in result.keys
-    )
+    return tuple(full_key(key, settings) or key for key in result.keys)
 
 
 def _kinds(named: str | None, board: Board) -> list[str]:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import wandb
-import wandb_workspaces.reports.v2 as wr
-import wandb_workspaces.workspaces as ws
+import wandb_workspaces.reports.v2 as reports
+import wandb_workspaces.workspaces as workspaces
 from wandb.errors import CommError, Error
 
 from igpo_lightning.errors import ConfigError
@@ -19,14 +19,13 @@ from igpo_lightning.reporting.board_choice import Board
 from igpo_lightning.reporting.panels import SECTIONS, UPDATES, Panel
 from igpo_lightning.reporting.summary import AFTER, BEFORE, TEST
 
+ws: Any = workspaces  # lists in there are of a class of its own, which plain ones become
+wr: Any = reports
+
 _COLUMNS = 3
 _WIDTH, _HEIGHT = 8, 6  # of a report's panel; a page has 24 columns
 _MOST_RUNS = 100  # of a panel; W&B shows 10 where nothing is said
-_OF_ARMS: dict[str, Any] = {
-    "groupby_aggfunc": "mean",
-    "groupby_rangefunc": "stderr",
-    "max_runs_to_show": _MOST_RUNS,
-}
+_OF_ARMS = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stderr", "max_runs_to_show": _MOST_RUNS}
 
 
 def workspace(board: Board) -> Any:
@@ -159,7 +158,7 @@ def _panel(panel: Panel, place: int = 0) -> Any:
 
 
 def _line(panel: Panel, layout: Any) -> Any:
-    smoothing: dict[str, Any] = {
+    smoothing = {
         "smoothing_type": "exponentialTimeWeighted",
         "smoothing_factor": panel.smoothing,
         "smoothing_show_original": True,

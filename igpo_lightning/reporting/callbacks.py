@@ -47,7 +47,7 @@ class WorkProgress(Callback):
         self._enabled = True
         self._contexts = ExitStack()  # who is told of work, and the work that a whole loop is
         self._work: Work | None = None
-        self._started = self._shown = self._work_began = clock()
+        self._shown = self._work_began = clock()
 
     def before_data(self, trainer: pl.Trainer) -> None:
         """Show how far problems are encoded; the DataModule calls this before it begins."""

@@ -62,15 +62,14 @@ CHARTS = (
 _ASIDE = ("step", "epoch", "time/verify")
 
 
-def stage_curves(stage: StageRun) -> list[dict[str, Any]]:
-    """The charts of one stage: those of CHARTS that it has something of, then one for each other metric."""
+def stage_curves(stage: StageRun) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A stage's charts: those of CHARTS that it has something of; one for each other metric that varies."""
     progress = _progress(stage)
     charts = list(_drawn(stage, progress, CHARTS))
     named = {curve["name"] for chart in charts for curve in chart["curves"]}
-    others = [name for name in stage.metrics.frame if name not in named and name not in _ASIDE]
-    varying = (name for name in others if len(set(stage.metrics.series(name)[1])) > 1)
-    rest = _drawn(stage, progress, [Chart(name, {name: ""}) for name in sorted(varying)])
-    return [{**chart, "more": False} for chart in charts] + [{**chart, "more": True} for chart in rest]
+    others = (name for name in sorted(stage.metrics.frame) if name not in named and name not in _ASIDE)
+    varying = [Chart(name, {name: ""}) for name in others if stage.metrics.values(name).nunique() > 1]
+    return charts, list(_drawn(stage, progress, varying))
 
 
 def mean_curves(arms: Mapping[str, Sequence[StageRun]]) -> list[dict[str, Any]]:
@@ -133,7 +132,7 @@ def _progress(stage: StageRun) -> Progress:
     """By step, so far: rollouts, tokens, and minutes of rollouts and updates."""
     metrics = stage.metrics
     rollouts = metrics.values("rollout/reward")
-    known = {
+    known: dict[str, Any] = {
         "rollout": rollouts.expanding().count(),
         "tokens": metrics.values("rollout/generated_tokens" if len(rollouts) else "train/num_tokens"),
         "minutes": metrics.seconds() / 60,

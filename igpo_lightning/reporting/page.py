@@ -89,12 +89,12 @@ def write_page(
 
 def _sections(run: Run) -> dict[str, list[dict[str, Any]]]:
     """The last stage's charts, what else it logged, and the stages before it."""
-    last, *before = ((label(stage.stage), stage_curves(stage)) for stage in reversed(run.stages))
-    name, charts = last
-    sections = {name: [chart for chart in charts if not chart["more"]]}
-    if more := [chart for chart in charts if chart["more"]]:
+    last, *before = ((label(stage.stage), *stage_curves(stage)) for stage in reversed(run.stages))
+    name, charts, more = last
+    sections = {name: charts}
+    if more:
         sections[f"{len(more)} more metrics of {name}"] = more
-    return sections | {f"The stage before: {name}": charts for name, charts in before}
+    return sections | {f"The stage before: {name}": [*charts, *more] for name, charts, more in before}
 
 
 def _chosen(samples: Sequence[SampleRecord]) -> list[SampleRecord]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from igpo_lightning.reporting.run import Run, StageRun, label
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -135,20 +136,20 @@ def _curves(
         between: Colour of the ground between two curves that have the same x: what hints changed.
         from_zero: The axis includes zero.
     """
-    ax.set(title=title, xlabel="rollouts" if run.has_rollouts else "step")
+    ax.set(title=title, xlabel=run.along)
     shown = []
     for name, colour, text in curves:
-        x, y = run.metrics.by_rollout(name) if run.has_rollouts else run.metrics.series(name)
-        if not x:
+        raw = run.curve(name)
+        if raw.empty:
             continue
-        is_long = len(y) >= _SMOOTH
+        is_long = len(raw) >= _SMOOTH
         if is_long:
-            ax.plot(x, y, color=colour, alpha=0.22, linewidth=1.0)
-        smooth = running_mean(y, min(len(y) // _SMOOTH, _MOST_SMOOTHED))
-        ax.plot(x, smooth, color=colour, label=text, marker=None if is_long else "o", markersize=3.5)
-        shown.append((x, smooth))
-    if between and len(shown) == 2 and shown[0][0] == shown[1][0]:
-        ax.fill_between(shown[0][0], shown[0][1], shown[1][1], color=between, alpha=0.12, linewidth=0)
+            ax.plot(raw, color=colour, alpha=0.22, linewidth=1.0)
+        smooth = running_mean(raw, min(len(raw) // _SMOOTH, _MOST_SMOOTHED))
+        ax.plot(smooth, color=colour, label=text, marker=None if is_long else "o", markersize=3.5)
+        shown.append(smooth)
+    if between and len(shown) == 2 and shown[0].index.equals(shown[1].index):
+        ax.fill_between(shown[0].index, *shown, color=between, alpha=0.12, linewidth=0)
     if shares:
         ax.set_ylim(-0.03, 1.03)
         in_percent(ax)
@@ -159,15 +160,14 @@ def _curves(
 
 def _accuracy(run: Run, ax: Axes) -> None:
     """During the last stage as a line; before and after each stage as points with 95% intervals."""
-    main = run.rollouts or run.supervised
-    assert main is not None  # a run has a stage
+    main = run.main
+    assert main is not None  # there is something to draw
     metrics, name = main.metrics, label(main.stage)
-    ax.set(title="Validation accuracy", xlabel="rollouts" if main.has_rollouts else "step")
-    x, y = metrics.by_rollout("val/accuracy") if main.has_rollouts else metrics.series("val/accuracy")
-    if x:
-        ax.plot(x, y, color=RIGHT, marker="o", markersize=3.5, label=f"during {name}")
-    rollouts, _ = metrics.series("rollout/reward")
-    end = len(rollouts) if main.has_rollouts else max(metrics.frame.index, default=0)
+    ax.set(title="Validation accuracy", xlabel=main.along)
+    during = main.curve("val/accuracy")
+    if len(during):
+        ax.plot(during, color=RIGHT, marker="o", markersize=3.5, label=f"during {name}")
+    end = len(metrics.values("rollout/reward")) or max(metrics.frame.index, default=0)
     points = run.accuracies()
     names = [when for when, _ in points]
     for (when, accuracy), following in zip(points, [*names, None][1:], strict=True):
@@ -189,10 +189,10 @@ def _accuracy(run: Run, ax: Axes) -> None:
     _legend(ax)
 
 
-def running_mean(values: list[float], half: int) -> list[float]:
+def running_mean(values: pd.Series, half: int) -> pd.Series:
     """Mean of each value and up to ``half`` neighbours on either side, fewer at the ends."""
-    parts = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
-    return [sum(part) / len(part) for part in parts]
+    smooth: Any = values.rolling(2 * half + 1, center=True, min_periods=1).mean()
+    return smooth
 
 
 def in_percent(ax: Axes) -> None:

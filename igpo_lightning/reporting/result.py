@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from igpo_lightning.reporting.run import Run, label
 from igpo_lightning.reporting.summary import Accuracy
-from igpo_lightning.reporting.table import duration, percent
+from igpo_lightning.reporting.table import duration, percent, stage_times
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,7 @@ def tiles(run: Run) -> Iterator[Tile]:
         if drawn := main.completions:
             yield Tile("completions sampled", f"{drawn:,.0f}", f"in {len(own):,} rollouts, hinted ones too")
     if run.seconds:
-        stages = ", ".join(
-            f"{label(s.stage)} {duration(s.stage.seconds)}" for s in run.stages if s.stage.seconds
-        )
-        yield Tile("wall time", duration(run.seconds), stages)
+        yield Tile("wall time", duration(run.seconds), ", ".join(stage_times(run)))
 
 
 def _gain(before: Accuracy, after: Accuracy) -> str:

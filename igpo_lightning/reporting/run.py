@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 METRICS = Path("metrics") / "metrics.csv"
 
-Points = tuple[list[float], list[float]]  # x, y
-
-
-def _points(values: Any) -> Points:
-    """Of a series: its index and its values."""
-    return values.index.tolist(), values.tolist()
-
 
 @dataclass(frozen=True)
 class Metrics:
@@ -34,15 +27,17 @@ class Metrics:
 
     frame: pd.DataFrame
 
-    def series(self, name: str) -> Points:
-        """(steps, values) of one metric. A step logged twice (a resumed run) keeps its last value."""
-        return _points(self.values(name))
+    def series(self, name: str) -> tuple[list[float], list[float]]:
+        """(steps, values) of one metric."""
+        values: Any = self.values(name)
+        return values.index.tolist(), values.tolist()
 
-    def by_rollout(self, name: str) -> Points:
-        """(number of rollouts so far, mean value since the last one) of one metric."""
+    def by_rollout(self, name: str) -> pd.Series:
+        """Mean values of one metric since the last rollout, by the number of rollouts so far."""
         values = self.values(name)
         rollouts = self.values("rollout/reward").index.searchsorted(values.index, side="right")
-        return _points(values.groupby(rollouts).mean())
+        means: Any = values.groupby(rollouts).mean()
+        return means
 
     def last(self, name: str) -> float | None:
         """The latest value of a metric, None if it was never logged."""
@@ -68,7 +63,7 @@ class Metrics:
         return rollouts.add(updates, fill_value=0.0).sort_index().cumsum()
 
     def values(self, name: str) -> pd.Series:
-        """The values of one metric by step."""
+        """The values of one metric by step. A step logged twice (a resumed run) keeps its last value."""
         rows = self._rollouts if name.startswith("rollout/") else self.frame
         return _by_step(rows.reindex(columns=[name])[name].dropna())
 
@@ -100,6 +95,15 @@ class StageRun:
     def has_hints(self) -> bool:
         """True if hints were tried at least once; False for GRPO."""
         return self.metrics.last("rollout/hint_success") is not None
+
+    @property
+    def along(self) -> str:
+        """The horizontal axis of its curves."""
+        return "rollouts" if self.has_rollouts else "step"
+
+    def curve(self, name: str) -> pd.Series:
+        """One metric along that axis."""
+        return self.metrics.by_rollout(name) if self.has_rollouts else self.metrics.values(name)
 
     @property
     def own_reward(self) -> str:
@@ -135,6 +139,11 @@ class Run:
     def supervised(self) -> StageRun | None:
         """The last stage that learned from traces only."""
         return next((stage for stage in reversed(self.stages) if not stage.has_rollouts), None)
+
+    @property
+    def main(self) -> StageRun | None:
+        """The stage that runs are compared by: the last that sampled completions, if any did."""
+        return self.rollouts or self.supervised
 
     def accuracies(self) -> list[tuple[str, Accuracy]]:
         """Validation accuracy along the run: ("before SFT", ...), ("after SFT", ...), ("after IGPO", ...)."""

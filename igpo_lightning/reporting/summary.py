@@ -16,8 +16,9 @@ FILE = "summary.json"
 BEFORE, AFTER, TEST = "val/accuracy_before", "val/accuracy_after", "test/accuracy"  # a stage's, to loggers
 
 
-def wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
+def wilson(share: float, n: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of ``n``."""
+    z = 1.96
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -31,14 +32,14 @@ class Accuracy:
     value: float
     n: int | None = None
 
-    def interval(self, z: float = 1.96) -> tuple[float, float] | None:
+    def interval(self) -> tuple[float, float] | None:
         """Wilson's 95% interval for the share, or None if ``n`` is unknown.
 
         It covers what a new draw of ``n`` problems would change, not a new training seed.
         """
         if not self.n:
             return None
-        return wilson(self.value, self.n, z)
+        return wilson(self.value, self.n)
 
     def gain(self, since: Accuracy) -> tuple[float, float] | None:
         """95% interval of the gain over ``since``, or None if an ``n`` is unknown.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -59,22 +59,16 @@ class SweepResult:
         """The groups that have the figure, the best mean first; none by a figure that chooses nothing."""
         compared = self.figures[self.metric]
         groups = [group for group in self.groups if group.figures[self.metric].n and compared.chooses]
-        return tuple(
-            sorted(
-                groups,
-                key=lambda group: group.figures[self.metric].mean,
-                reverse=compared.higher_is_better,
-            )
-        )
+        groups.sort(key=lambda group: group.figures[self.metric].mean, reverse=compared.higher_is_better)
+        return tuple(groups)
 
     @cached_property
     def best(self) -> Group | None:
         """The group with the best mean, if it is outside the noise of every other; see :func:`apart`."""
-        first, *others = (*self.ranked, None)
-        figures = [group.figures[self.metric] for group in others if group]
-        return (
-            first if figures and all(apart(first.figures[self.metric], other) for other in figures) else None
-        )
+        if len(self.ranked) < 2:
+            return None
+        first, *others = (group.figures[self.metric] for group in self.ranked)
+        return self.ranked[0] if all(apart(first, other) for other in others) else None
 
     @property
     def differences(self) -> list[tuple[str, list[str]]]:
@@ -162,11 +156,15 @@ def differing_keys(jobs: Sequence[Job]) -> list[str]:
 
 def value_of(job: Job, key: str) -> Any:
     """A setting, or for a group such as "algo" what was chosen: its name or class."""
-    for path in (key, f"{key}.name", f"{key}._target_"):
-        if path in job.settings:
-            value = job.settings[path]
-            return value.rpartition(".")[2] if path.endswith("._target_") else value
-    return None
+    if (path := full_key(key, job.settings)) is None:
+        return None
+    value = job.settings[path]
+    return value.rpartition(".")[2] if path.endswith("._target_") else value
+
+
+def full_key(key: str, settings: Container[str]) -> str | None:
+    """The key itself, or for a group that of its name or class; None if it is not among the settings."""
+    return next((path for path in (key, f"{key}.name", f"{key}._target_") if path in settings), None)
 
 
 def short(key: str) -> str:

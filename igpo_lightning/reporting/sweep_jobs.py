@@ -12,15 +12,12 @@ from typing import Any
 import yaml
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.cli.folders import RUN, is_kind
 from igpo_lightning.reporting.run import METRICS, Run, read_run
 from igpo_lightning.reporting.settings import flat
-from igpo_lightning.reporting.summary import FILE as SUMMARY
 from igpo_lightning.reporting.summary import Accuracy
-from igpo_lightning.sweeping.record import FILE as RECORD
 from igpo_lightning.sweeping.record import WARM_STARTS, Record
 from igpo_lightning.sweeping.resolvers import key_of
-
-_MARKS = (RECORD, SUMMARY, "config.yaml", "provenance.json", str(METRICS), ".hydra/overrides.yaml")
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ def read_jobs(folder: str | Path, root: str | Path | None = None) -> tuple[Job, 
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     for path, inner, _ in os.walk(folder):
-        if any((Path(path) / mark).exists() for mark in _MARKS):
+        if is_kind(Path(path), RUN):
             inner.clear()
             jobs.append(_read(Path(path), root))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name != WARM_STARTS)

@@ -10,10 +10,9 @@ from igpo_lightning.reporting.curves import mean_curves
 from igpo_lightning.reporting.noise import Figure, difference
 from igpo_lightning.reporting.page import write_page
 from igpo_lightning.reporting.result import Tile
-from igpo_lightning.reporting.run import StageRun
 from igpo_lightning.reporting.settings import show
 from igpo_lightning.reporting.sweep import Group, SweepResult, short, value_of
-from igpo_lightning.reporting.sweep_jobs import MEANINGS, Job, Metric
+from igpo_lightning.reporting.sweep_jobs import MEANINGS, Metric
 from igpo_lightning.reporting.sweep_picture import sweep_picture
 from igpo_lightning.reporting.table import aligned, percent
 
@@ -37,7 +36,10 @@ def write_sweep(result: SweepResult) -> str:
 def _write_page(result: SweepResult, title: str, notes: list[str], drawn: Path | None) -> None:
     folder, jobs, missing = result.folder, result.jobs, result.missing
     pages = [(job, job.folder / "report.html") for job in jobs]
-    arms = {group.label: list(filter(None, map(_main, group.jobs))) for group in result.groups}
+    arms = {
+        group.label: [job.run.main for job in group.jobs if job.run and job.run.main]
+        for group in result.groups
+    }
     differences = [[key, *values] for key, values in result.differences]
     write_page(
         folder / "sweep.html",
@@ -83,11 +85,6 @@ def _tile(result: SweepResult, group: Group) -> Tile:
         _number(figure.mean, compared),
         f"{compared.label.removesuffix(' after')}, {spread}",
     )
-
-
-def _main(job: Job) -> StageRun | None:
-    """The stage whose curves are compared."""
-    return job.run and (job.run.rollouts or job.run.supervised)
 
 
 def table(result: SweepResult) -> str:

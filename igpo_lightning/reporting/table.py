@@ -64,7 +64,7 @@ def _rollout_facts(run: StageRun) -> list[tuple[str, str]]:
         ]
     return [
         *rows,
-        ("rollouts", _number(len(metrics.series("rollout/reward")[1]), ",.0f")),
+        ("rollouts", _number(len(metrics.values("rollout/reward")), ",.0f")),
         ("completions sampled", _number(run.completions, ",.0f")),
         ("tokens generated", _number(metrics.last("rollout/generated_tokens"), ",.0f")),
     ]
@@ -99,9 +99,14 @@ def accuracy_cell(accuracy: Accuracy) -> str:
 
 
 def _times(run: Run) -> str:
-    stages = [(label(s.stage), duration(s.stage.seconds)) for s in run.stages]
-    parts = [f"{name} {time}" for name, time in stages if time]
-    total = duration(run.seconds)
+    parts, total = stage_times(run), duration(run.seconds)
     if not total:
         return ", ".join(parts)
     return f"{total}  ({', '.join(parts)})" if len(parts) > 1 else total
+
+
+def stage_times(run: Run) -> list[str]:
+    """Each stage with its wall time."""
+    return [
+        f"{label(s.stage)} {duration(s.stage.seconds)}" for s in run.stages if s.stage.seconds is not None
+    ]

@@ -21,13 +21,11 @@ def viewed(filling: Filling, pieces: Pieces, stop_ids: Sequence[int]) -> dict[st
     return {"tokens": [pieces.of(token) for token in filling.tokens[:end]], "columns": columns}
 
 
-def write_page(
-    path: Path, fillings: Sequence[Filling], pieces: Pieces, stop_ids: Sequence[int], title: str = "Denoising"
-) -> None:
+def write_page(path: Path, fillings: Sequence[Filling], pieces: Pieces, stop_ids: Sequence[int]) -> None:
     """Write the page of these completions; all their text is escaped."""
     samples = [viewed(filling, pieces, stop_ids) for filling in fillings]
     rows = [
         (filling.asked, "".join(sample["tokens"])) for filling, sample in zip(fillings, samples, strict=True)
     ]
     data = packed({"samples": samples})
-    write_template(path, "watching", "denoising.html", title=title, rows=rows, data=data, library=None)
+    write_template(path, "watching", "denoising.html", title="Denoising", rows=rows, data=data, library=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -86,7 +86,7 @@ class Program:
     """
 
     def __init__(
-        self, policy: Policy, sampler, prompt_format: PromptFormat, seed: int, stream: TextIO
+        self, policy: Policy, sampler, prompt_format: PromptFormat | None, seed: int, stream: TextIO
     ) -> None:
         self.policy, self.sampler, self.prompt_format = policy, sampler, prompt_format
         self.seed, self.stream, self.pieces = seed, stream, Pieces(policy.tokenizer)
@@ -109,6 +109,15 @@ class Program:
             watch: Show the one question's canvas while it is filled.
             several: Print the question above each completion.
         """
+        done = self.fill(asked, watch)
+        for one in done:
+            if several and not watch:
+                self._print(printable("> " + one.asked.prompt))
+            self._print(printable(one.text))
+        return done
+
+    def fill(self, asked: Sequence[Asked], watch: bool = False) -> list[Filling]:
+        """Complete these questions in one call; if ``watch``, show the one question's canvas meanwhile."""
         canvas = canvases(self.policy, asked, self.sampler.length, "hint")
         fillings = [
             Filling(one, row, self.policy.mask_id) for one, row in zip(asked, canvas.tolist(), strict=True)
@@ -127,7 +136,6 @@ class Program:
             filling.correct = self._judge(filling.asked, text)
         if view:
             view.end()
-        self._show(fillings, several and view is None)
         return fillings
 
     def _judge(self, asked: Asked, text: str) -> bool | None:
@@ -136,12 +144,6 @@ class Program:
             return None
         [worth] = self.correctness([Problem("", asked.prompt, "", asked.answer)], [text])
         return worth == 1.0
-
-    def _show(self, done: Iterable[Filling], named: bool) -> None:
-        for one in done:
-            if named:
-                self._print(printable("> " + one.asked.prompt))
-            self._print(printable(one.text))
 
     def _print(self, text: str) -> None:
         print(text, file=self.stream, flush=True)

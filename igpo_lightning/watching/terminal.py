@@ -11,12 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from torch import Tensor
-
-from ..completing import Asked, complete
 from ..console import Cell, join
-from ..data.prompts import PromptFormat
-from ..models import Policy
 from ..sampling.steps import Step
 from .filling import Filling, Pieces, printable, take
 
@@ -163,22 +158,3 @@ def _styled(text: str, style: str) -> str:
 def cells_of(text: str) -> int:
     """Cells of a terminal that the text takes."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
-
-
-def watched(
-    policy: Policy,
-    sampler,
-    asked: Sequence[Asked],
-    canvas: Tensor,
-    prompt_format: PromptFormat | None,
-    seed: int,
-    stream: TextIO | None = None,
-) -> list[str]:
-    """Complete as :func:`~igpo_lightning.completing.complete` does, one after the other, and show each."""
-    texts, view = [], Terminal(Pieces(policy.tokenizer), policy.stop_ids, stream)
-    for place, one in enumerate(asked):
-        view.begin(Filling(one, canvas[place].tolist(), policy.mask_id), sampler.steps, sampler.block_length)
-        here = canvas[place : place + 1]
-        texts += complete(policy, sampler, [one], here, prompt_format, seed, place, view.step).texts
-        view.end()
-    return texts

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 
+import pandas as pd
 import pytest
 
 from igpo_lightning import report
@@ -211,5 +212,5 @@ def test_the_command_reports_a_wrong_folder_in_one_line(tmp_path, capsys):
 
 
 def test_small_parts():
-    assert running_mean([0.0, 3.0, 6.0, 3.0], 1) == [1.5, 3.0, 4.0, 4.5]
+    assert running_mean(pd.Series([0.0, 3.0, 6.0, 3.0]), 1).tolist() == [1.5, 3.0, 4.0, 4.5]
     assert [duration(s) for s in (None, 5, 75.4, 3661)] == ["", "0:05", "1:15", "1:01:01"]

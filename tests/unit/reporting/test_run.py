@@ -19,8 +19,8 @@ def test_sparse_rows_become_series(run_folder):
 
 def test_metrics_by_rollout(run_folder):
     metrics = read_run(run_folder).rollouts.metrics
-    assert metrics.by_rollout("train/kl") == ([1, 2], [0.001, 0.004])  # steps 1, 2 | 3
-    assert metrics.by_rollout("val/accuracy") == ([2], [0.3])
+    assert metrics.by_rollout("train/kl").to_dict() == {1: 0.001, 2: 0.004}  # steps 1, 2 | 3
+    assert metrics.by_rollout("val/accuracy").to_dict() == {2: 0.3}
 
 
 def test_stretches_of_a_run():
@@ -44,7 +44,7 @@ def test_what_lightning_repeats_with_every_update_is_one_rollout():
     )
     metrics = metrics_of(*rows)
     assert metrics.series("rollout/reward") == ([1, 3, 5], [0.5, 0.5, 0.25])
-    assert metrics.by_rollout("train/kl") == ([1, 2, 3], [pytest.approx(0.15), pytest.approx(0.35), 0.5])
+    assert metrics.by_rollout("train/kl").to_dict() == pytest.approx({1: 0.15, 2: 0.35, 3: 0.5})
 
 
 def test_a_finished_run(run_folder):
