@@ -98,8 +98,9 @@ def rounds_to(text: str, value: Fraction) -> bool:
     A value that ends (1/8) must be met exactly, so that 1.9999999 is not 2.
     """
     stated = written(text)
-    precise = stated is not None and stated.precise and not _ends(value)
-    return precise and abs(stated.value - value) <= stated.step / 2
+    if stated is None or not stated.precise or _ends(value):
+        return False
+    return abs(stated.value - value) <= stated.step / 2
 
 
 def _ends(value: Fraction) -> bool:
