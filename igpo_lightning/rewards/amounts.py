@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import takewhile
 
 from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.tokens import Token
@@ -51,17 +52,14 @@ def amounts(tokens: Tokens) -> Iterator[Amount]:
     if currency is None and (word := _spelled(tokens)) is not None:
         yield word
     for cut in _cuts(rest):
-        suffix = rest[cut:]
-        prefix = rest[:cut]
+        prefix, suffix = rest[:cut], rest[cut:]
+        scales = list(takewhile(lambda token: token.kind == "word" and token.text.lower() in SCALES, suffix))
+        counted = [token.text for token in suffix[len(scales) :]]
+        unit = read_unit(counted) if counted else currency
+        tree = None if counted and unit is None else _scaled(prefix, scales)
         loose = not any(t.upright or t.kind == "word" or t.text in SYMBOLS for t in suffix)
-        while suffix and suffix[0].kind == "word" and suffix[0].text.lower() in SCALES:
-            suffix = suffix[1:]
-        tree = _scaled(prefix, rest[cut : len(rest) - len(suffix)])
-        if tree is None or (loose and not _is_numeral(tree)):
-            continue
-        unit = read_unit([token.text for token in suffix]) if suffix else currency
-        if unit is not None or (not suffix and cut < len(rest)):
-            digits = "".join(token.text for token in prefix) if len(prefix) + len(suffix) == len(rest) else ""
+        if tree is not None and (not loose or _is_numeral(tree)):
+            digits = "" if scales else "".join(token.text for token in prefix)
             yield Amount(tree, _merged(unit, currency), digits, loose=loose)
             return
 

@@ -61,7 +61,7 @@ class Checker:
 
 
 class _Worker:
-    """One child process and the line protocol to it. Not thread-safe: the verifier holds the lock."""
+    """One child process and the line protocol to it. Not thread-safe: a pool lends it to one caller."""
 
     def __init__(self, memory_bytes: int, cpu_seconds: float) -> None:
         self._pid = os.getpid()

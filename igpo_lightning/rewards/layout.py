@@ -49,7 +49,7 @@ def balanced(tokens: Tokens) -> bool:
 def separate(tokens: Tokens) -> tuple[list[Tokens], frozenset[str]]:
     """(items between commas, semicolons, "and" and "or" outside of brackets, those words that are there)."""
     pieces, found = split_at(tokens, _SEPARATORS)
-    return [piece for piece in pieces if piece], _JOINERS & set(found)
+    return [piece for piece in pieces if piece], set(found) & _JOINERS
 
 
 def split_at(tokens: Tokens, signs: frozenset[str] | set[str]) -> tuple[list[Tokens], list[str]]:

@@ -104,16 +104,13 @@ def mixed(tokens: Tokens) -> Amount | None:
     if not cuts or len(cuts) > 3:
         return None
     pieces = [tokens[a:b] for a, b in zip([0, *cuts], [*cuts, len(tokens)], strict=True)]
-    read_pieces = [next(iter(amounts(piece)), None) for piece in pieces]
-    return None if None in read_pieces else combined(read_pieces)
+    return combined([next(amounts(piece), None) for piece in pieces])
 
 
 def modulus_of(tokens: Tokens) -> tuple[Tokens, Tree] | None:
     """(tokens before, modulus) of "2 (mod 7)" in its spellings."""
     for at, token in enumerate(tokens):
-        if at and (
-            token.text in ("\\pmod", "\\bmod", "\\mod") or (token.kind == "word" and token.text == "mod")
-        ):
+        if at and token.text in ("\\pmod", "\\bmod", "\\mod", "mod"):
             before, after = tokens[:at], tokens[at + 1 :]
             if before[-1].text == "(" and after and after[-1].text == ")":
                 before, after = before[:-1], after[:-1]

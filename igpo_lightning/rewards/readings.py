@@ -63,12 +63,8 @@ def _without_remark(tokens: list[Token]) -> list[Token]:
             end = at
             while end > 1 and (tokens[end - 1].kind == "sign" and tokens[end - 1].text in "(,"):
                 end -= 1
-            rest = tokens[at:]
-            return (
-                tokens[:end]
-                if all(t.kind in ("word", "name", "number") or t.text in ")." for t in rest)
-                else tokens
-            )
+            worded = all(t.kind in ("word", "name", "number") or t.text in ")." for t in tokens[at:])
+            return tokens[:end] if worded else tokens
     return tokens
 
 
