@@ -22,7 +22,6 @@ from .compiling import Compiling
 from .policy import Policy
 from .published import Published
 from .quantization import quantization_options
-from .saved import FAMILIES as FAMILIES
 from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of
 from .tokens import make_room
 from .weight_files import check_loaded, check_model_files

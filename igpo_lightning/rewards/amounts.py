@@ -182,18 +182,20 @@ def _plain_words(tokens: Tokens) -> list[str]:
 def _based(tokens: Tokens) -> Amount | None:
     """``2516_8``, ``2516_{\\text{eight}}`` and "2516 base 8"."""
     texts = [token.text for token in tokens if token.text not in ("{", "}", "(", ")")]
-    while len(texts) > 3 and texts[-3] in ("in", "base") and texts[-2] in ("base",):
-        texts = [*texts[:-3], "_", texts[-1]]
-    if len(texts) == 3 and texts[1] == "base":
-        texts[1] = "_"
+    sign, texts = ("-", texts[1:]) if texts[:1] == ["-"] else ("", texts)
+    if len(texts) > 2 and texts[-2] == "base":
+        before = texts[:-3] if texts[-3] == "in" else texts[:-2]
+        texts = [*before, "_", texts[-1]]
     if len(texts) < 3 or texts[-2] != "_":
         return None
-    sign, texts = ("-", texts[1:]) if texts[0] == "-" else ("", texts)
     digits = "".join(texts[:-2])
     named = texts[-1].lower()
     base = _BASES.get(named) or spelled([named]) or (int(named) if named.isdigit() and len(named) < 3 else 0)
     if not 2 <= base <= 36 or not digits.isalnum() or len(digits) > 200:
         return None
-    if not any(character.isdigit() for character in digits) or any(int(d, 36) >= base for d in digits):
+    # Letters alone are digits if two or more are capitals: x_12 is a name, A_12 an entry of a matrix.
+    if not any(character.isdigit() for character in digits) and not (digits.isupper() and len(digits) > 1):
+        return None
+    if any(int(digit, 36) >= base for digit in digits):
         return None
     return Amount(("number", Fraction(0)), None, sign + digits.upper(), int(base))
