@@ -12,8 +12,8 @@ from igpo_lightning.asking import TRUNCATED
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.data.prompts import PLAIN, PromptFormat
 from igpo_lightning.data.traces import AnswerNotFound, final_statement
-from igpo_lightning.models.saved import FAMILIES
 from igpo_lightning.models.published import read_config
+from igpo_lightning.models.saved import FAMILIES
 from igpo_lightning.rewards import Verifier, extract, statements
 from igpo_lightning.rewards.answers import ends_cleanly
 from igpo_lightning.rewriting.journal import Verdict, clean
