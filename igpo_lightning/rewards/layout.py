@@ -46,7 +46,7 @@ def balanced(tokens: Tokens) -> bool:
     return opened == closed and min(around, default=0) >= 0
 
 
-def separate(tokens: Tokens) -> tuple[list[Tokens], frozenset[str]]:
+def separate(tokens: Tokens) -> tuple[list[Tokens], set[str]]:
     """(items between commas, semicolons, "and" and "or" outside of brackets, those words that are there)."""
     pieces, found = split_at(tokens, _SEPARATORS)
     return [piece for piece in pieces if piece], set(found) & _JOINERS

@@ -147,7 +147,7 @@ def _sentence(tokens: Tokens) -> Iterator[Node]:
         yield from (replace(amount, loose=True) for amount in amounts(tokens[at:]))
 
 
-def _list(found: list[Tokens], joiners: frozenset[str], depth: int) -> Iterator[Node]:
+def _list(found: list[Tokens], joiners: set[str], depth: int) -> Iterator[Node]:
     if len(found) > _MOST_ITEMS:
         return
     items = _read_each(found, depth)
