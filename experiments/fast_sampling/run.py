@@ -56,13 +56,19 @@ SETTINGS = {
 }  # fmt: skip
 
 
+def with_rule(changes: list[str]) -> list[str]:
+    """Overrides with a rule of acceptance: the schedule's, where there is none, and not the toy's own."""
+    has_one = any(change.startswith("sampler/acceptance=") for change in changes)
+    return changes if has_one else ["sampler/acceptance=quota", *changes]
+
+
 def measure(folder: Path) -> dict:
     """Every setting on one model, greedily and at temperature 1."""
     policy = il.load_policy(str(folder / "model"))
     with initialize_config_dir(str(find_conf()), version_base="1.3"):
         cfg = compose("train", ["experiment=quickstart", "output_dir=.", f"data.test_size={PROBLEMS}"])
         samplers = {
-            name: compose("train", ["experiment=quickstart", "output_dir=.", *changes]).sampler
+            name: compose("train", ["experiment=quickstart", "output_dir=.", *with_rule(changes)]).sampler
             for name, changes in SETTINGS.items()
         }
     problems = list(instantiate(cfg.data.source).test)[:PROBLEMS]
