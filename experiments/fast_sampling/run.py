@@ -151,7 +151,7 @@ def main(arguments: list[str]) -> None:
         torch.set_num_threads(1)
         runs = {Path(folder).name: measure(Path(folder)) for folder in arguments}
         result = {
-            "code": git_state(HERE),
+            "code": git_state(HERE.parents[1]),
             "torch": torch.__version__,
             "machine": platform.machine(),
             "runs": runs,
