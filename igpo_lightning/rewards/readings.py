@@ -39,7 +39,8 @@ _CHANGING = OTHER_MEANING - {"is", "are", "was", "to", "from", "for", "equals"} 
 
 def readings(text: str) -> tuple[Node, ...]:
     """All readings of ``text``, which :func:`notation.plain` has made; none if it is not understood."""
-    tokens, apart = (_tokens(text, thousands) for thousands in (True, False))
+    tokens = _tokens(text, thousands=True)
+    apart = _tokens(text, thousands=False) if "," in text else tokens
     found = list(_read(tokens, 0))
     if all(isinstance(node, Words) for node in found):
         found += _sentence(tokens)
