@@ -74,7 +74,7 @@ class Watchdog(Callback):
     def __init__(self, timeout: float | None = 1800.0, folder: str | Path = "heartbeat") -> None:
         if timeout is not None and timeout <= 0:
             raise ConfigError(f"callbacks.watchdog.timeout={timeout}: expected seconds above 0, or null")
-        self.on, self.timeout, self.folder = timeout is not None, timeout or 0.0, Path(folder)
+        self.timeout, self.folder = timeout or 0.0, Path(folder)  # 0: off
         self.interval = min(5.0, self.timeout / 4)
         self.rank, self.world = 0, 1
         self.last = Heartbeat(self.rank)  # replaced by the hooks, and looked at by the thread
@@ -85,7 +85,7 @@ class Watchdog(Callback):
         self._hooks: list[Any] = []
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        if not self.on:
+        if not self.timeout:
             return
         self.rank, self.world = trainer.global_rank, trainer.world_size
         self.last, self._looked = Heartbeat(self.rank), time.monotonic()
