@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from .. import provenance
-from ..checks import ConfigError, existing_path
+from ..checks import ConfigError, existing_path, positive_int
 from ..config import construct
 from ..console import quieten
 from ..data.encoding import Encoder
@@ -64,6 +64,9 @@ def _evaluate(cfg: DictConfig) -> float:
         raise ConfigError("model.path: give the folder of a trained model (<run>/model) or a hub id")
     if not cfg.get("benchmark"):
         raise ConfigError("benchmark: choose at least one, such as benchmark=[gsm8k]")
+    if cfg.limit is not None:
+        positive_int("limit", cfg.limit)
+    positive_int("batch_size", cfg.batch_size)
     check_precision(cfg.hardware, trains=False)
     quieten()
     use_threads(cfg.hardware)
