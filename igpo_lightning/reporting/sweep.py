@@ -109,8 +109,8 @@ def read_sweep(
     import pandas as pd  # half a second that only this needs
 
     jobs = tuple(job for place in (folder, *others) for job in read_jobs(place, folder))
-    done = [job for job in jobs if job.state == "done" and job.run is not None]
-    runs = [job.run for job in done if job.run is not None]
+    done = [job for job in jobs if job.state == "done"]
+    runs: list[Any] = [job.run for job in done]  # what is done has been read
     known = FIGURES if metric_name is None else {metric_name: metric(metric_name, done), **FIGURES}
     read = {name: [figure.read(run) for run in runs] for name, figure in known.items()}
     measured = pd.DataFrame(read, index=[job.name for job in done], dtype=float)
