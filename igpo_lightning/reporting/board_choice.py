@@ -5,49 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from igpo_lightning.cli.folders import listed
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.files import write_atomic
-from igpo_lightning.reporting.panels import as_data, outline
+from igpo_lightning.reporting.panels import Board, as_data, outline
 from igpo_lightning.reporting.sweep import SweepResult, full_key, read_sweep
 from igpo_lightning.reporting.sweep_jobs import Job, read_jobs
 from igpo_lightning.reporting.sweep_write import table
 
 KINDS = ("workspace", "report")
 _ARM = "algo.name"
-_UNSAYABLE = "'\\=<>\n"  # in a filter, which the library keeps as text and reads again
-
-
-@dataclass(frozen=True)
-class Board:
-    """A dashboard.
-
-    Attributes:
-        title: Its name.
-        project: The W&B project.
-        entity: Whose it is; None: that of the account.
-        groups: W&B's groups whose runs are shown; empty: all runs.
-        stages: Job types that the report shows; empty: all.
-        by: Keys of the config that an arm's runs share. Empty: a workspace shows runs by themselves.
-        table: Markdown, with which the report begins.
-    """
-
-    title: str
-    project: str
-    entity: str | None = None
-    groups: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
-    by: tuple[str, ...] = ()
-    table: str = ""
-
-    def __post_init__(self) -> None:
-        for name in (*self.groups, *self.stages):
-            if found := set(name) & set(_UNSAYABLE):
-                raise ConfigError(f"group={name}: W&B's library can't filter by a name with {min(found)!r}")
 
 
 def make(folder: Path | None, given: Mapping[str, str]) -> None:

@@ -15,8 +15,7 @@ import wandb_workspaces.workspaces as workspaces
 from wandb.errors import CommError, Error
 
 from igpo_lightning.errors import ConfigError
-from igpo_lightning.reporting.board_choice import Board
-from igpo_lightning.reporting.panels import SECTIONS, UPDATES, Panel
+from igpo_lightning.reporting.panels import SECTIONS, UPDATES, Board, Panel
 from igpo_lightning.reporting.summary import AFTER, BEFORE, TEST
 
 ws: Any = workspaces  # lists in there are of a class of its own, which plain ones become

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from igpo_lightning.errors import ConfigError
 from igpo_lightning.reporting.summary import AFTER, BEFORE, TEST
 
 UPDATES = "trainer/global_step"  # Lightning's name for it at W&B
@@ -16,6 +17,35 @@ COMPLETIONS = "rollout/completions"
 SAMPLES, REPORT = "samples", "report"  # the table of sampled completions, and a run's page
 
 _NOISY = 0.6  # of 1; what differs from rollout to rollout by chance
+_UNSAYABLE = "'\\=<>\n"  # in a filter, which the library keeps as text and reads again
+
+
+@dataclass(frozen=True)
+class Board:
+    """A dashboard.
+
+    Attributes:
+        title: Its name.
+        project: The W&B project.
+        entity: Whose it is; None: that of the account.
+        groups: W&B's groups whose runs are shown; empty: all runs.
+        stages: Job types that the report shows; empty: all.
+        by: Keys of the config that an arm's runs share. Empty: a workspace shows runs by themselves.
+        table: Markdown, with which the report begins.
+    """
+
+    title: str
+    project: str
+    entity: str | None = None
+    groups: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    table: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (*self.groups, *self.stages):
+            if found := set(name) & set(_UNSAYABLE):
+                raise ConfigError(f"group={name}: W&B's library can't filter by a name with {min(found)!r}")
 
 
 @dataclass(frozen=True)

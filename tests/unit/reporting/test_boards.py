@@ -12,9 +12,8 @@ from wandb_server import Server, serving
 pytest.importorskip("wandb_workspaces")
 
 from igpo_lightning.errors import ConfigError
-from igpo_lightning.reporting.board_choice import Board
 from igpo_lightning.reporting.boards import publish, report, workspace
-from igpo_lightning.reporting.panels import SECTIONS
+from igpo_lightning.reporting.panels import SECTIONS, Board
 
 BOARD = Board(
     "Mine", "p", None, ("runs/many",), ("grpo", "igpo"), ("algo.name", "algo.inpaint.ratio"), "| a |\n|---|"
