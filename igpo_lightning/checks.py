@@ -142,6 +142,13 @@ def betas(name: str, value: Any) -> Any:
     return value
 
 
+def reading_first_box(name: str, reward: Any) -> Any:
+    """``reward`` as it reads the first box of a completion, if it can (``algo.compat.first_box``)."""
+    if not hasattr(reward, "first_box"):
+        raise ConfigError(f"algo.compat.first_box: {name} ({type(reward).__name__}) has no method first_box")
+    return reward.first_box()
+
+
 def strategy(name: str, value: Any) -> Any:
     """``value``, if it is a node that names a class or a word that Lightning may know."""
     if isinstance(value, str) and not _STRATEGIES.fullmatch(value):

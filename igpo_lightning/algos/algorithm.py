@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..amounts import positive_int
-from ..checks import ConfigError, num_generations
+from ..checks import ConfigError, num_generations, reading_first_box
 from ..sampling.row_budget import RowBudget
 from ..types import Problem, Rollout, Scores
 from .logprobs import LogProbs
@@ -153,13 +153,7 @@ class Algorithm(Stage):
                 "or a loss without (algo.loss.beta=0)"
             )
         # Held-out completions are judged by ``reward`` as ever.
-        self.training_reward = self._first_box_reward() if self.first_box else self.reward
-
-    def _first_box_reward(self) -> Reward:
-        reward: Any = self.reward
-        if not hasattr(reward, "first_box"):
-            raise ConfigError(f"algo.compat.first_box: {type(reward).__name__} has no method first_box")
-        return reward.first_box()
+        self.training_reward = reading_first_box("reward", self.reward) if self.first_box else self.reward
 
     @property
     def distinct_iterations(self) -> int:

@@ -15,7 +15,7 @@ import torch
 
 from igpo_lightning import progress
 from igpo_lightning.amounts import whole_number
-from igpo_lightning.checks import ConfigError
+from igpo_lightning.checks import ConfigError, reading_first_box
 from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
 from igpo_lightning.rewards.verify import Verifier
 from igpo_lightning.seeding import derive
@@ -197,13 +197,9 @@ class RewardSum:
         Raises:
             ConfigError: The term that decides what is correct can't read that way.
         """
-        term: Any = self.terms[self.correctness]
-        if not hasattr(term, "first_box"):
-            raise ConfigError(
-                f"algo.compat.first_box: reward.terms.{self.correctness} ({type(term).__name__}) has no "
-                "method first_box"
-            )
-        return RewardSum({**self.terms, self.correctness: term.first_box()}, self.correctness, self.workers)
+        name = self.correctness
+        term = reading_first_box(f"reward.terms.{name}", self.terms[name])
+        return RewardSum({**self.terms, name: term}, name, self.workers)
 
 
 def _alike(answers: Sequence[str | None]) -> torch.Tensor:
