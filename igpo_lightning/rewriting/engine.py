@@ -57,7 +57,7 @@ class Rewriter:
         queue = deque(trace for trace in traces if trace.is_open(self.attempts))
         self._feeder = asyncio.create_task(self._feed(queue))
         loop = asyncio.get_running_loop()  # which puts the handlers back when it is closed
-        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread: no handlers
+        with suppress(ValueError, RuntimeError):  # not the main thread, or no such system: no handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self.stop, number)
         with self.progress.running():
