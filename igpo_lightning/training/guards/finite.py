@@ -59,6 +59,8 @@ class FiniteGuard(Guard):
         if (rewards := getattr(batch, "rewards", None)) is None:
             return
         self._see("reward", rewards)
+        if batch.step_probability is not None:  # of tokens: also where a session leaves the forward pass out
+            self._see("logits of sampling", batch.step_probability)
         for quantity, field in (("old log-probs", "old_logps"), ("reference log-probs", "ref_logps")):
             if (logps := batch.of_iteration(field)) is not None:
                 self._see(quantity, logps.masked_fill(~batch.of_iteration("loss_mask"), 0.0))
@@ -68,10 +70,9 @@ class FiniteGuard(Guard):
 
     def _see_logits(self, policy: Any, inputs: Any, output: Any) -> None:
         values = getattr(output, "logps", output)  # a policy may return scores of tokens instead of logits
-        if isinstance(values, Tensor) and values.numel():
+        if torch.is_grad_enabled() and isinstance(values, Tensor) and values.numel():
             # The maximum, not the sum: -inf is a legal logit of a token that must not be drawn.
-            kind = "training" if torch.is_grad_enabled() else "sampling"
-            self._see(f"logits of {kind}", values.detach().amax())
+            self._see("logits of training", values.detach().amax())
 
     def _see(self, quantity: str, values: Tensor) -> None:
         self._marks[quantity] = self._marks.get(quantity, 0) + (values * 0).sum().float()  # 0, or NaN

@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fakes import rollout_fit, sft_fit, tiny_policy, trainer, weights
+from fakes import BLOCK, WIDTH, rollout_fit, sft_fit, tiny_policy, trainer, weights
 from lightning.pytorch.callbacks import Callback
 from sabotage import BadLoss
 
+from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.training.guards import FiniteGuard, GuardStop
 from igpo_lightning.types import Scores
 
@@ -103,6 +104,25 @@ def test_old_log_probs_only_where_they_count(tmp_path):
     module, data = rollout_fit(tiny_policy(), rollouts=1)
     data.engine.run = lambda *args: (w := run(*args), w.old_logps.fill_(-torch.inf))[0]
     assert "in the old log-probs;" in fit(tmp_path, module, data)[1][0]
+
+
+class BrokenSampling(BlockwiseSampler):
+    """Nothing is wrong with the network but while a canvas is filled."""
+
+    def __call__(self, policy, *args, **options):
+        hook = policy.network.lm_head.register_forward_hook(lambda head, inputs, output: output * torch.nan)
+        try:
+            return super().__call__(policy, *args, **options)
+        finally:
+            hook.remove()
+
+
+@pytest.mark.parametrize("cache", ["none", "prefix", "dual"])
+def test_logits_of_sampling_of_every_session(tmp_path, cache):
+    """A cached one calls the network beneath the policy."""
+    sampler = BrokenSampling(WIDTH, BLOCK, 4, 1.0, cache=cache)
+    _, said = fit(tmp_path, *rollout_fit(tiny_policy(), rollouts=1, sampler=sampler))
+    assert "NaN or infinity in the logits of sampling;" in said[0]
 
 
 def test_supervised_training(tmp_path):
