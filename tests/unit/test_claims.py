@@ -3,10 +3,14 @@
 import json
 import math
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+
+from igpo_lightning.config import find_conf
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -64,24 +68,26 @@ def test_a_grid_grows_where_the_best_is_at_its_edge(best, more):
     assert grown([5e-4, 1e-3, 2e-3], best) == (None if more is None else pytest.approx(more))
 
 
+@cache  # arms and starts are shared among claims
+def learning_rate(overrides):
+    """What a training command learns with."""
+    with initialize_config_dir(str(find_conf()), version_base=None):
+        return compose("train", overrides=list(overrides)).algo.optimizer.lr
+
+
 @pytest.mark.parametrize(
     "path",
     [path for path in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in path.read_text()],
     ids=lambda path: path.parent.name,
 )
 def test_every_command_of_every_plan_composes(path):
-    from hydra import compose, initialize_config_dir
     from plan import read_plan
     from run import Study
-
-    from igpo_lightning.config import find_conf
 
     for task in OmegaConf.load(path).tasks:
         study = Study(path.parent, read_plan(path.parent, task))
         jobs = [study.job(arm, study.plan.seeds[0], 1e-3) for arm in study.plan.arms.values()]
-        with initialize_config_dir(str(find_conf()), version_base=None):
-            for job in jobs:
-                assert compose("train", overrides=list(job.overrides)).algo.optimizer.lr == 1e-3
+        assert all(learning_rate(job.overrides) == 1e-3 for job in jobs)
         assert not set(study.plan.seeds) & set(study.plan.tuning_seeds)
 
 

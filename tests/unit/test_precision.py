@@ -18,14 +18,24 @@ ON_CPU = ["32-true", "bf16-mixed", "bf16-true", "64-true"]
 GPU = {"accelerator": "gpu", "strategy": "auto"}
 
 
-@pytest.mark.parametrize("lora", ["null", "'{rank: 2, alpha: 4, targets: [q_proj, down_proj]}'"])
-@pytest.mark.parametrize("precision", ON_CPU)
+ADAPTERS = "{rank: 2, alpha: 4, targets: [q_proj, down_proj]}"
+FAST = {("bf16-mixed", "null"), ("bf16-mixed", ADAPTERS), ("bf16-true", ADAPTERS), ("64-true", "null")}
+
+
+@pytest.mark.parametrize(
+    "precision, lora",
+    [
+        pytest.param(precision, lora, marks=[] if (precision, lora) in FAST else pytest.mark.slow)
+        for precision in ON_CPU
+        for lora in ("null", ADAPTERS)
+    ],
+)
 def test_both_stages_under(tmp_path, precision, lora):
     sizes = [o for o in TINY if not o.startswith("data.test_size")]
     warm = 'warm_start=["algo.steps=3","algo.batch_size=4","algo.validate_every=2"]'
     masking = "algo.logprobs._target_=igpo_lightning.algos.logprobs.RandomMasking"
     cfg = compose(tmp_path, *sizes, *TINY_RL, "data.test_size=3", "report=false", warm, masking,
-                  f"hardware.precision={precision}", f"model.lora={lora}".replace("'", ""))  # fmt: skip
+                  f"hardware.precision={precision}", f"model.lora={lora}")  # fmt: skip
     assert run(cfg) is not None
     assert torch.get_default_dtype() == torch.float32
     saved = load_policy(str(tmp_path / "model"))
