@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
+from igpo_lightning.config import find_conf
 from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting import read_run
 
@@ -28,6 +30,7 @@ _PRELOAD = [
 OF_HINTS = ("rollout/hint_tokens", "rollout/hint_gradient_share", "train/clip_ratio/hints")
 _SETTINGS = ("algo", "data", "model", "prompt", "reward", "sampler")  # groups of the config
 _OF_ONE_RUN = ("seed", "path", "lr")  # keys in them
+_OF_A_JOB = ("seed=", "model.path=", "algo.optimizer.lr=")  # the same, as overrides
 _KEPT = ("started", "git", "python", "platform", "packages")
 
 
@@ -60,11 +63,36 @@ class Job:
 
 
 def run_missing(jobs: Sequence[Job], workers: int) -> None:
-    """Run the jobs that have no result yet, after those of their starts whose models are not there."""
+    """Run the jobs that have no result yet, after those of their starts whose models are not there.
+
+    Raises:
+        SystemExit: A kept result is of other settings than ``conf/`` gives now; or a job failed.
+    """
+    _check_current([job for job in jobs if job.done])
     missing = [job for job in jobs if not job.done]
     starts = {job.start.folder: job.start for job in missing if job.start and not job.start.model.is_dir()}
     run_all(list(starts.values()), workers)
     run_all(missing, workers)
+
+
+def _check_current(jobs: Sequence[Job]) -> None:
+    """Refuse to compare new runs with kept ones of other settings; the files of an arm are looked at once."""
+    known: dict[tuple[str, ...], str] = {}
+    for job in jobs:
+        kept = job.read().get("settings")  # None: older than this record
+        arm = tuple(text for text in job.overrides if not text.startswith(_OF_A_JOB))
+        if kept is not None and arm not in known:
+            known[arm] = settings(_composed(job.overrides))
+        if kept is not None and kept != known[arm]:
+            raise SystemExit(
+                f"{job.result}: what was run then is not what conf/ gives now. Delete the results of its "
+                "arm, which are then run again, or take --collect, which uses them as they are"
+            )
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(find_conf()), version_base=None):
+        return compose("train", overrides=list(overrides))
 
 
 def run_all(jobs: Sequence[Job], workers: int) -> None:
@@ -133,14 +161,14 @@ def measured(job: Job) -> dict[str, Any]:
         "first_tenth": {name: _round(metrics.mean(f"rollout/{name}", 0.0, 0.1)) for name in rates},
         "last_fifth": {name: _round(metrics.mean(f"rollout/{name}", 0.8, 1.0)) for name in rates},
         "hints": {name: _round(metrics.mean(name)) for name in OF_HINTS},
-        "settings": settings(job.folder / "config.yaml"),
+        "settings": settings(OmegaConf.load(job.folder / "config.yaml")),
         "provenance": {name: provenance[name] for name in _KEPT},
     }
 
 
-def settings(config: Path) -> str:
-    """Digest of a run's composed config, less what differs between the runs of one arm."""
-    groups = {name: OmegaConf.load(config).get(name) for name in _SETTINGS}
+def settings(config: Any) -> str:
+    """Digest of a composed config, less what differs between the runs of one arm."""
+    groups = {name: config.get(name) for name in _SETTINGS}
     return hashlib.sha256(json.dumps(_of_all_runs(groups), sort_keys=True).encode()).hexdigest()[:12]
 
 

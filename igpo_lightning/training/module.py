@@ -167,8 +167,8 @@ class DiffusionModule(L.LightningModule):
         """
         update = self._logged_step - 1 if update is None else update
         named = {name if name.startswith(OWN_GROUPS) else f"{group}/{name}": v for name, v in metrics.items()}
-        # Not by `self.log`, which takes a tenth of the toy's time and hands a value to the loggers again at every
-        # later update that has none.
+        # Not by `self.log`, which takes a tenth of the toy's time, and hands a value to the loggers again at
+        # every later update that has none.
         values = {name: torch.tensor(v, dtype=torch.float64, device="cpu") for name, v in named.items()}
         self.trainer.callback_metrics.update(values)
         for logger in self.loggers:

@@ -167,18 +167,16 @@ def test_many_arms_are_ranked(tmp_path):
      ({"data": {"source": {"max_number": 20}}}, False),
      ({"algo": {"inpaint": {"ratio": [0.2, 0.5]}}}, False)],
 )  # fmt: skip
-def test_settings_are_what_the_runs_of_an_arm_share(tmp_path, changes, same):
+def test_settings_are_what_the_runs_of_an_arm_share(changes, same):
     from jobs import settings
-    from omegaconf import OmegaConf
 
     config = {
         "seed": 0, "output_dir": "here", "model": {"path": None, "layers": 2}, "sampler": {"steps": 14},
         "data": {"source": {"seed": 0, "max_number": 28}}, "prompt": {}, "reward": {"terms": {}},
         "algo": {"optimizer": {"lr": 1e-3}, "inpaint": {"ratio": [0.2, 0.6]}},
     }  # fmt: skip
-    for name, content in (("a", config), ("b", OmegaConf.merge(config, changes))):
-        OmegaConf.save(OmegaConf.create(content), tmp_path / name)
-    assert (settings(tmp_path / "a") == settings(tmp_path / "b")) is same
+    one, other = OmegaConf.create(config), OmegaConf.merge(config, changes)
+    assert (settings(one) == settings(other)) is same
 
 
 def test_results_of_other_settings_are_not_averaged(tmp_path):
@@ -190,6 +188,26 @@ def test_results_of_other_settings_are_not_averaged(tmp_path):
     with pytest.raises(SystemExit, match=r"igpo: its runs had different settings.*abc.*def"):
         collect.collect(tmp_path, plan, {"igpo": {1e-3: 0.5}}, runs)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_kept_result_of_other_settings_than_todays_is_refused(tmp_path, monkeypatch):
+    import jobs
+
+    composed = []
+    monkeypatch.setattr(jobs, "run_all", lambda some, workers: None)
+    monkeypatch.setattr(jobs, "_composed", lambda overrides: composed.append(overrides) or {"algo": {"x": 1}})
+    done = []
+    for seed in (0, 1):
+        overrides = ("algo=igpo", f"seed={seed}", "algo.optimizer.lr=0.001", f"model.path=start-{seed}")
+        done.append(jobs.Job(f"igpo-{seed}", overrides, tmp_path, tmp_path / f"igpo-{seed}.json"))
+        done[-1].result.write_text(json.dumps({"settings": jobs.settings({"algo": {"x": 1}})}))
+    jobs.run_missing(done, workers=2)
+    assert len(composed) == 1  # an arm at a time
+    done[1].result.write_text(json.dumps({"settings": jobs.settings({"algo": {"x": 2}})}))
+    with pytest.raises(SystemExit, match=r"igpo-1\.json: what was run then is not what conf/ gives now"):
+        jobs.run_missing(done, workers=2)
+    done[1].result.write_text("{}")  # older than this record
+    jobs.run_missing(done, workers=2)
 
 
 def test_a_start_is_trained_for_jobs_that_miss_its_model(tmp_path, monkeypatch):
