@@ -78,7 +78,7 @@ def _draw_leads(plan: Plan, arms: Arms, colours: Mapping[str, str], axes: Any) -
         _draw_interval(axes, differences, height, colours[name])
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(others)), [plan.arms[name].short for name in reversed(others)])
-    axes.set(xlabel=f"test accuracy: lead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
+    axes.set(xlabel=f"test accuracy:\nlead of {plan.reference.short} over", ylim=(-0.5, len(others) - 0.5))
 
 
 def _draw_interval(axes: Any, values: Sequence[float], height: float, colour: str) -> None:
