@@ -16,7 +16,7 @@ help:  ## this list
 
 setup: $(READY)  ## make .venv with the locked versions (about a minute, once)
 
-train: $(READY)  ## the whole recipe on a CPU, about 5 minutes: SFT, then IGPO, then the report
+train: $(READY)  ## the whole recipe on a CPU, about 4 minutes: SFT, then IGPO, then the report
 	$(BIN)/python -m igpo_lightning.train experiment=quickstart $(ARGS)
 
 sweep: $(READY)  ## IGPO and GRPO over three seeds (ARGS="…" for your own)
