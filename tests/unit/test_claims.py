@@ -75,11 +75,14 @@ def learning_rate(overrides):
         return compose("train", overrides=list(overrides)).algo.optimizer.lr
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in path.read_text()],
-    ids=lambda path: path.parent.name,
-)
+PLANS = [(p, p.parent.name) for p in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in p.read_text()]
+
+
+@pytest.mark.parametrize("path", [
+    # Of the many algorithms each is composed by tests of its own.
+    pytest.param(path, id=name, marks=pytest.mark.slow if name == "algorithms" else [])
+    for path, name in PLANS
+])  # fmt: skip
 def test_every_command_of_every_plan_composes(path):
     from plan import read_plan
     from run import Study

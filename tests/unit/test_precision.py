@@ -19,7 +19,7 @@ GPU = {"accelerator": "gpu", "strategy": "auto"}
 
 
 ADAPTERS = "{rank: 2, alpha: 4, targets: [q_proj, down_proj]}"
-FAST = {("bf16-mixed", "null"), ("bf16-mixed", ADAPTERS), ("bf16-true", ADAPTERS), ("64-true", "null")}
+FAST = {("bf16-mixed", ADAPTERS), ("bf16-true", ADAPTERS), ("64-true", "null")}
 
 
 @pytest.mark.parametrize(
