@@ -82,7 +82,7 @@ def _check_current(jobs: Sequence[Job]) -> None:
         kept = job.read().get("settings")  # None: older than this record
         arm = tuple(text for text in job.overrides if not text.startswith(_OF_A_JOB))
         if kept is not None and arm not in known:
-            known[arm] = settings(_composed(job.overrides))
+            known[arm] = settings(composed(job.overrides))
         if kept is not None and kept != known[arm]:
             raise SystemExit(
                 f"{job.result}: what was run then is not what conf/ gives now. Delete the results of its "
@@ -90,8 +90,9 @@ def _check_current(jobs: Sequence[Job]) -> None:
             )
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
-    with initialize_config_dir(str(find_conf()), version_base=None):
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """Compose the config of a training command, as ``conf/`` gives it now."""
+    with initialize_config_dir(str(find_conf()), version_base="1.3"):
         return compose("train", overrides=list(overrides))
 
 

@@ -7,10 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-
-from igpo_lightning.config import find_conf
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -71,8 +68,9 @@ def test_a_grid_grows_where_the_best_is_at_its_edge(best, more):
 @cache  # arms and starts are shared among claims
 def learning_rate(overrides):
     """What a training command learns with."""
-    with initialize_config_dir(str(find_conf()), version_base=None):
-        return compose("train", overrides=list(overrides)).algo.optimizer.lr
+    from jobs import composed
+
+    return composed(overrides).algo.optimizer.lr
 
 
 PLANS = [(p, p.parent.name) for p in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in p.read_text()]
@@ -196,16 +194,16 @@ def test_results_of_other_settings_are_not_averaged(tmp_path):
 def test_a_kept_result_of_other_settings_than_todays_is_refused(tmp_path, monkeypatch):
     import jobs
 
-    composed = []
+    asked = []
     monkeypatch.setattr(jobs, "run_all", lambda some, workers: None)
-    monkeypatch.setattr(jobs, "_composed", lambda overrides: composed.append(overrides) or {"algo": {"x": 1}})
+    monkeypatch.setattr(jobs, "composed", lambda overrides: asked.append(overrides) or {"algo": {"x": 1}})
     done = []
     for seed in (0, 1):
         overrides = ("algo=igpo", f"seed={seed}", "algo.optimizer.lr=0.001", f"model.path=start-{seed}")
         done.append(jobs.Job(f"igpo-{seed}", overrides, tmp_path, tmp_path / f"igpo-{seed}.json"))
         done[-1].result.write_text(json.dumps({"settings": jobs.settings({"algo": {"x": 1}})}))
     jobs.run_missing(done, workers=2)
-    assert len(composed) == 1  # an arm at a time
+    assert len(asked) == 1  # an arm at a time
     done[1].result.write_text(json.dumps({"settings": jobs.settings({"algo": {"x": 2}})}))
     with pytest.raises(SystemExit, match=r"igpo-1\.json: what was run then is not what conf/ gives now"):
         jobs.run_missing(done, workers=2)
