@@ -231,6 +231,10 @@ def check_config(cfg: Any) -> None:
     schedule = [value_of(key) for key in _SCHEDULE]
     if None not in schedule:
         denoising_schedule(*schedule)
+    for group in ("callbacks", "logger"):
+        for name, entry in (value_of(group) or {}).items():
+            if entry is not None and not (isinstance(entry, Mapping) and "_target_" in entry):
+                raise ConfigError(f"{group}.{name}: expected an object with a _target_, or null for none")
     terms, correctness = value_of("reward.terms"), value_of("reward.correctness")
     if terms and correctness:
         choice("reward.correctness", correctness, *(term for term in terms if terms[term]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import accumulate
 from typing import Any
 
 from igpo_lightning.cli.habits import RENAMED, keys_of
@@ -13,6 +15,9 @@ from igpo_lightning.errors import ConfigError
 Flat = Mapping[str, Any]
 Options = Callable[[str], list[str]]
 """The options of a group; none if there is no such group."""
+
+TRAINER_NODES = ("hardware", "algo.trainer")
+"""Nodes whose keys are arguments of Lightning's Trainer."""
 
 
 def refuse_renamed(keys: Iterable[str]) -> None:
@@ -56,17 +61,41 @@ def habit(key: str, flat: Flat, options: Options = lambda _: []) -> str | None:
     return None
 
 
-def misspelt(flat: Flat, before: Flat) -> str | None:
-    """Message about the first key that is not in ``before``, looks like one there, and is used by none."""
+def unread(flat: Flat, before: Flat) -> str | None:
+    """The first key that is not in ``before`` and that nothing reads; None if there is none.
+
+    A key beside those of the programs may be a note, which loggers keep, unless it looks like one of theirs.
+    """
     referred = " ".join(value for value in flat.values() if is_interpolation(value))
     for key in flat:
         parent, _, leaf = key.rpartition(".")
-        known = _siblings(parent, before)
-        if not known or key in before or f"{parent}._target_" in flat or f"{leaf}}}" in referred:
+        if key in before or _is_argument(key, flat) or _is_referred(key, referred):
             continue
-        if close(leaf, known) or keys_of(key):
-            return unknown_key(key, before)
+        if before.get(parent) or close(leaf, _siblings(parent, before)) or keys_of(key):
+            return key
     return None
+
+
+def _is_argument(key: str, flat: Flat) -> bool:
+    """True for an object and what is given to it, or is somewhere within that."""
+    return any(f"{path}._target_" in flat or path in TRAINER_NODES for path in _ancestors(key))
+
+
+def _is_referred(key: str, interpolations: str) -> bool:
+    paths = "|".join(map(re.escape, _ancestors(key)))
+    leaf = re.escape(key.rpartition(".")[2])
+    return re.search(rf"[{{:,](?:{paths}|\.+(?:\w+\.)*{leaf})[,}}]", interpolations) is not None
+
+
+def is_within(one: str, other: str) -> bool:
+    """True if one of two keys is the other, or a part of it."""
+    shorter, longer = sorted((f"{one}.", f"{other}."), key=len)
+    return longer.startswith(shorter)
+
+
+def _ancestors(key: str) -> list[str]:
+    """``a``, ``a.b`` and ``a.b.c`` of ``a.b.c``."""
+    return list(accumulate(key.split("."), "{}.{}".format))
 
 
 def close(name: str, known: Collection[str]) -> list[str]:

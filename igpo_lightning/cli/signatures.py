@@ -16,6 +16,9 @@ from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+_BARE = ("ABC", "Protocol", "Generic", "object")  # bases that take no arguments
+_NO_FIELDS = ("KW_ONLY", "ClassVar", "dataclasses.KW_ONLY", "typing.ClassVar")  # annotations
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -85,6 +88,10 @@ def _resolve(target: str) -> tuple[str, ast.stmt] | Missing | None:
         public = (name for name in (*defined, *modules) if not name.startswith("_"))
         return Missing(spec.name, name, ".".join(rest), tuple(public))
     node = defined[name]
+    if isinstance(node, ast.Import) and rest:
+        aliases = ((alias.asname or alias.name.partition(".")[0], alias) for alias in node.names)
+        alias = next(alias for known, alias in aliases if known == name)
+        return _resolve(".".join([alias.name if alias.asname else name, *rest]))
     if isinstance(node, ast.ImportFrom):
         source = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
         module = importlib.util.resolve_name("." * node.level + (node.module or ""), spec.parent)
@@ -93,29 +100,68 @@ def _resolve(target: str) -> tuple[str, ast.stmt] | Missing | None:
 
 
 def _of_class(node: ast.ClassDef, module: str) -> Signature | None:
-    methods = (inner for inner in node.body if isinstance(inner, ast.FunctionDef))
-    own = next((method for method in methods if method.name == "__init__"), None)
-    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
-    base = None
-    if not is_dataclass and not node.keywords and node.bases and isinstance(node.bases[0], ast.Name):
-        found = inspect(f"{module}.{node.bases[0].id}") if node.bases[0].id != node.name else None
-        base = found if isinstance(found, Signature) else None
-    if own is not None:
+    if (own := _method(node, "__init__")) is not None:
         signature = _of_function(own, module, skip=1)
-        if base is None or base.module.partition(".")[0] != module.partition(".")[0]:
+        base = _of_base(node, module) if signature.open and _hands_on(own) else None
+        if base is None:
             return signature
-        if signature.open and _hands_on(own):
-            return Signature(module, {**base.parameters, **signature.parameters}, base.open)
-        return signature
-    if not is_dataclass:
-        return base
-    fields: dict[str, ast.expr | None] = {
+        # Annotations are looked up in one module, so those of another package are left out.
+        is_ours = base.module.partition(".")[0] == module.partition(".")[0]
+        theirs = base.parameters if is_ours else dict.fromkeys(base.parameters)
+        return Signature(module, {**theirs, **signature.parameters}, base.open)
+    if _is_dataclass(node):
+        fields = _fields(node, module)
+        return None if fields is None else Signature(module, fields)
+    if node.decorator_list or node.keywords or _method(node, "__new__"):
+        return None
+    return _of_base(node, module)
+
+
+def _of_base(node: ast.ClassDef, module: str) -> Signature | None:
+    """What a class takes that has no constructor of its own; None if that can't be told."""
+    if not (bases := _bases(node)):
+        return Signature(module, {})
+    found = _resolve(f"{module}.{bases[0]}")
+    if not isinstance(found, tuple) or not isinstance(found[1], ast.ClassDef) or found[1] is node:
+        return None
+    signature = _of_class(found[1], found[0])
+    decides = signature is not None and (len(bases) == 1 or signature.parameters or signature.open)
+    return signature if decides else None
+
+
+def _bases(node: ast.ClassDef) -> list[str]:
+    """Dotted names of the bases that may have a constructor."""
+    bases = (base.value if isinstance(base, ast.Subscript) else base for base in node.bases)
+    return [name for name in map(ast.unparse, bases) if name.rpartition(".")[2] not in _BARE]
+
+
+def _fields(node: ast.ClassDef, module: str) -> dict[str, ast.expr | None] | None:
+    """Fields of a dataclass, those of its bases first; None if they can't be told."""
+    fields: dict[str, ast.expr | None] = {}
+    for base in reversed(_bases(node)):
+        found = _resolve(f"{module}.{base}")
+        if not isinstance(found, tuple) or not isinstance(found[1], ast.ClassDef):
+            return None
+        theirs = _fields(found[1], found[0]) if _is_dataclass(found[1]) else {}
+        if theirs is None:
+            return None
+        fields |= theirs
+    return fields | {
         field.target.id: field.annotation
         for field in node.body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if not ast.unparse(field.annotation).startswith(_NO_FIELDS)
         if not (field.value and "init=False" in ast.unparse(field.value))
     }
-    return None if node.bases else Signature(module, fields)
+
+
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
+    methods = (inner for inner in node.body if isinstance(inner, ast.FunctionDef))
+    return next((method for method in methods if method.name == name), None)
 
 
 def _hands_on(init: ast.FunctionDef) -> bool:

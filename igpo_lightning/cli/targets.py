@@ -8,13 +8,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from igpo_lightning.cli.composed import UNKNOWN, Composed
-from igpo_lightning.cli.names import close, did_you_mean, habit
+from igpo_lightning.cli.names import TRAINER_NODES, close, did_you_mean, habit
 from igpo_lightning.cli.plain import origin
 from igpo_lightning.cli.signatures import Missing, Signature, annotation_of, inspect
 from igpo_lightning.errors import ConfigError
 
 _TRAINER = "lightning.pytorch.Trainer"
-_OF_TRAINER = ("hardware", "algo.trainer")  # nodes whose keys are its arguments
 _NOT_THE_TRAINERS = ("hardware.threads",)
 _KINDS = {
     "int": (int, "a whole number"),
@@ -34,10 +33,10 @@ def check_targets(composed: Composed, before: Composed) -> None:
         ConfigError: Naming the key and what would be right.
     """
     for path, node in composed.flat.items():
-        if not isinstance(node, dict) or (path not in _OF_TRAINER and "_target_" not in node):
+        if not isinstance(node, dict) or (path not in TRAINER_NODES and "_target_" not in node):
             continue
         key = f"{path}._target_"
-        target = _TRAINER if path in _OF_TRAINER else composed.value(key)
+        target = _TRAINER if path in TRAINER_NODES else composed.value(key)
         if target is None:
             raise ConfigError(f"{key}=null: expected a class or function, package.module.Name")
         if not isinstance(target, str):
@@ -55,13 +54,15 @@ def _check_argument(
     composed: Composed, before: Composed, path: str, argument: str, name: str, signature: Signature
 ) -> None:
     key = f"{path}.{argument}"
-    told = habit(argument, composed.flat) if path in _OF_TRAINER else None
+    told = habit(argument, composed.flat) if path in TRAINER_NODES else None
     if told and before.value(key) is None:
         raise ConfigError(f"{key}: here it is {told}")
     if argument not in signature.parameters:
         if signature.open or key in _NOT_THE_TRAINERS:
             return
         near = did_you_mean([f"{path}.{other}" for other in close(argument, signature.parameters)])
+        if not near and (told := habit(argument, composed.flat)):
+            raise ConfigError(f"{key}: here it is {told}")
         near = near or f"; {name} takes: {', '.join(signature.parameters) or 'nothing'}"
         raise ConfigError(f"{key}: {name} takes no such argument{near}")
     annotation, value = signature.parameters[argument], composed.value(key)

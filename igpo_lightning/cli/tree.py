@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from igpo_lightning.checks import check_config
 from igpo_lightning.cli.composed import Composed, expand_home
-from igpo_lightning.cli.names import close, did_you_mean, misspelt, unknown_key
+from igpo_lightning.cli.names import close, did_you_mean, is_within, unknown_key, unread
 from igpo_lightning.cli.plain import flatten, lookup, one_line
 from igpo_lightning.cli.targets import check_targets
 from igpo_lightning.cli.values import expected
@@ -179,10 +179,11 @@ class ConfigTree:
                 self._check_left_out(override, composed)
         composed.check_complete()
         expand_home(composed.cfg)
-        name = composed.choices.get(EXPERIMENT)
-        if name and (said := misspelt(composed.flat, before.flat)):
-            raise ConfigError(f"{EXPERIMENT}/{name}.yaml: {said}")
         check_config(composed.cfg)
+        if key := unread(composed.flat, before.flat):
+            typed = any(is_within(key, o.key_or_group) for o in map(self.parse, texts))
+            file = "" if typed else f"{EXPERIMENT}/{composed.choices.get(EXPERIMENT)}.yaml: "
+            raise ConfigError(file + unknown_key(key, before.flat))
         check_targets(composed, before)
 
     def is_choice(self, override: Override, composed: Composed | None = None) -> bool:

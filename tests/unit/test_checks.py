@@ -185,3 +185,11 @@ def test_a_config_is_checked_key_by_key(change, message):
 
 def test_an_empty_config_has_nothing_to_check():
     check_config(OmegaConf.create({"algo": {"inpaint": None}}))
+
+
+@pytest.mark.parametrize("entry", ["1", "{every: 3}", "[1]", "true"])
+@pytest.mark.parametrize("group", ["callbacks", "logger"])
+def test_what_is_no_object_is_no_callback(group, entry):
+    cfg = OmegaConf.create(f"{group}: {{mine: {entry}, none: null, fine: {{_target_: a.B}}}}")
+    with pytest.raises(ConfigError, match=rf"^{group}\.mine: expected an object with a _target_, or null"):
+        check_config(cfg)

@@ -39,4 +39,5 @@ def test_an_old_key_is_refused_with_the_new_one(renamed_tree, overrides, message
 
 
 def test_a_key_that_only_begins_like_an_old_one_passes(renamed_tree):
-    assert check_command_line(renamed_tree, "train", ["+algo.size_of_all=4"]).cfg.algo.size_of_all == 4
+    line = ["+algo.size_of_all=4", "algo.num_generations=${algo.size_of_all}"]
+    assert check_command_line(renamed_tree, "train", line).cfg.algo.num_generations == 4

@@ -12,8 +12,10 @@ from igpo_lightning.cli.signatures import Missing, Signature, inspect
 from igpo_lightning.config import find_conf
 
 PIECES = """
-from dataclasses import dataclass, field
-from typing import Literal
+import argparse
+import datetime
+from dataclasses import KW_ONLY, dataclass, field
+from typing import ClassVar, Literal, Protocol
 
 raise RuntimeError("this module is only read")
 
@@ -44,6 +46,36 @@ class Record:
     name: str
     size: int = 3
     made: list = field(init=False)
+
+
+@dataclass
+class Longer(Record):
+    _: KW_ONLY
+    pages: int
+    kept: ClassVar[int] = 0
+
+
+class Whole(Protocol[T]):
+    pass
+
+
+class Bare(Whole):
+    def __call__(self): ...
+
+
+@elsewhere.register
+class Registered:
+    pass
+
+
+class Clock(datetime.timezone):
+    def __init__(self, name="here", **options):
+        super().__init__(**options)
+
+
+class Drawer(argparse.ArgumentParser):
+    def __init__(self, name: str, **options):
+        super().__init__(**options)
 """
 
 
@@ -65,6 +97,7 @@ EXPERIMENTS = {
     "habit": b"algo: {num_return_sequences: 4}",
     "hollow": b"piece: {weight: null}",
     "own": b"seeds: 4\nalgo:\n  num_generations: ${seeds}",
+    "unread": b"data: {unread: 4}",
     "cut": b"algo:\n  num_generations: [4\n",
     "latin": b"name: gr\xf6\xdfer",
 }
@@ -97,6 +130,11 @@ def pieces_tree(conf_tree, pieces):
         ("piece.name=null", "piece.name=null: expected a text"),
         ("data.levels=null", "data.levels=null: expected a value (list[int])"),
         ("+piece.kind=max", "piece.kind=max: expected one of sum, mean"),
+        ("+book={_target_: pieces_of_a_test.parts.Longer, pages: 1, made: 2}",
+         "Longer takes: name, size, pages"),
+        ("+bare={_target_: pieces_of_a_test.parts.Bare, weight: 1}", "Bare takes: nothing"),
+        ("+box={_target_: pieces_of_a_test.parts.Drawer, name: a, progg: b}", "did you mean box.prog?"),
+        ("+piece.ppo_epochs=2", "piece.ppo_epochs: here it is algo.num_iterations=…"),
         ("experiment=typo", "experiment/typo.yaml: unknown key 'algo.num_genrations'; did you mean"),
         ("experiment=habit", "experiment/habit.yaml: unknown key 'algo.num_return_sequences'; here"),
         ("experiment=null", "experiment=null: leave it out"),
@@ -115,10 +153,47 @@ def test_a_wrong_class_or_argument_is_named(pieces_tree, override, message):
 @pytest.mark.parametrize(
     "override",
     ["+piece.note=null", "+piece.kind=mean", "piece.weight=3", "experiment=own",
-     "piece._target_=pieces_of_a_test.parts.Anything", "+new={_target_: builtins.dict, any: 1}"],
+     "piece._target_=pieces_of_a_test.parts.Anything", "+new={_target_: builtins.dict, any: 1}",
+     "+book={_target_: pieces_of_a_test.parts.Longer, pages: 1, size: 2}",
+     "+box={_target_: pieces_of_a_test.parts.Drawer, name: a, prog: b, description: 3}",
+     "+zone={_target_: pieces_of_a_test.parts.Clock, any: 1}",
+     "+other={_target_: pieces_of_a_test.parts.Registered, any: 1}"],
 )  # fmt: skip
 def test_what_fits_passes(pieces_tree, override):
     check_command_line(pieces_tree, "train", [override])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["++n_samples=3"], "unknown key 'n_samples'; here it is algo.num_generations=…"),
+        (["++trainer.mu=3"], "unknown key 'trainer.mu'; here it is algo.num_iterations=…"),
+        (["++algo.levels=2"], "unknown key 'algo.levels'; "),
+        (["+data.inner.deep=2"], "unknown key 'data.inner'; "),
+        (["experiment=own", "+data.xyz=2"], "unknown key 'data.xyz'; data has: "),
+        (["experiment=unread", "algo.num_generations=2"],
+         "experiment/unread.yaml: unknown key 'data.unread'; data has: "),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_added_and_that_nothing_reads_is_named(pieces_tree, line, message):
+    with pytest.raises(ConfigError) as caught:
+        check_command_line(pieces_tree, "train", line)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["+comment=first"],  # a note
+        ["+comments.first=1"],
+        ["+mine.size=3", "algo.num_generations=${mine.size}"],
+        ["+algo.several=3", "algo.num_generations=${.several}"],
+        ["+algo.several=3", "algo.num_generations=${oc.select:algo.several,2}"],
+        ["+data.mine={_target_: pieces_of_a_test.parts.Anything}", "+data.mine.options={deep: 1}"],
+    ],
+)
+def test_a_key_that_is_added_and_read_or_a_note_passes(pieces_tree, line):
+    check_command_line(pieces_tree, "train", line)
 
 
 def test_what_source_cannot_tell_is_left_to_the_run():
