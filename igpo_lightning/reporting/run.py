@@ -179,7 +179,8 @@ def read_run(folder: str | Path) -> Run:
     summary = Summary.load(folder) if finished else Summary(_guess_stages(folder))
     stages = tuple(StageRun(stage, read_metrics(folder / stage.folder / METRICS)) for stage in summary.stages)
     if all(stage.metrics.frame.empty for stage in stages):
-        raise ConfigError(f"{folder}: no run folder, {METRICS} is missing or empty there and in its stages")
+        kind = "the run kept no metrics (logger=csv does)" if finished else "no run folder"
+        raise ConfigError(f"{folder}: {kind}, {METRICS} is missing or empty there and in its stages")
     config, provenance = folder / "config.yaml", folder / "provenance.json"
     try:
         made = json.loads(provenance.read_text(encoding="utf-8")) if provenance.exists() else None

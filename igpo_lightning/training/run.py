@@ -104,12 +104,22 @@ def _run_stages(cfg: DictConfig, folder: Path) -> float | None:
     with wandb_logger.kept_open() as show:
         stages.append(run_stage(cfg, resumption, before=stages[-1].accuracy_after if stages else None))
         _summarise(cfg, stages)
-        if _is_first_process() and cfg.report:
-            page = folder / "report.html"
-            print(f"\n{write_report(folder)}\n\npicture: {folder / 'report.png'}   page: {page}")
+        if _is_first_process() and cfg.report and (page := _report(folder)):
             show(page)
     after = stages[-1].accuracy_after
     return after.value if after else None
+
+
+def _report(folder: Path) -> Path | None:
+    """Write the report and print it; None if it can't be made, which is no reason for the run to fail."""
+    try:
+        text = write_report(folder)
+    except ConfigError as error:
+        print(f"no report: {error}")
+        return None
+    page = folder / "report.html"
+    print(f"\n{text}\n\npicture: {folder / 'report.png'}   page: {page}")
+    return page
 
 
 def _first_stage(cfg: DictConfig) -> Stage:

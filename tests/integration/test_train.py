@@ -118,6 +118,18 @@ def test_nothing_is_written_over_and_nothing_is_done_twice(tmp_path, monkeypatch
     assert [(s.stage.name, s.stage.folder) for s in stages] == [("sft", "sft"), ("igpo", ".")]
 
 
+def test_a_run_that_keeps_no_metrics_ends_well(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = ("algo=sft", "algo.steps=2", "algo.batch_size=8", "algo.validate_every=1", "logger=none")
+    assert run(compose(tmp_path / "run", *settings)) is not None
+    assert (
+        "no report: " in (said := capsys.readouterr().out)
+        and "the run kept no metrics (logger=csv does)" in said
+    )
+    run(compose(tmp_path / "run", *settings, "resume=auto"))
+    assert "this run is finished" in capsys.readouterr().out
+
+
 def test_a_named_checkpoint_is_not_the_warm_starts(tmp_path):
     cfg = compose(tmp_path, "algo=igpo", *TINY_RL, "resume=/of/the/rl/stage.ckpt")
     assert config_of(cfg).resume == "auto"
