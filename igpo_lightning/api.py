@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from .algos import Algorithm
 from .checks import ConfigError
 from .completing import Asked, canvases, complete, encode
+from .config import build_algorithm, composed
 from .data.prompts import PromptFormat
 from .models import Policy, load_policy
 from .rollout import RolloutEngine
@@ -74,13 +75,8 @@ def load_algorithm(*overrides: str) -> Algorithm:
     Args:
         overrides: As on the command line, e.g. "algo=igpo", "model=llada", "algo.inpaint.ratio=0.4".
     """
-    from hydra import compose, initialize_config_dir
-
-    from .config import build_algorithm, find_conf
-
-    with initialize_config_dir(str(find_conf()), version_base="1.3"):
-        # Hydra's own values are of a run; nothing that is built here looks at the folder.
-        return build_algorithm(compose("train", [*overrides, "output_dir=."]))
+    # Hydra's own values are of a run; nothing that is built here looks at the folder.
+    return build_algorithm(composed([*overrides, "output_dir=."]))
 
 
 def roll_out(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -37,6 +41,18 @@ def _literal(text: str) -> str:
 def quoted(text: str) -> str:
     """``text`` as Hydra's command line takes it, whatever is in it."""
     return QuotedString(text=_literal(text), quote=Quote.single).with_quotes()
+
+
+def composed(overrides: Iterable[str], program: str = "train", *, within_run: bool = False) -> DictConfig:
+    """Compose the config of a program from Python, as its command line with these overrides would.
+
+    Args:
+        program: Name of the main config.
+        within_run: In a run, look where that looks: also in the folder of its ``--config-dir``.
+    """
+    is_open = within_run and GlobalHydra.instance().is_initialized()
+    with nullcontext() if is_open else initialize_config_dir(str(find_conf()), version_base="1.3"):
+        return compose(program, list(overrides))
 
 
 def construct(node: Any, **values: Any) -> Any:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 import torch
 from lightning.pytorch.loggers.logger import Logger
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from igpo_lightning.algos import Algorithm, AllTokens, MeanCentred, Supervised
 from igpo_lightning.algos.logprobs import MeanField
 from igpo_lightning.algos.losses import ClippedSurrogate, LossInputs
-from igpo_lightning.config import build_algorithm, find_conf
+from igpo_lightning.config import build_algorithm, composed
 from igpo_lightning.data import RolloutDataModule, SFTDataModule
 from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.sources import TableSource, WordProblems
@@ -360,5 +359,4 @@ def compose(folder: Path, *overrides: str) -> DictConfig:
 
 @functools.cache
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        return hydra.compose("train", [*TINY, *overrides])
+    return composed([*TINY, *overrides])

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.files import write_atomic
 from igpo_lightning.reporting import read_run
 
@@ -88,12 +87,6 @@ def _check_current(jobs: Sequence[Job]) -> None:
                 f"{job.result}: what was run then is not what conf/ gives now. Delete the results of its "
                 "arm, which are then run again, or take --collect, which uses them as they are"
             )
-
-
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """Compose the config of a training command, as ``conf/`` gives it now."""
-    with initialize_config_dir(str(find_conf()), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
 
 
 def run_all(jobs: Sequence[Job], workers: int) -> None:

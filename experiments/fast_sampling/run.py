@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 import igpo_lightning as il
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.provenance import git_state
 from igpo_lightning.sampling.canvas import collate
@@ -65,12 +64,9 @@ def with_rule(changes: list[str]) -> list[str]:
 def measure(folder: Path) -> dict:
     """Every setting on one model, greedily and at temperature 1."""
     policy = il.load_policy(str(folder / "model"))
-    with initialize_config_dir(str(find_conf()), version_base="1.3"):
-        cfg = compose("train", ["experiment=quickstart", "output_dir=.", f"data.test_size={PROBLEMS}"])
-        samplers = {
-            name: compose("train", ["experiment=quickstart", "output_dir=.", *with_rule(changes)]).sampler
-            for name, changes in SETTINGS.items()
-        }
+    base = ["experiment=quickstart", "output_dir=."]
+    cfg = composed([*base, f"data.test_size={PROBLEMS}"])
+    samplers = {name: composed([*base, *with_rule(changes)]).sampler for name, changes in SETTINGS.items()}
     problems = list(instantiate(cfg.data.source).test)[:PROBLEMS]
     reward = instantiate(cfg.reward)
     encoder = Encoder(policy.tokenizer, instantiate(cfg.prompt), mask_id=policy.mask_id, hints=False)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 
 WEIGHTS = "starting_weights"  # a fingerprint that checkpoints and loggers have among the settings
 # Where and how a run reports, not what it computes.
@@ -61,15 +60,11 @@ def show(value: Any) -> str:
 
 def _defaults() -> Any:
     """The config that ``igpo-train`` composes of an empty command line."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
     from igpo_lightning.sweeping import resolvers
 
     resolvers.register()
-    here = GlobalHydra.instance().is_initialized()  # at the end of a run
-    with nullcontext() if here else initialize_config_dir(str(find_conf()), version_base="1.3"):
-        config = compose("train", ["output_dir=."])
+    config = composed(["output_dir=."], within_run=True)
     kept = [str(key) for key in config if key == "output_dir" or key not in ASIDE]
     return OmegaConf.to_container(OmegaConf.masked_copy(config, kept), resolve=True)

@@ -14,18 +14,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ..config import find_conf
+from ..config import composed
 from ..files import write_atomic
 from ..locks import POLL, awaited
 from ..reporting import wandb_logger
@@ -49,12 +46,7 @@ def is_due(cfg: DictConfig) -> bool:
 
 def config_of(cfg: DictConfig) -> DictConfig:
     """The run's config with the warm start's ``algo``, a model to be made, and a folder of its own."""
-    with (
-        nullcontext()
-        if GlobalHydra.instance().is_initialized()
-        else initialize_config_dir(str(find_conf()), version_base="1.3")
-    ):
-        plain = hydra.compose("train", [f"algo={cfg.algo.warm_start}", *cfg.warm_start])
+    plain = composed([f"algo={cfg.algo.warm_start}", *cfg.warm_start], within_run=True)
     first = copy.deepcopy(cfg)
     wandb_logger.for_warm_start(first, cfg.algo.warm_start)
     with open_dict(first):

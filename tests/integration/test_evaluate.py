@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hydra
 import pytest
 from fakes import source, tiny_policy
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.evaluate import main
 from igpo_lightning.evaluation import program
 from igpo_lightning.evaluation.module import EvaluationModule
@@ -38,9 +37,8 @@ def write(folder, rows):
 
 
 def evaluate(folder, *overrides):
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        chosen = [] if any(o.startswith("benchmark=") for o in overrides) else FEW
-        cfg = hydra.compose("evaluate", [*CANVAS, *chosen, f"output_dir={folder}", *overrides])
+    chosen = [] if any(o.startswith("benchmark=") for o in overrides) else FEW
+    cfg = composed([*CANVAS, *chosen, f"output_dir={folder}", *overrides], "evaluate")
     return program.run(cfg)
 
 
@@ -122,8 +120,7 @@ def test_saved_completions_can_be_judged_again(places, tmp_path):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[4]["completion"] = f"it is \\boxed{{{rows[4]['gold']}.0}}"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        again = program.run(hydra.compose("evaluate", [f"rescore={tmp_path}"]))
+    again = program.run(composed([f"rescore={tmp_path}"], "evaluate"))
     assert again == pytest.approx(1 / 11)
     judged = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["correct"] for row in judged] == [i == 4 for i in range(11)]
@@ -202,8 +199,7 @@ def test_two_processes_change_nothing(places, alone, tmp_path):
 
 
 def test_the_paper_commands_compose():
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        cfg = hydra.compose("evaluate", ["model=llada", "model.path=RUN/model", "hardware=ddp"])
+    cfg = composed(["model=llada", "model.path=RUN/model", "hardware=ddp"], "evaluate")
     assert list(cfg.benchmark) == ["gsm8k", "math500", "minerva", "amc"]
     assert (cfg.sampler.length, cfg.sampler.block_length, cfg.sampler.steps) == (256, 32, 128)
     assert cfg.sampler.temperature is None and cfg.prompt.name == "igpo"

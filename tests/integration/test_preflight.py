@@ -5,13 +5,12 @@ import os
 import subprocess
 import sys
 
-import hydra
 import pytest
 import torch
 from fakes import TINY, TINY_RL, tiny_policy
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.training.run import run
 
 SFT = 'warm_start=["algo.steps=4","algo.batch_size=8","algo.validate_every=2"]'
@@ -23,10 +22,7 @@ def page(tmp_path, capsys):
 
     def printed(*overrides):
         sizes = [o for o in TINY if not (o.startswith("model.") and "model=llada" in overrides)]
-        with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-            cfg = hydra.compose(
-                "train", [*sizes, *overrides, f"output_dir={tmp_path / 'run'}", "dry_run=true"]
-            )
+        cfg = composed([*sizes, *overrides, f"output_dir={tmp_path / 'run'}", "dry_run=true"])
         run(cfg)
         return capsys.readouterr().out
 

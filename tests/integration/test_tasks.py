@@ -3,13 +3,12 @@
 import json
 import sys
 
-import hydra
 import pytest
 from fakes import TINY, TINY_RL, tiny_policy
 from openai_server import Response, serving
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.data.sources import Countdown
 from igpo_lightning.evaluation import program
 from igpo_lightning.training.run import build, run
@@ -24,9 +23,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 
 
 def config(folder, *overrides, of="train"):
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        sizes = [*SIZES, "model=tiny", "hardware=cpu"] if of == "train" else []
-        return hydra.compose(of, [*sizes, f"output_dir={folder}", *overrides])
+    sizes = [*SIZES, "model=tiny", "hardware=cpu"] if of == "train" else []
+    return composed([*sizes, f"output_dir={folder}", *overrides], of)
 
 
 def jsonl(path, rows):

@@ -3,12 +3,11 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-import hydra
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed, find_conf
 from igpo_lightning.hardware import trainer_options
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -29,8 +28,7 @@ def test_the_tree_in_the_package_wins_over_the_one_beside_it(tmp_path):
 
 def hardware(name):
     """The group's option as it is composed."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", [f"hardware={name}"]).hardware
+    return composed([f"hardware={name}"]).hardware
 
 
 def test_all_hardware_is_there():

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from igpo_lightning.config import _literal, construct, quoted, resolved_yaml
+from igpo_lightning.config import _literal, composed, construct, quoted, resolved_yaml
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,12 @@ def test_objects_get_the_texts_that_the_config_has(text):
     cfg = OmegaConf.create({"user": _literal(text), "made": {"_target_": "builtins.dict", "inner": inner}})
     assert construct(cfg.made) == {"inner": {"texts": [text, {"again": text}]}}
     assert construct(None) is None
+
+
+def test_within_another_hydra_program_the_config_is_ours_and_within_a_run_the_runs(tmp_path):
+    (tmp_path / "train.yaml").write_text("name: theirs\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert composed(["seed=3", "output_dir=."]).seed == 3
+        assert composed(["name=mine"], within_run=True).name == "mine"
+    assert composed(["seed=4", "output_dir=."], within_run=True).algo.name == "igpo"
+    assert composed([], "bench").keys() >= {"model", "sampler"}

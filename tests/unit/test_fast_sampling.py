@@ -10,19 +10,17 @@ EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "fast_samplin
 
 @pytest.mark.slow
 def test_every_setting_is_a_sampler_and_those_called_exact_are(monkeypatch):
-    from hydra import compose, initialize_config_dir
     from hydra.utils import instantiate
 
-    from igpo_lightning.config import find_conf
+    from igpo_lightning.config import composed
 
     monkeypatch.setattr(sys, "path", [str(EXPERIMENT), *sys.path])
     monkeypatch.delitem(sys.modules, "run", raising=False)  # experiments/claims has one of this name
     import run
 
     monkeypatch.delitem(sys.modules, "run")
-    with initialize_config_dir(str(find_conf()), version_base=None):
-        for name, changes in run.SETTINGS.items():
-            overrides = ["experiment=quickstart", "output_dir=.", *run.with_rule(changes)]
-            sampler = instantiate(compose("train", overrides).sampler)
-            exact = name.startswith("exact") or name.startswith("fewer steps")
-            assert sampler.approximate != exact, name
+    for name, changes in run.SETTINGS.items():
+        overrides = ["experiment=quickstart", "output_dir=.", *run.with_rule(changes)]
+        sampler = instantiate(composed(overrides).sampler)
+        exact = name.startswith("exact") or name.startswith("fewer steps")
+        assert sampler.approximate != exact, name

@@ -3,13 +3,13 @@
 import copy
 from pathlib import Path
 
-import hydra
 import pytest
 import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError, check_config
+from igpo_lightning.config import composed as compose
 from igpo_lightning.config import find_conf
 
 CONF = Path(find_conf()).absolute()
@@ -18,8 +18,7 @@ RECIPES = ["paper_sft", "paper_grpo", "paper_resample", "paper_igpo"]
 
 
 def composed(*overrides: str, program: str = "train") -> DictConfig:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(program, [*overrides])
+    return compose(overrides, program)
 
 
 def settings(*overrides: str) -> dict:

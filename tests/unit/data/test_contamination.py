@@ -3,14 +3,12 @@
 import json
 import re
 
-import hydra
 import pytest
 from fakes import Memory, compose, sft_fit, source, tiny_policy, trainer
-from hydra import initialize_config_dir
 from hydra.utils import instantiate
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.data.account import CONTAMINATED, FILE
 from igpo_lightning.data.contamination import Decontaminator, find
 from igpo_lightning.data.problem_text import Reading
@@ -217,8 +215,7 @@ def test_a_run_lists_them(tmp_path):
 
 
 def configured(*overrides):
-    with initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        return hydra.compose("train", ["algo=sft", *overrides, "output_dir=out"])
+    return composed(["algo=sft", *overrides, "output_dir=out"])
 
 
 def test_the_configured_benchmarks_are_those_of_evaluation(tmp_path):

@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from igpo_lightning.checks import ConfigError, check_config
+from igpo_lightning.config import composed
 from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.sources import Gsm8k, Math, MetaMath, OpenR1, Table, WordProblems
 
@@ -19,8 +19,7 @@ SHARED = {
 
 
 def data_config(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", [*overrides, "output_dir=out"])
+    return composed([*overrides, "output_dir=out"])
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import json
 
-import hydra
 import pytest
 from fakes import source, tiny_policy
 
 from igpo_lightning import lineage
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.data.tokenizers import MASK
 from igpo_lightning.evaluation import program
 from igpo_lightning.lineage import Split
@@ -33,8 +32,7 @@ def evaluate(places, *overrides):
         f"benchmarks_dir={places / 'data'}",
         f"model.path={places / 'model'}",
     ]
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        cfg = hydra.compose("evaluate", [*canvas, f"output_dir={places / 'out'}", *overrides])
+    cfg = composed([*canvas, f"output_dir={places / 'out'}", *overrides], "evaluate")
     return program.run(cfg)
 
 

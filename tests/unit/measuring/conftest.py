@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed as compose
 from igpo_lightning.measuring.workload import workload_of
 
 SMALL = (
@@ -21,8 +20,7 @@ def composed_plain(tmp_path):
     """Overrides → the config of a bench that writes into ``tmp_path``."""
 
     def of(*overrides):
-        with initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-            return compose("bench", [f"output_dir={tmp_path / 'out'}", *overrides])
+        return compose([f"output_dir={tmp_path / 'out'}", *overrides], "bench")
 
     return of
 

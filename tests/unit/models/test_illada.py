@@ -2,7 +2,6 @@
 
 import json
 
-import hydra
 import pytest
 import torch
 from checkpoints import GROUPED, write_llada
@@ -12,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from igpo_lightning.checks import ConfigError
-from igpo_lightning.config import find_conf
+from igpo_lightning.config import composed
 from igpo_lightning.models import load_policy, network_config
 from igpo_lightning.models.skeleton import skeleton_of_saved
 
@@ -82,8 +81,7 @@ def test_without_either_it_is_asked_for(tmp_path):
 
 def test_the_option_reads_it(tmp_path):
     illada(tmp_path / "published")
-    with hydra.initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        cfg = hydra.compose("train", ["model=illada", f"model.path={tmp_path / 'published'}"])
+    cfg = composed(["model=illada", f"model.path={tmp_path / 'published'}"])
     assert instantiate(cfg.model.load)(cfg.model.path).mask_id == 5
     skeleton, tokenizer = skeleton_of_saved(cfg.model.path, **instantiate(cfg.model.load).keywords)
     assert skeleton.policy(tokenizer).mask_id == 5

@@ -10,12 +10,12 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from fakes import rollout_fit, tiny_policy, trainer
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment
 from torch.utils.data import DataLoader
 
+from igpo_lightning.config import composed
 from igpo_lightning.console import join
 from igpo_lightning.reporting import samples
 from igpo_lightning.reporting.callbacks import LearningRate, RolloutProgress, SampleTable
@@ -254,8 +254,7 @@ def test_the_learning_rate_needs_no_logger(tmp_path):
 
 
 def group(tmp_path, *overrides):
-    with initialize_config_dir(str(CONF), version_base=None):
-        cfg = compose("train", overrides=[f"output_dir={tmp_path}", *overrides])
+    cfg = composed([f"output_dir={tmp_path}", *overrides])
     built = {}
     for key in ("callbacks", "logger"):
         built[key] = {name: instantiate(entry) for name, entry in (cfg[key] or {}).items()}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from igpo_lightning.config import composed
 from igpo_lightning.reporting.tensorboard_logger import TensorBoardLogger
 from igpo_lightning.reporting.wandb_logger import WandbLogger, kept_open
 
@@ -95,8 +95,7 @@ def read(folder):
 
 
 def test_tensorboard_has_the_config_and_the_overrides_with_the_outcome(tmp_path):
-    with initialize_config_dir(str(CONF), version_base=None):
-        cfg = compose("train", ["output_dir=.", "algo=grpo", "seed=3", "algo.optimizer.betas=[0.5,0.9]"])
+    cfg = composed(["output_dir=.", "algo=grpo", "seed=3", "algo.optimizer.betas=[0.5,0.9]"])
     settings = {**OmegaConf.to_container(cfg, resolve=True), "starting_weights": "abc"}
     logger = TensorBoardLogger(tmp_path, name="tb", version="", default_hp_metric=False)
     logger.log_hyperparams(settings)

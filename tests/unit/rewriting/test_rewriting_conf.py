@@ -2,10 +2,10 @@ import inspect
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from igpo_lightning.config import composed as compose
 from igpo_lightning.config import find_conf
 from igpo_lightning.rewriting.run import settings_of
 from igpo_lightning.types import Problem
@@ -14,8 +14,7 @@ OPENAI = ["rewriter=openai", "rewriter.model=m", "rewriter.api_key_env=SECRET"]
 
 
 def composed(*overrides):
-    with initialize_config_dir(str(find_conf().absolute()), version_base="1.3"):
-        return compose("rewrite", [*overrides])
+    return compose(overrides, "rewrite")
 
 
 @pytest.mark.parametrize("name", ["openai", "local"])

@@ -9,11 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from browser import CHROMIUM, REASON, Browser
 from fakes import BLOCK, WIDTH, tiny_policy
-from hydra import compose, initialize_config_dir
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.completing import Asked
-from igpo_lightning.config import find_conf, quoted
+from igpo_lightning.config import composed, quoted
 from igpo_lightning.watching.animation import MARGIN, write_svg
 from igpo_lightning.watching.animation import WIDTH as PIXELS
 from igpo_lightning.watching.asked import questions, read_prompts
@@ -242,8 +241,7 @@ def run(policy, folder, *overrides):
     policy.save(folder / "model")
     canvas = [f"sampler.length={WIDTH}", f"sampler.block_length={BLOCK}", f"sampler.steps={WIDTH}"]
     texts = [f"model.path={quoted(str(folder / 'model'))}", *canvas, *overrides]
-    with initialize_config_dir(str(find_conf()), version_base="1.3"):
-        return sample(compose("sample", texts), texts, io.StringIO())
+    return sample(composed(texts, "sample"), texts, io.StringIO())
 
 
 def test_the_program_writes_it_and_says_who_is_right(tmp_path):

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from fakes import BLOCK, WIDTH, FixedPolicy, source, tiny_policy
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import igpo_lightning as il
@@ -19,7 +18,7 @@ from igpo_lightning import sample as script
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.line import check_command_line
 from igpo_lightning.completing import Asked
-from igpo_lightning.config import find_conf, quoted
+from igpo_lightning.config import composed, find_conf, quoted
 from igpo_lightning.sampling import BlockwiseSampler
 from igpo_lightning.watching.asked import questions, read_prompts
 from igpo_lightning.watching.filling import Filling, Pieces, take
@@ -46,8 +45,7 @@ def model(policy, tmp_path_factory):
 
 def run(model, *overrides, stream=None):
     texts = [f"model.path={quoted(str(model))}", *CANVAS, *overrides]
-    with initialize_config_dir(str(find_conf()), version_base="1.3"):
-        return sample(compose("sample", texts), texts, stream or io.StringIO())
+    return sample(composed(texts, "sample"), texts, stream or io.StringIO())
 
 
 class Screen(io.StringIO):
@@ -260,8 +258,7 @@ def test_without_a_prompt_a_person_is_asked(policy, model, monkeypatch):
 def saved_run(folder, policy, name="tiny"):
     """A run folder as training leaves it."""
     policy.save(folder / "model")
-    with initialize_config_dir(str(find_conf()), version_base="1.3"):
-        cfg = compose("train", ["output_dir=x", "prompt.user='Q: {question}'", "sampler.order._target_=mine"])
+    cfg = composed(["output_dir=x", "prompt.user='Q: {question}'", "sampler.order._target_=mine"])
     cfg.model.name = name
     OmegaConf.save({key: cfg[key] for key in ("model", "sampler", "prompt")}, folder / "config.yaml")
 
