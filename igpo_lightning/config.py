@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,15 @@ def composed(overrides: Iterable[str], program: str = "train", *, within_run: bo
         program: Name of the main config.
         within_run: In a run, look where that looks: also in the folder of its ``--config-dir``.
     """
-    is_open = within_run and GlobalHydra.instance().is_initialized()
-    with nullcontext() if is_open else initialize_config_dir(str(find_conf()), version_base="1.3"):
+    hydra = GlobalHydra.instance()
+    if within_run and hydra.is_initialized():
         return compose(program, list(overrides))
+    theirs, hydra.hydra = hydra.hydra, None  # of a program that uses this package as a library
+    try:
+        with initialize_config_dir(str(find_conf()), version_base="1.3"):
+            return compose(program, list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = theirs  # which may be another object now
 
 
 def construct(node: Any, **values: Any) -> Any:
