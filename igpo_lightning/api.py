@@ -44,17 +44,21 @@ def generate(
             denoising steps (by default one a token), 0 for greedy.
         sampler: One of your own instead.
         prompt_format: Words around the question, by default none.
-        seed: Of the draws; a completion depends on it, its prompt and its place in the list alone.
+        seed: Of the draws, whole; a completion depends on it, its prompt and its place in the list alone.
         watch: Show each canvas on standard output while it is filled, one after the other.
 
     Returns:
         The completions, hints included, each up to its end.
 
     Raises:
-        ConfigError: A hint is longer than the canvas, or their number is not that of the prompts.
+        ConfigError: Prompts or hints are no list of texts, their numbers differ, or a hint is longer than the
+            canvas.
     """
-    sampler = sampler or BlockwiseSampler(length, block_length, steps or length, temperature)
+    steps = length if steps is None else steps
+    sampler = sampler or BlockwiseSampler(length, block_length, steps, temperature)
+    _check_texts("prompts", prompts)
     hints = [None] * len(prompts) if hints is None else hints
+    _check_texts("hints", hints, or_none=True)
     if len(hints) != len(prompts):
         raise ConfigError(f"hints: {len(hints)} for {len(prompts)} prompts; give one (or None) for each")
     if not prompts:
@@ -88,7 +92,8 @@ def roll_out(
 ) -> Rollout:
     """Sample and score ``algorithm.num_generations`` completions of each problem, as training does.
 
-    All-wrong groups are treated as the algorithm says; old log-probs and advantages are in the result.
+    All-wrong groups are treated as the algorithm says; old log-probs and advantages are in the result. The
+    policy's dropout is set to 0, as for training.
 
     Args:
         policy: See :func:`load_policy`.
@@ -96,7 +101,15 @@ def roll_out(
         problems: With gold traces, if hints are to be cut from them.
         index: Of the rollout; a part of every seed.
         prompt_format: Words around the question, by default none.
+
+    Raises:
+        ConfigError: No problems, or an algorithm without rollouts.
     """
+    if not hasattr(algorithm, "inpaint"):
+        raise ConfigError(f"algorithm: {algorithm.name} has no rollouts; take algo=igpo, grpo or its kin")
+    if not problems:
+        raise ConfigError("problems: there are none")
+    policy.disable_dropout()
     if algorithm.loss.needs_reference and not policy.keeps_reference:
         policy.keep_reference(moves=algorithm.reference.moves)
     encoded = encode(policy, problems, prompt_format, max_response=algorithm.sampler.length)
@@ -108,3 +121,10 @@ def texts(policy: Policy, result: Rollout) -> list[list[str]]:
     group = result.tokens.shape[1]
     flat = completion_texts(policy, result.tokens.flatten(0, 1))
     return [flat[start : start + group] for start in range(0, len(flat), group)]
+
+
+def _check_texts(name: str, given: Sequence[str | None], or_none: bool = False) -> None:
+    """Refuse one text, which is a sequence of texts, too, and whatever else is no text."""
+    fits = not isinstance(given, str) and all(isinstance(t, str) or (t is None and or_none) for t in given)
+    if not fits:
+        raise ConfigError(f'{name}: expected a list of texts, ["…"], and not {given!r:.60}')

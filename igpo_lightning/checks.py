@@ -29,7 +29,7 @@ from igpo_lightning.paths import data_source, existing_path, model_source, writa
 
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 _STRATEGIES = re.compile(r"(auto|ddp|fsdp|deepspeed|single_device)(_\w+)?")  # Lightning's words for them
-_DTYPES = ("float32", "bfloat16", "float16", "float64")
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 _PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true")
 
 
@@ -199,7 +199,7 @@ _BY_KEY: dict[str, Callable[[str, Any], Any]] = {
     "hardware.strategy": strategy,
     "hardware.devices": devices,
     "hardware.precision": lambda name, value: choice(name, value, *_PRECISIONS),
-    "dtype": lambda name, value: choice(name, value, *_DTYPES),
+    "dtype": lambda name, value: choice(name, value, *DTYPES),
     "prompt.user": lambda name, value: template(name, value, "{question}"),
     "rules.user": lambda name, value: template(name, value, "{question}", "{trace}"),
     "rules.retry": lambda name, value: template(name, value, "{reason}"),

@@ -7,14 +7,19 @@ Nothing in this package seeds or draws from the global generator. A draw is name
 from __future__ import annotations
 
 import hashlib
+import operator
 import random
 
 import torch
 
 
 def derive(*identity: int | str) -> int:
-    """A 63-bit seed for an identity such as ``(seed, "sample", rollout, prompt_id, g)``."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in identity)
+    """A 63-bit seed for an identity such as ``(seed, "sample", rollout, prompt_id, g)``.
+
+    Integers of any type count by their value.
+    """
+    parts = (f"str:{part}" if isinstance(part, str) else f"int:{operator.index(part)}" for part in identity)
+    text = "\x1f".join(parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..amounts import positive_int
 from ..checks import ConfigError, num_generations, reading_first_box
+from ..contracts import part
 from ..sampling.row_budget import RowBudget
 from ..types import Problem, Rollout, Scores
 from .logprobs import LogProbs
@@ -128,6 +129,7 @@ class Algorithm(Stage):
     credit: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
+        self._check_parts()
         num_generations(self.num_generations)
         for name in ("num_iterations", "updates_per_iteration", "prompts_per_micro_batch"):
             positive_int(f"algo.{name}", getattr(self, name))
@@ -154,6 +156,27 @@ class Algorithm(Stage):
             )
         # Held-out completions are judged by ``reward`` as ever.
         self.training_reward = reading_first_box("reward", self.reward) if self.first_box else self.reward
+
+    def _check_parts(self) -> None:
+        """Refuse parts that lack something, or that don't go together."""
+        part("algo.loss", self.loss, "needs_reference")
+        for name in ("inpaint", "advantage", "token_filter"):
+            part(f"algo.{name}", getattr(self, name))
+        for name in ("select", "credit"):
+            if (piece := getattr(self, name)) is not None:
+                part(f"algo.{name}", piece)
+        credit, loss = type(self.credit).__name__, type(self.loss).__name__
+        takes_tokens = getattr(self.loss, "takes_token_advantages", True)
+        if getattr(self.credit, "of_tokens", False) and not takes_tokens:
+            raise ConfigError(
+                f"algo.credit: {credit} gives each token an advantage of its own, and algo.loss={loss} takes "
+                "one of each completion: take algo/credit=per_completion, or algo/loss=clipped"
+            )
+        if getattr(self.credit, "needs_same_draws", False) and self.logprobs.renewed:
+            raise ConfigError(
+                f"algo.credit: {credit} needs the same draws in every iteration, as of algo/logprobs=replay "
+                "with choose=entropy or even"
+            )
 
     @property
     def distinct_iterations(self) -> int:

@@ -87,6 +87,13 @@ def _is_referred(key: str, interpolations: str) -> bool:
     return re.search(rf"[{{:,](?:{paths}|\.+(?:\w+\.)*{leaf})[,}}]", interpolations) is not None
 
 
+def other_program(error: str, program: str) -> str | None:
+    """Message about an option that chooses in a group which ``program`` does not have, of Hydra's words."""
+    if found := re.search(r"In '([\w/]+)/(\w+)': Could not override '([\w/]+)'", error):
+        return f"{found[1]}={found[2]}: it chooses a {found[3]}, and {program}.yaml has none; take another"
+    return None
+
+
 def is_within(one: str, other: str) -> bool:
     """True if one of two keys is the other, or a part of it."""
     shorter, longer = sorted((f"{one}.", f"{other}."), key=len)

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from igpo_lightning.checks import check_config
 from igpo_lightning.cli.composed import Composed, expand_home
-from igpo_lightning.cli.names import close, did_you_mean, is_within, unknown_key, unread
+from igpo_lightning.cli.names import close, did_you_mean, is_within, other_program, unknown_key, unread
 from igpo_lightning.cli.plain import flatten, lookup, one_line
 from igpo_lightning.cli.targets import check_targets
 from igpo_lightning.cli.values import expected
@@ -134,6 +134,8 @@ class ConfigTree:
             raise ConfigError(_yaml(error)) from error
         except _FAULTS as error:
             self._check_names(texts)
+            if said := other_program(str(error), self.config_name):
+                raise ConfigError(said) from error
             cause = f": {one_line(error.__cause__).partition(' full_key')[0]}" if error.__cause__ else ""
             raise ConfigError(one_line(error) + cause) from error
 

@@ -20,7 +20,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 from torch import nn
 
-from ..checks import ConfigError
+from ..checks import ConfigError, is_number
 from .family import Family
 from .weight_files import ADAPTER, Shapes, tensor_shapes
 
@@ -121,6 +121,8 @@ def read_adapter_config(folder: str | Path) -> LoraConfig:
         raw = json.loads(path.read_text(encoding="utf-8"))
         kind = str(raw["peft_type"]).upper()
         config = LoraConfig(**{name: raw[name] for name in _READ if name in raw})
+        if not config.target_modules or not is_number(config.lora_alpha):
+            raise ValueError("target_modules and lora_alpha are needed")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"model.path: {path} is no adapter's config ({error}); download it again") from None
     if kind != "LORA":

@@ -18,11 +18,12 @@ from transformers import (
 from transformers.utils import is_flash_attn_2_available
 
 from ..checks import ConfigError
+from ..checks import lora as check_lora
 from .compiling import Compiling
 from .policy import Policy
 from .published import Published
 from .quantization import quantization_options
-from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of
+from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of, torch_dtype
 from .tokens import make_room
 from .weight_files import check_loaded, check_model_files
 
@@ -111,8 +112,8 @@ def load_policy(
         attn_implementation: "sdpa", "eager" or "flash_attention_2".
         lora: Rank, alpha, targets (and dropout) of a new adapter; the other weights are then frozen.
         quantize: "nf4" or "int8" quantises the frozen weights under ``lora``; None leaves them.
-        mask_token: What a tokenizer without a mask token gets as one: a token it has, or a new one,
-            whose embedding starts as the mean of all others.
+        mask_token: The mask token where neither the tokenizer nor config.json says it: a token that the
+            tokenizer has, or a new one, whose embedding starts as the mean of all others.
         mask_id: The mask token's id where neither the tokenizer nor config.json says it.
         revision: Of the hub repository.
         gradient_checkpointing: Recompute each layer's activations in the backward pass.
@@ -125,7 +126,9 @@ def load_policy(
     """
     base, adapters = base_of(path)
     revision = revision if base == path else None
-    weights: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    if lora:
+        check_lora("model.lora", lora)
+    weights = torch_dtype(dtype)
     options = {
         "dtype": weights,
         "attn_implementation": _usable_attention(attn_implementation),
@@ -137,7 +140,9 @@ def load_policy(
         check_model_files(base)
         model, info = _network(base, config, published, revision, options)
     if mask_token or adapters:
-        make_room(model, tokenizer)
+        make_room(model, tokenizer, may_grow=published is None)
+    if mask_token and published is not None:
+        published = published.with_mask(tokenizer.mask_token_id)
     check_loaded(path, info, tokenizer, model)
     if liger:
         from .kernels import use_liger

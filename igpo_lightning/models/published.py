@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ class Published:
     source: str
     config: Mapping[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def with_mask(self, mask_id: int) -> Published:
+        """The same with a mask token's id in its config.json, unless that has one."""
+        if self.config.get("mask_token_id") is not None:
+            return self
+        return replace(self, config={**self.config, "mask_token_id": mask_id})
 
     def write(self, state: Mapping[str, Tensor], folder: str | Path, max_shard_size: str = "5GB") -> None:
         """Write a model into ``folder``, in the published layout.

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from ..checks import ConfigError, model_source
+from ..checks import DTYPES, ConfigError, choice, model_source
 from ..errors import first_line
 from .dream import DREAM
 from .llada import LLADA
@@ -40,10 +42,19 @@ def reading(model: str) -> Iterator[None]:
     """Within this context what the libraries raise about a saved ``model`` is said in one line."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"model.path: cannot load {model}: {first_line(error)}") from error
+
+
+def torch_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """The dtype of a name.
+
+    Raises:
+        ConfigError: It is none that weights are loaded in.
+    """
+    return getattr(torch, choice("model.load.dtype", dtype, *DTYPES)) if isinstance(dtype, str) else dtype
 
 
 def network_config(
@@ -107,5 +118,6 @@ def tokenizer_of(
         trust_remote_code=False,
     )
     tokenizer.init_kwargs.pop("auto_map", None)  # whoever loads a copy of it needs no code either
-    add_mask_token(tokenizer, mask_token)
+    if config.mask_token_id is None:
+        add_mask_token(tokenizer, mask_token)
     return tokenizer

@@ -18,7 +18,7 @@ from .family import Family
 from .policy import Policy
 from .published import Published
 from .quantization import KINDS
-from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of
+from .saved import base_of, make_bidirectional, network_config, reading, tokenizer_of, torch_dtype
 from .weight_files import check_model_files
 
 # Bytes of a quantised weight with its share of the scales (arXiv 2305.14314, section 3: 0.127 bits a
@@ -164,7 +164,7 @@ def skeleton_of_saved(
         tokenizer = None
     skeleton = Skeleton(
         config=config,
-        dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
+        dtype=torch_dtype(dtype),
         attn_implementation=attn_implementation,
         lora=lora,
         frozen=tuple(adapters),

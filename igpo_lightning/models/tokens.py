@@ -17,7 +17,7 @@ def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
     """The id of the tokenizer's, or else of the config's, ``name`` token ("mask", "eos").
 
     Raises:
-        ConfigError: Neither defines one.
+        ConfigError: Neither defines one, or the model has no such id.
     """
     value = getattr(tokenizer, f"{name}_token_id")
     if value is None:
@@ -28,6 +28,10 @@ def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
             f"model.path: neither the tokenizer nor config.json of {model.config.name_or_path!r} defines "
             f"{name}_token_id; a masked diffusion policy needs it{hint}"
         )
+    size = model.get_input_embeddings().num_embeddings
+    if not 0 <= value < size:
+        key = "model.load.mask_id" if name == "mask" else "model.path"
+        raise ConfigError(f"{key}: {name}_token_id is {value}; the model has ids from 0 to {size - 1:,}")
     return int(value)
 
 
@@ -62,15 +66,23 @@ def add_mask_token(tokenizer: PreTrainedTokenizerBase, mask_token: str | None) -
 
 
 @torch.no_grad()
-def make_room(model: Any, tokenizer: Any) -> None:
+def make_room(model: Any, tokenizer: Any, may_grow: bool = True) -> None:
     """Add embeddings for a mask token that the model has none for: the mean of all others.
 
     The mean needs no draw, so an adapter that was trained on it finds the same vector again.
+
+    Raises:
+        ConfigError: The model may not grow: it is written back in its authors' layout, tokenizer included.
     """
     size = model.get_input_embeddings().num_embeddings
     mask = tokenizer.mask_token_id
     if mask is None or mask < size or mask != len(tokenizer) - 1:
         return
+    if not may_grow:
+        raise ConfigError(
+            f"model.load.mask_token={tokenizer.mask_token}: a model in its authors' layout gets no new "
+            "token; name one that its tokenizer has, or give its id as model.load.mask_id"
+        )
     model.resize_token_embeddings(mask + 1, mean_resizing=False)
     for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
         layer.weight[size:] = layer.weight[:size].float().mean(0).to(layer.weight.dtype)

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import torch
 
 from igpo_lightning import progress
-from igpo_lightning.amounts import whole_number
+from igpo_lightning.amounts import is_number, whole_number
 from igpo_lightning.checks import ConfigError, reading_first_box
+from igpo_lightning.contracts import refuse
 from igpo_lightning.rewards.answers import ends_cleanly, extract, statements
 from igpo_lightning.rewards.verify import Verifier
 from igpo_lightning.seeding import derive
@@ -156,7 +157,7 @@ class RewardSum:
             known = ", ".join(self.terms) or "none"
             raise ConfigError(f"reward.correctness: '{correctness}' is not one of reward.terms ({known})")
         for name, term in self.terms.items():
-            if not callable(term) or not isinstance(getattr(term, "weight", None), int | float):
+            if not callable(term) or not is_number(getattr(term, "weight", None)):
                 raise ConfigError(f"reward.terms.{name}: a term needs a numeric 'weight' and to be callable")
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> Scores:
@@ -168,11 +169,7 @@ class RewardSum:
             judge: Any = getattr(term, "judge", None) if name == self.correctness else None
             found, answers = judge(problems, completions) if judge else (term(problems, completions), None)
             stated = answers if judge else stated
-            values = torch.as_tensor(found, dtype=torch.float32, device="cpu")
-            if values.shape != (len(completions),):
-                shape = tuple(values.shape)
-                raise ValueError(f"reward term '{name}': shape {shape} for {len(completions)} completions")
-            parts[name] = values
+            parts[name] = _numbers(f"reward.terms.{name}", term, found, len(completions))
         total = torch.zeros(len(completions), dtype=torch.float32, device="cpu")
         for name, values in parts.items():
             total += self.terms[name].weight * values
@@ -200,6 +197,17 @@ class RewardSum:
         name = self.correctness
         term = reading_first_box(f"reward.terms.{name}", self.terms[name])
         return RewardSum({**self.terms, name: term}, name, self.workers)
+
+
+def _numbers(key: str, term: Any, found: Any, count: int) -> torch.Tensor:
+    """[B] float32 that a term found."""
+    try:
+        values = torch.as_tensor(found, device="cpu")
+    except (TypeError, ValueError, RuntimeError):  # None, texts, lists of several lengths
+        values = None
+    if values is None or values.shape != (count,) or values.is_complex():
+        refuse(key, term, found if values is None else values, f"a number for each of {count} completions")
+    return values.to(torch.float32)
 
 
 def _alike(answers: Sequence[str | None]) -> torch.Tensor:

@@ -8,13 +8,20 @@ import torch
 from torch import Tensor
 
 from ..algos.logprobs import Draw, hidden_tokens
-from ..checks import ConfigError, not_negative
+from ..checks import not_negative
 from ..sampling.canvas import completion_texts
 from ..types import Rollout
 from .resampler import Resampler
 
 
 class Credit(Protocol):
+    """A rule of credit; these attributes may be left out.
+
+    Attributes:
+        of_tokens: Whether tokens of one completion get different advantages, which some losses don't take.
+        needs_same_draws: Whether the estimator's draws have to be the same in every iteration.
+    """
+
     def __call__(self, rollout: Rollout, entropy: Tensor, resampler: Resampler) -> Tensor:
         """[P, G] or [P, G, C] advantages.
 
@@ -44,6 +51,8 @@ class ZeroVariance:
         scale: α.
     """
 
+    of_tokens = True
+
     def __init__(self, scale: float = 0.1):
         self.scale = not_negative("algo.credit.scale", scale)
 
@@ -69,20 +78,15 @@ class GreedyBaseline:
         weight: λ.
     """
 
+    of_tokens = needs_same_draws = True
     runs_draws = True  # one forward pass of each, for preflight to count
 
     def __init__(self, weight: float = 0.5):
         self.weight = not_negative("algo.credit.weight", weight)
 
     def __call__(self, rollout: Rollout, entropy: Tensor, resampler: Resampler) -> Tensor:
-        estimator = resampler.algorithm.logprobs
-        if estimator.renewed:
-            raise ConfigError(
-                "algo.credit: GreedyBaseline needs the same draws in every iteration, as of "
-                "algo/logprobs=replay with choose=entropy or even"
-            )
         result = torch.zeros_like(rollout.tokens, dtype=torch.float32)
-        draws = estimator.draws(rollout, 0)
+        draws = resampler.algorithm.logprobs.draws(rollout, 0)
         found = [self._greedy(rollout, draw, resampler) for draw in draws]
         for draw, greedy in zip(draws, found, strict=True):
             returns = (rollout.rewards + self.weight * (rollout.rewards - greedy)) / (1 + self.weight)

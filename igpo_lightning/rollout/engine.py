@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import progress
 from ..algos import Algorithm
 from ..algos.logprobs import Scored, check_blocks, score
+from ..contracts import pair, refuse, tensor
 from ..distributed import world_size
 from ..models import Policy
 from ..types import Prompt, Rollout
@@ -69,13 +70,16 @@ class RolloutEngine:
             policy, prompts, index, algorithm, self.prompts_per_forward, phases, sampler, spares, self.history
         )
         first = resampler.sample(range(len(prompts)), *resampler.blank(len(prompts)), "sample")
-        rollout, report = algorithm.inpaint(first, resampler)
-        rollout, selection = self._select(rollout, resampler)
-        rollout.advantages = algorithm.advantage(rollout.rewards)
+        rollout, report = _changed("algo.inpaint", algorithm.inpaint, first, resampler, "replaced")
+        rollout, selection = _changed("algo.select", self._select, rollout, resampler, "swapped")
+        shape = rollout.tokens.shape
+        advantages = algorithm.advantage(rollout.rewards)
+        rollout.advantages = tensor("algo.advantage", algorithm.advantage, advantages, shape[:2], shape)
         self._remember(resampler, first, *selection.fresh)
         with phases.of("logprobs"):
             entropy, nats = self._add_logprobs(policy, rollout)
-            rollout.advantages = self._credit(rollout, nats, resampler)
+            advantages = self._credit(rollout, nats, resampler)
+            rollout.advantages = tensor("algo.credit", self._credit, advantages, shape[:2], shape)
             # Numbers of the device: what is asked of it has been done when they are here.
             rollout.metrics = rollout_metrics(first, rollout, report, entropy, policy.stop_ids)
             rollout.metrics |= {"swapped": float(selection.swapped), "others": float(selection.sampled)}
@@ -141,7 +145,9 @@ class RolloutEngine:
         seen = scored.scored.sum(2)  # draws that score each token
         nats = scored.nats / seen.clamp(min=1)
         learnt = self.algorithm.learnt(rollout) & (seen > 0)
-        kept = self.algorithm.token_filter(learnt, rollout.hint_mask, nats)
+        token_filter = self.algorithm.token_filter
+        kept = token_filter(learnt, rollout.hint_mask, nats)
+        kept = tensor("algo.token_filter", token_filter, kept, learnt.shape, boolean=True)
         return kept.unsqueeze(2) & scored.scored
 
     def _score(self, policy: Policy, rollout: Rollout, iteration: int, entropy: bool = False) -> Scored:
@@ -154,3 +160,14 @@ class RolloutEngine:
             parts.append(score(policy, rows, draws, entropy=entropy))
             progress.finished()
         return Scored.joined(parts)
+
+
+def _changed(
+    key: str, part: Callable[..., Any], rollout: Rollout, resampler: Resampler, counted: str
+) -> tuple[Rollout, Any]:
+    """The rollout that ``part`` makes of one, and its report, which has the field ``counted``."""
+    wanted = f"a Rollout and a report with {counted}"
+    result = changed, report = pair(key, part, part(rollout, resampler), wanted)
+    if not isinstance(changed, Rollout) or not hasattr(report, counted):
+        refuse(key, part, result, wanted)
+    return changed, report

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..contracts import refuse
 from ..types import Problem, Scores
 
 
@@ -72,4 +73,7 @@ class Scoring:
         began = time.perf_counter()
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # of this thread, which would else have the first one
-        return self.reward(problems, texts), time.perf_counter() - began
+        scores = self.reward(problems, texts)
+        if not isinstance(scores, Scores):
+            refuse("reward", self.reward, scores, "Scores")
+        return scores, time.perf_counter() - began

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .. import progress
-from ..checks import ConfigError, choice, denoising_schedule, positive_int
+from ..checks import ConfigError, choice, denoising_schedule, not_negative, positive_int
+from ..contracts import part, tensor
 from ..models import Policy
 from ..models.session import Session
 from ..seeding import torch_rng
@@ -71,11 +72,10 @@ class BlockwiseSampler:
         guidance: float = 0.0,
     ):
         self.blocks, self.steps_per_block = denoising_schedule(length, block_length, steps)
-        if temperature < 0:
-            raise ValueError(f"sampler.temperature: {temperature} is negative; 0 is greedy")
         self.length, self.block_length = positive_int("sampler.length", length), block_length
-        self.steps, self.temperature = steps, temperature
-        self.acceptance, self.order = acceptance or Quota(), order or DrawnProbability()
+        self.steps, self.temperature = steps, not_negative("sampler.temperature", temperature)
+        self.acceptance = part("sampler.acceptance", acceptance or Quota(), "needs_entropy", "most_steps")
+        self.order = part("sampler.order", order or DrawnProbability(), "needs_uniform", "log_probability")
         if getattr(self.acceptance, "needs_probability", False) and not self.order.log_probability:
             raise ConfigError(
                 f"sampler.acceptance: {type(self.acceptance).__name__} reads probabilities, and "
@@ -176,6 +176,7 @@ class BlockwiseSampler:
                     self._step(session, rows, uniforms[:, rows, step], step, left, stop_ids, on_step)
                 else:  # nothing left here, but the other processes are making this call
                     session.idle()
+            self._check_filled(session, alive, most)
             alive = self._retire(session, alive, stop_ids, policy.eos_id)
 
     def _step(
@@ -196,12 +197,16 @@ class BlockwiseSampler:
         candidates = Distribution(logits)
         drawn = candidates.draw(self.temperature, uniforms[0][masked])
         confidence = self.order(candidates, drawn, uniforms[-1][masked])
+        tensor("sampler.order", self.order, confidence, drawn.shape)
         if self.eos == "last":
             confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
         entropy = None
         if "entropy" in self.notes or self.acceptance.needs_entropy:
             entropy = _spread(candidates.entropy(), masked, 0.0)
         accepted = self.acceptance(_spread(confidence, masked, -torch.inf), entropy, masked, left)
+        accepted = masked & tensor(
+            "sampler.acceptance", self.acceptance, accepted, masked.shape, boolean=True
+        )
         ids = _spread(drawn, masked, 0)
         probability = None
         if "probability" in self.notes or on_step is not None:
@@ -210,6 +215,13 @@ class BlockwiseSampler:
         session.commit(rows, accepted, ids, step, **{name: known[name] for name in self.notes})
         if on_step is not None:
             on_step(Step(step, rows, session.columns, accepted, ids, known["probability"]))
+
+    def _check_filled(self, session: Session, alive: Tensor, most: int) -> None:
+        if left := int(session.masked(alive).sum()):
+            raise ConfigError(
+                f"sampler.acceptance: {type(self.acceptance).__name__} left {left} columns of a block empty "
+                f"after the {most} steps of its most_steps; it has to write at least one of each row a step"
+            )
 
     def _retire(self, session: Session, alive: Tensor, stop_ids: Tensor, eos_id: int) -> Tensor:
         """The rows that go on. Those whose finished block ends the completion need no more model calls.

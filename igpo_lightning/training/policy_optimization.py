@@ -6,6 +6,7 @@ RolloutDataModule, through this module's ``policy``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from ..algos import Algorithm
 from ..algos.logprobs import Draw, check_blocks, score, weights
-from ..algos.losses import LossInputs, policy_metrics
+from ..algos.losses import LossInputs, Share, policy_metrics
 from ..checks import ConfigError
+from ..contracts import pair, refuse, tensor
 from ..models import Policy
 from ..types import Rollout
 from .module import DiffusionModule
@@ -128,7 +130,12 @@ class PolicyOptimization(DiffusionModule):
         return (logps * self._slope[:, :, start:stop]).sum() * len(self.algorithm.parts_of(len(draws)))
 
     def _loss(self, inputs: LossInputs) -> Tensor:
-        loss, metrics = self.loss(inputs)
+        loss, metrics = pair("algo.loss", self.loss, self.loss(inputs), "a scalar and a dict of metrics")
+        tensor("algo.loss", self.loss, loss, ())
+        if not isinstance(metrics, Mapping) or not all(map(_is_metric, metrics.items())):
+            refuse(
+                "algo.loss", self.loss, metrics, "a dict of metrics, each a name and a tensor [] or a Share"
+            )
         self.accumulate({"loss": loss.detach(), **policy_metrics(inputs), **metrics})
         return loss
 
@@ -188,6 +195,13 @@ class PolicyOptimization(DiffusionModule):
         if result["resampled"]:
             result["hint_success"] = result["resampled_correct"] / result["resampled"]
         return result
+
+
+def _is_metric(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    return isinstance(name, str) and (
+        isinstance(value, Share) or (isinstance(value, Tensor) and value.dim() == 0)
+    )
 
 
 def _made(rollout: Rollout, name: str) -> Tensor:

@@ -1,8 +1,10 @@
 """Use from Python: ten lines from a model to text, and to a rollout with rewards."""
 
+import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from fakes import LORA, WIDTH, algorithm, inpaint, source, tiny_policy
@@ -44,6 +46,48 @@ def test_hints_stay_and_gaps_are_filled(policy):
 def test_bad_hints_are_refused(policy, hints, said):
     with pytest.raises(ConfigError, match=said):
         il.generate(policy, QUESTIONS[:1], hints, length=WIDTH, block_length=8)
+
+
+@pytest.mark.parametrize("prompts, hints, name", [
+    ("What is 3 + 4 ?", None, "prompts"), (["a", None], None, "prompts"), ([7], None, "prompts"),
+    (["a"], "b", "hints"), (["a"], [3], "hints"),
+])  # fmt: skip
+def test_what_is_no_list_of_texts_is_refused(policy, prompts, hints, name):
+    with pytest.raises(ConfigError, match=rf"^{name}: expected a list of texts"):
+        il.generate(policy, prompts, hints, length=WIDTH, block_length=8)
+
+
+@pytest.mark.parametrize("setting", [{"temperature": math.nan}, {"temperature": math.inf}, {"steps": 0}])
+def test_what_no_sampler_can_take_is_refused(policy, setting):
+    with pytest.raises(ConfigError, match=rf"^sampler\.{next(iter(setting))}="):
+        il.generate(policy, QUESTIONS[:1], length=WIDTH, block_length=8, **setting)
+
+
+def test_a_seed_counts_by_its_value(policy):
+    options = {"length": WIDTH, "block_length": 8, "temperature": 1.0}
+    found = il.generate(policy, QUESTIONS, seed=5, **options)
+    assert found == il.generate(policy, QUESTIONS, seed=np.int64(5), **options)
+    assert found != il.generate(policy, QUESTIONS, seed=6, **options)
+    with pytest.raises(TypeError):
+        il.generate(policy, QUESTIONS, seed=5.5, **options)
+
+
+def test_a_rollout_is_the_same_twice_with_a_policy_that_has_dropout():
+    policy, problems = tiny_policy(lora={**LORA, "dropout": 0.5}), source().train[:2]
+    for name, weights in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.constant_(weights, 0.1)
+    state = torch.get_rng_state()
+    first, second = (il.roll_out(policy, algorithm(), problems) for _ in range(2))
+    assert torch.equal(first.old_logps, second.old_logps)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_what_has_no_rollouts_is_refused(policy):
+    with pytest.raises(ConfigError, match=r"^algorithm: sft has no rollouts"):
+        il.roll_out(policy, il.load_algorithm("algo=sft", "model=tiny"), source().train[:1])
+    with pytest.raises(ConfigError, match=r"^problems: there are none"):
+        il.roll_out(policy, algorithm(), [])
 
 
 def test_a_rollout_with_rewards(policy):

@@ -107,5 +107,6 @@ class PolicyLoss(Protocol):
     """
 
     needs_reference: bool
+    # takes_token_advantages = False: those of a completion only. May be left out.
 
     def __call__(self, x: LossInputs) -> tuple[Tensor, dict[str, Tensor | Share]]: ...

@@ -27,6 +27,8 @@ class GroupSoftmax:
         per_token: Whether l is the mean over tokens, or their sum.
     """
 
+    takes_token_advantages = False
+
     def __init__(
         self, temperature: float = 1.0, negative: float = 1.0, tilted: bool = False, per_token: bool = False
     ):

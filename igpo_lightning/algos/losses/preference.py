@@ -23,6 +23,7 @@ class Preference:
     """
 
     needs_reference = True
+    takes_token_advantages = False
 
     def __init__(self, beta: float = 0.2):
         self.beta = positive("algo.loss.beta", beta)

@@ -30,6 +30,7 @@ class Sandwich:
     """
 
     needs_reference = False
+    takes_token_advantages = False
 
     def __init__(self, mix: float = 0.5, power: float = 1.5, weight_clip: float | None = None):
         self.mix, self.power = fraction("algo.loss.mix", mix), positive("algo.loss.power", power)

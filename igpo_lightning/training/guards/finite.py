@@ -17,6 +17,7 @@ from .base import SKIP, STOP, Action, Guard
 # In the order of cause and effect: the first one that is not finite is the one to look at.
 QUANTITIES = ("reward", "logits of sampling", "old log-probs", "reference log-probs", "logits of training",
               "loss", "gradients")  # fmt: skip
+_TERM = "reward/"
 
 
 class FiniteGuard(Guard):
@@ -59,6 +60,8 @@ class FiniteGuard(Guard):
         if (rewards := getattr(batch, "rewards", None)) is None:
             return
         self._see("reward", rewards)
+        for name, values in batch.parts.items():
+            self._see(f"{_TERM}{name}", values)
         if batch.step_probability is not None:  # of tokens: also where a session leaves the forward pass out
             self._see("logits of sampling", batch.step_probability)
         for quantity, field in (("old log-probs", "old_logps"), ("reference log-probs", "ref_logps")):
@@ -82,7 +85,7 @@ class FiniteGuard(Guard):
         if sizes := [grad for grad in grads.values() if grad.numel()]:
             # The largest absolute value: the 2-norm of large gradients is infinite, and they are not.
             self._see("gradients", torch.nn.utils.get_total_norm(sizes, norm_type=torch.inf))
-        culprit = self._culprit(pl_module.device)
+        culprit, terms = self._culprit(pl_module.device), self._bad_terms()
         self._found = culprit is not None
         if culprit is None:
             return None
@@ -91,6 +94,8 @@ class FiniteGuard(Guard):
         if quantity == "gradients":
             bad = [name for name, grad in grads.items() if not grad.isfinite().all()]
             quantity += f" of {gather_objects(bad[:1], pl_module.device)[rank][0]}"
+        elif quantity == "reward" and (bad := gather_objects(terms, pl_module.device)[rank]):
+            quantity = f"reward term {', '.join(bad)}"
         where = f" on process {rank}" if trainer.world_size > 1 else ""
         return f"NaN or infinity in the {quantity}{where}"
 
@@ -98,9 +103,14 @@ class FiniteGuard(Guard):
         """The first quantity that was not finite in this update, and the first process where it was not."""
         fine = torch.zeros((), dtype=torch.float32, device=device)
         marks = torch.stack([self._marks.get(quantity, fine).to(device) for quantity in QUANTITIES])
-        self._marks.clear()
         found = gather(marks, device).isnan().T.nonzero().tolist()
         return (QUANTITIES[found[0][0]], found[0][1]) if found else None
+
+    def _bad_terms(self) -> list[str]:
+        """Names of this process's reward terms that were not finite; forgets what was seen."""
+        marks = {name: mark for name, mark in self._marks.items() if name.startswith(_TERM)}
+        self._marks.clear()
+        return [name.removeprefix(_TERM) for name, mark in marks.items() if mark.isnan()]
 
     def severity(self) -> str:
         return STOP if self.action == SKIP and self.in_a_row >= self.patience else self.action

@@ -74,6 +74,28 @@ def test_a_variant_that_is_no_llama_is_refused(tmp_path, field, value, said):
         load_policy(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "field",
+    [{"n_heads": 3}, {"n_heads": "4"}, {"rms_norm_eps": "x"}, {"rope_theta": None}, {"d_model": None}],
+)
+def test_a_config_with_a_value_that_cannot_be_is_said_in_one_line(tmp_path, field):
+    config = write_llada(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**config, **field}))
+    with pytest.raises(ConfigError, match=r"^model\.path: cannot load ") as caught:
+        load_policy(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [
+    {"dtype": "bf16"}, {"lora": {"rank": 0, "alpha": 1, "targets": ["q_proj"]}},
+    {"lora": {"rank": 1, "alpha": 1, "targets": "q_proj"}}, {"lora": {"rank": 1, "alpha": 1}},
+])  # fmt: skip
+def test_options_that_cannot_be_are_named(tmp_path, options):
+    write_llada(tmp_path)
+    with pytest.raises(ConfigError, match=r"^model\.(load\.dtype=bf16: expected one of|lora[.:])"):
+        load_policy(str(tmp_path), **options)
+
+
 def test_a_config_without_a_field_names_it(tmp_path):
     config = write_llada(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "d_model"}))

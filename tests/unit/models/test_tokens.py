@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from checkpoints import EOS, EOT, llada_tokenizer
+from checkpoints import EOS, EOT, MASK, llada_tokenizer, write_dream, write_llada, write_sdar
 from fakes import tiny_policy
 from tokenizers import AddedToken, Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Tokenizer
@@ -102,3 +102,34 @@ def test_a_mask_token_takes_a_spare_embedding_or_a_token_there_is(tmp_path):
     policy = load_policy(unmasked(tmp_path / "used"), mask_token="w7")
     assert policy.mask_id == policy.tokenizer.convert_tokens_to_ids("w7") == 11
     assert len(policy.network.lm_head.weight) == 12
+
+
+@pytest.mark.parametrize("write", [write_llada, write_dream, write_sdar])
+def test_the_mask_token_of_a_published_layout_stays_what_it_is(tmp_path, write):
+    own = write(tmp_path / "own")["mask_token_id"]
+    policy = load_policy(str(tmp_path / "own"), mask_token=EOT)  # for models that have none
+    assert policy.mask_id == own
+    policy.save(tmp_path / "saved")
+    assert load_policy(str(tmp_path / "saved"), mask_token=EOT).mask_id == own
+
+
+def test_a_published_layout_without_a_mask_token_keeps_the_one_it_was_given(tmp_path):
+    write_llada(tmp_path / "none", mask_token_id=None)
+    given = load_policy(str(tmp_path / "none"), mask_token=MASK)
+    given.save(tmp_path / "saved")
+    assert load_policy(str(tmp_path / "saved")).mask_id == given.mask_id
+    assert given.mask_id == given.tokenizer.convert_tokens_to_ids(MASK)
+    with pytest.raises(
+        ConfigError, match=r"model\.load\.mask_token=<m>: a model in its authors' layout gets no"
+    ):
+        load_policy(str(tmp_path / "none"), mask_token="<m>")
+
+
+@pytest.mark.parametrize("id", [-1, 1000])
+def test_an_id_that_the_model_does_not_have_is_refused(tmp_path, id):
+    write_llada(tmp_path / "none", mask_token_id=None)
+    write_llada(tmp_path / "wrong", mask_token_id=id)
+    with pytest.raises(ConfigError, match=rf"model\.load\.mask_id: mask_token_id is {id}; .* from 0 to \d+"):
+        load_policy(str(tmp_path / "none"), mask_id=id)
+    with pytest.raises(ConfigError, match=rf"mask_token_id is {id}; "):
+        load_policy(str(tmp_path / "wrong"))

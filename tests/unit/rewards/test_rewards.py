@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -100,10 +101,28 @@ def test_bad_rewards_are_refused():
         TagFormat(tags="<answer>")
     with pytest.raises(ConfigError, match=r"compat.first_box: reward.terms.own \(Constant\)"):
         RewardSum({"own": Constant([], 1.0)}, correctness="own").first_box()
-    with pytest.raises(ValueError, match=r"'two'.*\(2,\)"):
-        RewardSum({"two": Constant([1.0, 2.0], 1.0)}, correctness="two")(problems(["b"]), ["a"])
+    with pytest.raises(ConfigError, match=r"reward\.terms\.odd"):
+        RewardSum({"odd": Constant([], math.nan)}, correctness="odd")
     with pytest.raises(ValueError, match="1 completions but 2 problems"):
         RewardSum({"format": AnswerFormat()}, correctness="format")(problems(["b", "c"]), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([1.0, 2.0], r"a tensor \[2\] of float32"),
+        (None, "None"),
+        (["a"], "a list"),
+        (torch.ones(1, 1), r"a tensor \[1, 1\] of float32"),
+        (torch.ones(1, dtype=torch.complex64), r"a tensor \[1\] of complex64"),
+    ],
+)
+def test_a_term_that_finds_no_number_for_each_completion_is_named(found, said):
+    reward = RewardSum({"mine": Constant(found, 1.0)}, correctness="mine")
+    with pytest.raises(
+        ConfigError, match=rf"^reward\.terms\.mine: Constant returned {said}; expected a number"
+    ):
+        reward(problems(["b"]), ["a"])
 
 
 def test_no_completions():

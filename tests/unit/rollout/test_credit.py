@@ -124,4 +124,4 @@ def test_the_sampler_records_what_it_drew_from():
 @pytest.mark.parametrize("estimator", [RandomMasking(), Replay(4, keep=2)])
 def test_draws_that_change_are_refused(estimator):
     with pytest.raises(ConfigError, match=r"algo\.credit: GreedyBaseline needs the same draws"):
-        engine(logprobs=estimator, credit=GreedyBaseline()).run(tiny_policy(), encoded(tiny_policy(), 4), 0)
+        engine(logprobs=estimator, credit=GreedyBaseline())

@@ -90,6 +90,19 @@ def test_a_reward(tmp_path):
     assert "in the reward;" in said[0]
 
 
+def test_terms_of_a_reward_are_named(tmp_path):
+    class Terms:
+        def __call__(self, problems, completions):
+            parts = {name: torch.ones(len(completions)) for name in ("fine", "first", "second")}
+            parts["first"][0], parts["second"][1] = torch.nan, torch.inf
+            total = sum(parts.values())
+            return Scores(total, total == 3, parts)
+
+    module, data = rollout_fit(tiny_policy(), rollouts=1, reward=Terms())
+    _, said = fit(tmp_path, module, data)
+    assert "in the reward term first, second;" in said[0]
+
+
 def test_old_log_probs_only_where_they_count(tmp_path):
     module, data = rollout_fit(tiny_policy(), rollouts=1)
     run = data.engine.run
