@@ -142,7 +142,8 @@ def load_policy(
     if mask_token or adapters:
         make_room(model, tokenizer, may_grow=published is None)
     if mask_token and published is not None:
-        published = published.with_mask(tokenizer.mask_token_id)
+        mask: Any = tokenizer.mask_token_id  # declared as whatever transformers may have
+        published = published.with_mask(mask)
     check_loaded(path, info, tokenizer, model)
     if liger:
         from .kernels import use_liger

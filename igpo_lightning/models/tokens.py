@@ -28,7 +28,7 @@ def special_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
             f"model.path: neither the tokenizer nor config.json of {model.config.name_or_path!r} defines "
             f"{name}_token_id; a masked diffusion policy needs it{hint}"
         )
-    size = model.get_input_embeddings().num_embeddings
+    size: Any = model.get_input_embeddings().num_embeddings
     if not 0 <= value < size:
         key = "model.load.mask_id" if name == "mask" else "model.path"
         raise ConfigError(f"{key}: {name}_token_id is {value}; the model has ids from 0 to {size - 1:,}")
