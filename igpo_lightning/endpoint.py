@@ -114,7 +114,7 @@ class OpenAIWriter:
             **{name: value for name, value in optional.items() if value is not None},
         )
         try:
-            completion = await asyncio.wait_for(request, longest)
+            return _reply(await asyncio.wait_for(request, longest))
         except asyncio.TimeoutError:
             raise Unanswered(f"no answer within {longest:.0f} s") from None
         except openai.APIStatusError as error:
@@ -124,7 +124,6 @@ class OpenAIWriter:
             raise Unanswered(self._said(error) + cause) from None
         except (openai.OpenAIError, ValueError, RecursionError) as error:
             raise Unanswered(f"an answer that is none: {self._said(error)}") from None
-        return _reply(completion)
 
     async def close(self) -> None:
         await self._client.close()
@@ -139,16 +138,17 @@ def _reply(completion: Any) -> Reply:
     """The first choice of a response: servers leave out most of one, and the client checks no types.
 
     Raises:
-        Unanswered: It holds no choice, or one without a text.
+        ValueError: It holds no choice, or one without a text.
     """
     choices = getattr(completion, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message: Any = getattr(choice, "message", None)
     if not hasattr(message, "content"):
         error = getattr(completion, "error", None) or type(completion).__name__
-        raise Unanswered(f"the server sent no choice ({_start(error)})")
+        raise ValueError(f"the server sent no choice ({str(error)[:200]})")
     if (text := _text(message.content)) is None:
-        raise Unanswered(f"the server sent no text ({_start(message.content)})")
-    finish, usage = choices[0].finish_reason, getattr(completion, "usage", None)
+        raise ValueError(f"the server sent no text ({str(message.content)[:200]})")
+    finish, usage = getattr(choice, "finish_reason", None), getattr(completion, "usage", None)
     counts = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
     return Reply(
         text, finish if isinstance(finish, str) else "stop", *(n if is_int(n) else None for n in counts)
@@ -165,7 +165,3 @@ def _text(content: Any) -> str | None:
         return None
     texts = [part.get("text") for part in content if part.get("type") == "text"]
     return "".join(texts) if all(isinstance(text, str) for text in texts) else None
-
-
-def _start(value: Any) -> str:
-    return " ".join(str(value).split())[:200]

@@ -165,10 +165,12 @@ def test_an_endpoint_that_is_not_there():
 
 def test_the_key_is_sent_and_never_said(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
-    with serving(lambda call: Response("key sk-very-secret is wrong", 403)) as endpoint:
-        [error] = writing(endpoint.url, api_key_env="MY_KEY")
-    assert endpoint.headers[0]["authorization"] == "Bearer sk-very-secret"
-    assert "key *** is wrong" in str(error) and "secret" not in str(error)
+    refusal = b'{"error": "key sk-very-secret is wrong"}'
+    for response in (Response("key sk-very-secret is wrong", 403), Response(raw=refusal)):
+        with serving(lambda call, response=response: response) as endpoint:
+            [error] = writing(endpoint.url, api_key_env="MY_KEY")
+        assert endpoint.headers[0]["authorization"] == "Bearer sk-very-secret"
+        assert "key *** is wrong" in str(error) and "secret" not in str(error)
 
 
 def test_a_key_that_is_not_set_is_named(monkeypatch):
