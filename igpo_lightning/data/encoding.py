@@ -48,7 +48,7 @@ class _Refused(ConfigError):
     """A row that the option ``data.on_<key>`` decides about; ``reason`` is why."""
 
     def __init__(self, problem: Problem, key: str, reason: str, message: str) -> None:
-        super().__init__(f"problem {problem.id}: {message}")
+        super().__init__(f"{problem.named}: {message}")
         self.key, self.reason = key, reason
 
 

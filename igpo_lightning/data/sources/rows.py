@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -165,7 +165,7 @@ def gather(
     errors = [] if errors is None else errors
     for row in rows:
         try:
-            made = make(row)
+            made = replace(make(row), where=row.where)
             if on_bad_row == "drop" and made.answer.lower() in UNCHECKABLE:
                 raise row.bad(NO_ANSWER, f"its answer is {made.answer!r}")
             problems.append(made)
