@@ -122,6 +122,17 @@ class Encoder:
         """True if a single row can be an error."""
         return "error" in self.on.values()
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The setting behind each reason for which a row is left out."""
+        return {
+            LONG_PROMPT: f"data.max_prompt={self.max_prompt}",
+            LONG_TRACE: f"sampler.length={self.max_response}",
+            NO_ANSWER: f"data.on_missing_answer={self.on['missing_answer']}",
+            NO_TRACE: f"data.on_missing_answer={self.on['missing_answer']}",
+            MASK_TOKEN: f"data.on_mask_token={self.on['mask_token']}",
+        }
+
     def encode(self, problem: Problem) -> Prompt:
         """One problem as token ids.
 

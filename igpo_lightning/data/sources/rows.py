@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from igpo_lightning.amounts import counted
 from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.rewards.answers import extract
 from igpo_lightning.types import Problem
@@ -175,7 +176,7 @@ def gather(
             errors.append(error)
             dropped[error.reason] += 1
     if not problems and errors:
-        raise ConfigError(f"{errors[0]}; no row is left: dropped {dict(dropped)}")
+        raise ConfigError(f"{errors[0]}; no row is left; left out: {counted(dropped)}")
     return problems, dropped
 
 
@@ -189,9 +190,9 @@ class _Digits:
 def read_jsonl(path: Path) -> Iterator[Row]:
     """The rows of a JSON Lines file; blank lines are skipped, and ``index`` counts the others.
 
-    Raises:
     A file that holds one list over several lines is read as :func:`read_json_list` does.
 
+    Raises:
         ConfigError: The file can't be read, or a line is not one JSON object.
     """
     text, index = _read_text(path), 0
@@ -222,7 +223,6 @@ def read_json_list(path: Path) -> Iterator[Row]:
         yield Row(where, index, _object(item, where))
 
 
-def _read_text(path: Path) -> str:
 def _no_list(path: Path, value: Any, what: str) -> ConfigError:
     fields = value.items() if isinstance(value, dict) else ()
     lists = " and under ".join(repr(name) for name, part in fields if isinstance(part, list))
@@ -240,6 +240,7 @@ def _spread_out(text: str) -> Any:
     return value if "\n" in begin[:end] else None
 
 
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -140,7 +140,7 @@ def test_numbers_of_all_kinds_are_read(tmp_path, value, kind, text):
 
 def test_a_table_without_any_good_row_is_refused_with_its_first_fault(tmp_path):
     path = lines(tmp_path / "a.jsonl", {"question": "a"}, {"question": "b"})
-    wanted = r"a\.jsonl:1: no field 'prompt'; .*; no row is left: dropped \{'no prompt': 2\}"
+    wanted = r"a\.jsonl:1: no field 'prompt'; .*; no row is left; left out: 2 no prompt$"
     with pytest.raises(ConfigError, match=wanted):
         Table(path, on_bad_row="drop", **SIZES)
     with pytest.raises(ConfigError, match=r"data.on_bad_row=ignore: expected one of error, drop"):
