@@ -8,8 +8,8 @@ from fakes import TINY, TINY_RL, rollout_fit, tiny_policy, trainer
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.train import main
 
-EMBEDDED = [o for o in TINY if o.startswith("data.source")]
-SIZES = [o for o in TINY if not o.startswith("data.source")]
+EMBEDDED = [o for o in TINY if o.startswith(("data.source", "++data"))]
+SIZES = [o for o in TINY if o not in EMBEDDED]
 GOOD = {"prompt": "What is 1 + 2 ?", "trace": "1 + 2 = 3 #### 3", "answer": "3"}
 
 
