@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from igpo_lightning.errors import ConfigError
@@ -92,3 +92,8 @@ def around(value: int, valid: Sequence[int]) -> str:
 def show(value: Any) -> str:
     """Format ``value`` as it is typed on the command line: lists as ``[a,b]``."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Format counts for a sentence, ``1,024 no answer, 2 no prompt``."""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from igpo_lightning.amounts import is_int
 from igpo_lightning.asking import Ask, Reply, Unanswered
 from igpo_lightning.checks import ConfigError, positive, positive_int
 
@@ -113,7 +114,7 @@ class OpenAIWriter:
             **{name: value for name, value in optional.items() if value is not None},
         )
         try:
-            completion = await asyncio.wait_for(request, longest)
+            return _reply(await asyncio.wait_for(request, longest))
         except asyncio.TimeoutError:
             raise Unanswered(f"no answer within {longest:.0f} s") from None
         except openai.APIStatusError as error:
@@ -121,19 +122,8 @@ class OpenAIWriter:
         except openai.APIConnectionError as error:  # time-outs are of this kind
             cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
             raise Unanswered(self._said(error) + cause) from None
-        except (openai.OpenAIError, ValueError) as error:
+        except (openai.OpenAIError, ValueError, RecursionError) as error:
             raise Unanswered(f"an answer that is none: {self._said(error)}") from None
-        # Servers in the wild leave out most of a response.
-        if not (choices := getattr(completion, "choices", None)):
-            error = getattr(completion, "error", None) or type(completion).__name__
-            raise Unanswered(f"the server sent no choice ({str(error)[:200]})")
-        usage = getattr(completion, "usage", None)
-        return Reply(
-            getattr(choices[0].message, "content", None) or "",
-            choices[0].finish_reason or "stop",
-            getattr(usage, "prompt_tokens", None),
-            getattr(usage, "completion_tokens", None),
-        )
 
     async def close(self) -> None:
         await self._client.close()
@@ -142,3 +132,36 @@ class OpenAIWriter:
         """The error in one line, without the key."""
         text = " ".join(str(error).split())[:400]
         return text.replace(self._key, "***") if self.api_key_env else text
+
+
+def _reply(completion: Any) -> Reply:
+    """The first choice of a response: servers leave out most of one, and the client checks no types.
+
+    Raises:
+        ValueError: It holds no choice, or one without a text.
+    """
+    choices = getattr(completion, "choices", None)
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message: Any = getattr(choice, "message", None)
+    if not hasattr(message, "content"):
+        error = getattr(completion, "error", None) or type(completion).__name__
+        raise ValueError(f"the server sent no choice ({str(error)[:200]})")
+    if (text := _text(message.content)) is None:
+        raise ValueError(f"the server sent no text ({str(message.content)[:200]})")
+    finish, usage = getattr(choice, "finish_reason", None), getattr(completion, "usage", None)
+    counts = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+    return Reply(
+        text, finish if isinstance(finish, str) else "stop", *(n if is_int(n) else None for n in counts)
+    )
+
+
+def _text(content: Any) -> str | None:
+    """The text of a message, which some servers send in parts; None if it is of another form."""
+    if content is None:
+        return ""  # all that a model wrote was thoughts, or nothing
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    if not all(isinstance(part, Mapping) for part in content):
+        return None
+    texts = [part.get("text") for part in content if part.get("type") == "text"]
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else None

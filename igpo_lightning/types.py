@@ -39,6 +39,7 @@ class Problem:
         task: What its reward reads besides the answer (numbers and a target, a puzzle, tests), as JSON.
         tells: [begin, end) of the trace, sorted, that tell the answer, where its source knows them all; the
             last one is the final statement and ends the trace. None: they are looked for.
+        where: Its row's place ("train.jsonl:17") for messages; "" of a problem that is made.
     """
 
     id: str
@@ -48,6 +49,12 @@ class Problem:
     meta: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     tells: tuple[tuple[int, int], ...] | None = None
+    where: str = field(default="", compare=False, repr=False)
+
+    @property
+    def named(self) -> str:
+        """Its id, after its place if it has one, for messages."""
+        return f"{self.where}: problem {self.id}" if self.where else f"problem {self.id}"
 
 
 @dataclass(frozen=True)

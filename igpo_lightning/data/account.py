@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from igpo_lightning.amounts import counted
 from igpo_lightning.data.cache import Fate
 from igpo_lightning.data.contamination import Decontaminated
 from igpo_lightning.data.encoding import CUT, NO_TRACE
@@ -65,7 +66,7 @@ class Account:
 
     def describe(self, hints: bool) -> list[str]:
         """The training set in lines; ``hints`` says what traces are for."""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out().items())
+        reasons = counted(self.left_out())
         lines = [f"{self.trained_on:,} training problems" + (f" (left out: {reasons})" if reasons else "")]
         if self.sampled:
             looked_at = len(self.problems) + len(self.clean.overlaps)

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 
 from ..algos.algorithm import Stage
+from ..amounts import counted
 from ..checks import ConfigError, positive_int
 from ..lightning_private import log_under_updates
 from ..types import Problem, Prompt
@@ -92,7 +93,11 @@ class ProblemDataModule(L.LightningDataModule):
         share = len(looked_at) / max(len(self.source.train), 1) or 1.0
         self.account = Account(self.source.dropped, clean, problems, report.fates, share)
         if not report.prompts:
-            raise ConfigError(f"data.source: no training row is left; dropped {self.account.left_out()}")
+            out = {
+                f"{reason} ({encode.settings[reason]})" if reason in encode.settings else reason: count
+                for reason, count in self.account.left_out().items()
+            }
+            raise ConfigError(f"data.source: no training row is left; left out: {counted(out)}")
         self._train = report.prompts
         if self.account.sampled:
             few = report.prompts

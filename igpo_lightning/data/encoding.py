@@ -48,7 +48,7 @@ class _Refused(ConfigError):
     """A row that the option ``data.on_<key>`` decides about; ``reason`` is why."""
 
     def __init__(self, problem: Problem, key: str, reason: str, message: str) -> None:
-        super().__init__(f"problem {problem.id}: {message}")
+        super().__init__(f"{problem.named}: {message}")
         self.key, self.reason = key, reason
 
 
@@ -121,6 +121,17 @@ class Encoder:
     def strict(self) -> bool:
         """True if a single row can be an error."""
         return "error" in self.on.values()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The setting behind each reason for which a row is left out."""
+        return {
+            LONG_PROMPT: f"data.max_prompt={self.max_prompt}",
+            LONG_TRACE: f"sampler.length={self.max_response}",
+            NO_ANSWER: f"data.on_missing_answer={self.on['missing_answer']}",
+            NO_TRACE: f"data.on_missing_answer={self.on['missing_answer']}",
+            MASK_TOKEN: f"data.on_mask_token={self.on['mask_token']}",
+        }
 
     def encode(self, problem: Problem) -> Prompt:
         """One problem as token ids.

@@ -67,7 +67,7 @@ class Stated:
             progress.step(len(values), len(completions))
             if self.needs is not None and self.needs not in problem.task:
                 raise ConfigError(
-                    f"reward: problem {problem.id} has no {self.needs!r}, which {type(self).__name__} reads; "
+                    f"reward: {problem.named} has no {self.needs!r}, which {type(self).__name__} reads; "
                     "choose data and reward of one task"
                 )
             answer = self.read(completion)

@@ -11,7 +11,9 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, get_type_hints
 
+from igpo_lightning.amounts import is_int
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.files import append_line
 from igpo_lightning.types import Problem
@@ -28,6 +30,8 @@ class Answer:
 
     ``source`` is the :func:`digest` of the problem. The tokens are as the writer counts them, None if it
     does not tell. It came ``at`` so many seconds after that start (1, 2, …) of the program, ``session``.
+    Counts that are no whole numbers, and a ``finish`` that is no text, count as not told: earlier versions
+    have journalled whatever a server sent.
     """
 
     id: str
@@ -39,6 +43,13 @@ class Answer:
     completion_tokens: int | None
     session: int
     at: float
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_tokens", "completion_tokens"):
+            if not is_int(getattr(self, name)):
+                object.__setattr__(self, name, None)
+        if not isinstance(self.finish, str):
+            object.__setattr__(self, "finish", "stop")
 
 
 @dataclass(frozen=True)
@@ -129,8 +140,7 @@ class Journal:
         *lines, torn = whole.split(b"\n")  # what follows the last newline: nothing, in a file that is whole
         for number, line in enumerate(lines, start=1):
             try:
-                raw = json.loads(line)
-                self.records.append({"answer": Answer, "verdict": Verdict}[raw.pop("kind")](**raw))
+                self.records.append(_record(json.loads(line)))
             except (ValueError, TypeError, KeyError, AttributeError):
                 if number < len(lines) or torn:
                     raise ConfigError(
@@ -150,6 +160,18 @@ class Journal:
         """
         line = json.dumps({"kind": type(record).__name__.lower(), **asdict(record)})
         append_line(self.path, line, durable=isinstance(record, Answer))
+
+
+def _record(raw: Any) -> Answer | Verdict:
+    """A line of the journal as the record that it holds; raises TypeError, among others, if it is none."""
+    record = {"answer": Answer, "verdict": Verdict}[raw.pop("kind")](**raw)
+    for name, kind in _TYPES[type(record)].items():
+        if not isinstance(getattr(record, name), kind):
+            raise TypeError(name)
+    return record
+
+
+_TYPES = {record: get_type_hints(record) for record in (Answer, Verdict)}
 
 
 def clean(text: str) -> str:

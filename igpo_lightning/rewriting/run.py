@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from transformers.utils import flatten_dict
 
 from igpo_lightning import provenance
+from igpo_lightning.amounts import counted
 from igpo_lightning.asking import Writer
 from igpo_lightning.checks import ConfigError, positive_int
 from igpo_lightning.config import construct
 from igpo_lightning.console import quieten
+from igpo_lightning.data.encoding import NO_TRACE
+from igpo_lightning.data.sources.rows import NO_ANSWER
 from igpo_lightning.files import write_atomic
 from igpo_lightning.locks import locked
 from igpo_lightning.rewriting import report
@@ -52,7 +56,8 @@ def run(cfg: DictConfig) -> float | None:
     source = construct(cfg.data.source)
     with locked(folder):
         journal = Journal(folder)
-        traces = recall(source.train[:limit], journal)
+        problems, lacking = rewritable(source.train[:limit])
+        traces = recall(problems, journal)
         figures = partial(report.figures, traces, cfg.attempts, cfg.prices)
         before, progress = figures(), Progress(figures, cfg.progress_interval)
         choices = {name: cfg[name] for name in ("attempts", "keep_fitting", "max_failures", "grace")}
@@ -61,7 +66,7 @@ def run(cfg: DictConfig) -> float | None:
             writer.prepare()
             write_atomic(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
             provenance.write(folder, cfg)
-            for line in _news(before, journal, source.dropped):
+            for line in _news(before, journal, lacking + Counter(source.dropped)):
                 print(line, flush=True)
         try:
             if not before["finished"]:
@@ -119,6 +124,27 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value)[:80]
 
 
+def rewritable(problems: Sequence[Problem]) -> tuple[list[Problem], Counter[str]]:
+    """(problems that a trace can be rewritten of, counts of the others by what they lack).
+
+    Of no trace a writer would make an invention, and without an answer none could be verified: either is paid
+    for in vain.
+
+    Raises:
+        ConfigError: None is left.
+    """
+    kept: list[Problem] = []
+    lacking: Counter[str] = Counter()
+    for problem in problems:
+        if problem.trace.strip() and problem.answer:
+            kept.append(problem)
+        else:
+            lacking[NO_ANSWER if problem.trace.strip() else NO_TRACE] += 1
+    if lacking and not kept:
+        raise ConfigError(f"data.source: no trace is left to rewrite; left out: {counted(lacking)}")
+    return kept, lacking
+
+
 def recall(problems: Iterable[Problem], journal: Journal) -> list[Trace]:
     """A trace for each problem, with what the journal knows of it.
 
@@ -147,7 +173,7 @@ def recall(problems: Iterable[Problem], journal: Journal) -> list[Trace]:
 def _news(figures: Mapping[str, Any], journal: Journal, dropped: Mapping[str, int]) -> Iterable[str]:
     """Lines before the work begins."""
     if dropped:
-        yield "rows left out by the source: " + ", ".join(f"{n:,} {reason}" for reason, n in dropped.items())
+        yield f"rows left out: {counted(dropped)}"
     if journal.cut:
         yield f"the last line of {journal.path} was torn: its {journal.cut} bytes are cut"
     if journal.records:

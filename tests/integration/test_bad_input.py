@@ -8,8 +8,8 @@ from fakes import TINY, TINY_RL, rollout_fit, tiny_policy, trainer
 from igpo_lightning.data.tokenizers import word_level
 from igpo_lightning.train import main
 
-EMBEDDED = [o for o in TINY if o.startswith("data.source")]
-SIZES = [o for o in TINY if not o.startswith("data.source")]
+EMBEDDED = [o for o in TINY if o.startswith(("data.source", "++data"))]
+SIZES = [o for o in TINY if o not in EMBEDDED]
 GOOD = {"prompt": "What is 1 + 2 ?", "trace": "1 + 2 = 3 #### 3", "answer": "3"}
 
 
@@ -67,12 +67,16 @@ def test_a_missing_file(refusal, tmp_path):
 def test_a_trace_longer_than_the_canvas(refusal, tmp_path):
     trace = "1 + 1 + 1 = 3 ; " * 8 + "#### 3"
     message = refusal(*own(tmp_path, trace=trace), "data.on_long=error")
-    assert "jsonl/train/8: the trace has" in message and "the canvas holds 16 (sampler.length)" in message
+    assert (
+        "own.jsonl:9: problem jsonl/train/8: the trace has" in message
+        and "the canvas holds 16 (sampler.length)" in message
+    )
 
 
 def test_a_trace_that_does_not_end_in_its_answer(refusal, tmp_path):
     message = refusal(*own(tmp_path, answer="4"))
-    assert message.startswith("problem jsonl/train/8: the trace says '3' last, but the answer is '4'")
+    place = f"{tmp_path / 'own.jsonl'}:9: problem jsonl/train/8"
+    assert message.startswith(f"{place}: the trace says '3' last, but the answer is '4'")
 
 
 @pytest.mark.parametrize("override, message", [

@@ -39,7 +39,7 @@ KEPT = [n for n in range(ROWS) if n % 8 != 3]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    """A tokenizer, and problems with verbose traces."""
+    """A tokenizer, and problems with verbose traces; the last one has none."""
     folder = tmp_path_factory.mktemp("rewrite")
     train_bpe(["x"], 259).save_pretrained(folder / "tokenizer")
     rows = [
@@ -51,6 +51,7 @@ def files(tmp_path_factory) -> Path:
         }
         for n in range(ROWS)
     ]
+    rows.append({"prompt": f"Twice {ROWS}", "trace": None, "answer": str(2 * ROWS)})  # nothing is asked of it
     heldout = [{"prompt": "Held out", "trace": "\\boxed{1}", "answer": "1"}]
     for name, content in (("train", rows), ("heldout", heldout)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
@@ -103,7 +104,7 @@ def rows(folder: Path, name: str) -> list[dict]:
 def test_a_whole_rewriting(program, tmp_path):
     with serving(script) as endpoint:
         status, out, _ = program(endpoint.url)
-    assert status == 0
+    assert status == 0 and "rows left out: 1 no trace\n" in out
     concise, rejected = rows(tmp_path / "out", "concise"), rows(tmp_path / "out", "rejected")
     assert concise == [
         {"id": f"jsonl/train/{n}", "prompt": f"Twice {n}", "trace": f"Twice {n} is \\boxed{{{2 * n}}}.",

@@ -82,6 +82,7 @@ class TableSource(Source):
         test: Sequence[Problem] | None = None,
         by: Callable[[Problem], str] = content,
         dropped: Mapping[str, int] | None = None,
+        test_name: str = "the test set of the data",
     ) -> None:
         """Split ``problems``.
 
@@ -90,6 +91,7 @@ class TableSource(Source):
                 drawn from ``problems``, too.
             by: What counts as the problem: problems for which it is the same stay together.
             dropped: What was left out before, by reason.
+            test_name: What ``test`` is called in a message.
 
         Raises:
             ConfigError: There are not so many problems.
@@ -105,6 +107,11 @@ class TableSource(Source):
         else:
             held = sample(test, test_size, split_seed, "test")
             rest, twins = without(problems, test)
+            if twins and len(rest) <= self.val_size:
+                raise ConfigError(
+                    f"{test_name}: {twins:,} of the {len(problems):,} training rows stand in it, too, and so "
+                    f"only {len(rest):,} are left to train on and for data.val_size={self.val_size}"
+                )
         val, rest, more = hold_out(rest, self.val_size, split_seed, "val", by)
         self.test, self.val = tuple(held), tuple(val)
         self.train = tuple(subset(rest, self.train_size, split_seed))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 
+from igpo_lightning.amounts import counted
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import TEST_SIZE, VAL_SIZE, Source, check_sizes
 from igpo_lightning.data.sources.generated import part_of
@@ -72,7 +73,8 @@ class GsmSymbolic(Source):
                 parts[part].append(Problem(id, question, trace.strip(), answer))
         else:
             found = {part: len(problems) for part, problems in parts.items()}
-            raise ConfigError(f"data.source: {sizes} different problems asked, the templates gave {found}")
+            asked, gave = counted(sizes), counted(found)
+            raise ConfigError(f"data.source: {asked} different problems asked, the templates gave {gave}")
         self.dropped = dict(dropped)
         self.train, self.val, self.test = parts.values()
 

@@ -75,7 +75,8 @@ class Table(TableSource):
             place, part = heldout_path or path, heldout_split or "test"
             test, more = load(read(place, key="data.heldout_path", split=part), "heldout")
             dropped += more
-        self.split(problems, test, dropped=dropped)
+        held = f"heldout_path={heldout_path}" if heldout_path else f"heldout_split={heldout_split}"
+        self.split(problems, test, dropped=dropped, test_name=f"data.{held}")
 
 
 def _checked_columns(columns: Mapping[str, str | None] | None) -> Columns:

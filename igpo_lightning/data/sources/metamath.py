@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from igpo_lightning.amounts import show
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.sources.base import TableSource, first_of_each
 from igpo_lightning.data.sources.rows import NO_ANSWER, OnBadRow, Row, gather, is_utf8
@@ -55,9 +56,8 @@ class MetaMath(TableSource):
         if types is not None and (others := sum(seen[kind] for kind in seen if kind not in types)):
             dropped["another type"] = others
         if not answers:
-            raise ConfigError(
-                f"data.source.types={list(types or ())}: no row is left; the types are {sorted(seen)}"
-            )
+            asked, known = show(list(types or ())), show(sorted(seen))
+            raise ConfigError(f"data.source.types={asked}: no row is left; the types are {known}")
         problems = first_of_each(answers, dropped)
         self.split(problems, by=lambda p: p.meta[_ORIGINAL], dropped=dropped)
 

@@ -6,11 +6,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from igpo_lightning.amounts import counted
 from igpo_lightning.checks import ConfigError, choice
 from igpo_lightning.rewards.answers import extract
 from igpo_lightning.types import Problem
@@ -165,7 +166,7 @@ def gather(
     errors = [] if errors is None else errors
     for row in rows:
         try:
-            made = make(row)
+            made = replace(make(row), where=row.where)
             if on_bad_row == "drop" and made.answer.lower() in UNCHECKABLE:
                 raise row.bad(NO_ANSWER, f"its answer is {made.answer!r}")
             problems.append(made)
@@ -175,7 +176,7 @@ def gather(
             errors.append(error)
             dropped[error.reason] += 1
     if not problems and errors:
-        raise ConfigError(f"{errors[0]}; no row is left: dropped {dict(dropped)}")
+        raise ConfigError(f"{errors[0]}; no row is left; left out: {counted(dropped)}")
     return problems, dropped
 
 
@@ -189,11 +190,19 @@ class _Digits:
 def read_jsonl(path: Path) -> Iterator[Row]:
     """The rows of a JSON Lines file; blank lines are skipped, and ``index`` counts the others.
 
+    A file that holds one list over several lines is read as :func:`read_json_list` does.
+
     Raises:
         ConfigError: The file can't be read, or a line is not one JSON object.
     """
-    index = 0
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    text, index = _read_text(path), 0
+    spread = _spread_out(text)
+    if isinstance(spread, dict):
+        raise _no_list(path, spread, "an object over several lines")
+    if spread is not None:
+        yield from read_json_list(path)
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}:{number}"
             yield Row(where, index, _object(_parse(line, where), where))
@@ -208,10 +217,27 @@ def read_json_list(path: Path) -> Iterator[Row]:
     """
     items = _parse(_read_text(path), str(path))
     if not isinstance(items, list):
-        raise ConfigError(f"{path}: expected a list of JSON objects, got {kind_of(items)}")
+        raise _no_list(path, items, kind_of(items))
     for index, item in enumerate(items):
         where = f"{path}: item {index + 1}"
         yield Row(where, index, _object(item, where))
+
+
+def _no_list(path: Path, value: Any, what: str) -> ConfigError:
+    fields = value.items() if isinstance(value, dict) else ()
+    lists = " and under ".join(repr(name) for name, part in fields if isinstance(part, list))
+    under = f" with a list under {lists}; save that alone" if lists else ""
+    return ConfigError(f"{path}: expected a list of JSON objects, or one object a line; got {what}{under}")
+
+
+def _spread_out(text: str) -> Any:
+    """The list or object that ``text`` begins with, if it ends in a later line; None of JSON Lines."""
+    begin = text.lstrip()
+    try:
+        value, end = json.JSONDecoder(parse_int=_whole).raw_decode(begin)
+    except (ValueError, RecursionError):
+        return None
+    return value if "\n" in begin[:end] else None
 
 
 def _read_text(path: Path) -> str:

@@ -21,6 +21,8 @@ from igpo_lightning.data.sources.rows import Row, read_json_list, read_jsonl
 _SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev)(?![a-z])", re.I)
 _BATCH_ROWS = 1024
 _PATIENCE = 3  # seconds
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_MAX_CELL = 2**31 - 1  # characters of a CSV file's cell: the most that every platform takes
 
 
 def read_table(path: str, **where: Any) -> list[Row]:
@@ -72,7 +74,7 @@ def _files(folder: Path, path: str, key: str, split: str, config: str | None) ->
     """The files of one split, in the order of their names; a hub snapshot keeps them in ``data/``."""
     places = [folder / config] if config and (folder / config).is_dir() else [folder, folder / "data"]
     for place in places:
-        files = sorted(f for f in place.glob("*") if f.suffix in TABLES and f.is_file())
+        files = sorted(f for f in place.glob("*") if _is_table(f) and f.is_file())
         tables = [f for f in files if f.name not in _NOT_TABLES]
         # GSM8K is published with a train_socratic.jsonl beside its train.jsonl.
         named = [f for f in tables if f.stem == split] or [f for f in tables if split in f.name]
@@ -82,6 +84,12 @@ def _files(folder: Path, path: str, key: str, split: str, config: str | None) ->
             return named
     kinds = ", ".join(TABLES)
     raise ConfigError(f"{key}={path}: no {kinds} file with {split!r} in its name in this folder")
+
+
+def _is_table(file: Path) -> bool:
+    """True also of a packed table that isn't there unpacked: it is refused where it would be read."""
+    plain = file.with_suffix("")
+    return file.suffix in TABLES or (file.suffix in _PACKED and plain.suffix in TABLES and not plain.exists())
 
 
 _NOT_TABLES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
@@ -96,7 +104,8 @@ def _rows_of_file(file: Path, key: str, columns: Collection[str] | None) -> Iter
         return read_json_list(file)
     if file.suffix in TABLES:
         return read_jsonl(file)
-    raise ConfigError(f"{key}={file}: expected a {', '.join(TABLES)} file or a folder of them")
+    unpack = "; unpack it first" if file.suffix in _PACKED else ""
+    raise ConfigError(f"{key}={file}: expected a {', '.join(TABLES)} file or a folder of them{unpack}")
 
 
 def _holds_list(file: Path) -> bool:
@@ -107,6 +116,7 @@ def _holds_list(file: Path) -> bool:
 
 def _rows_of_csv(file: Path) -> Iterator[Row]:
     """All fields are texts; the first line names them."""
+    csv.field_size_limit(_MAX_CELL)  # of this process: Python's own is below the length of a long trace
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import compose, datamodule, rollout_fit, sft_fit, source, tiny_policy, trainer
 
+from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.account import Account
 from igpo_lightning.data.cache import Fate
 from igpo_lightning.data.contamination import Decontaminated
@@ -16,6 +17,19 @@ def test_what_was_left_out_is_told(tmp_path):
     fates = [Fate(False, "trace too long"), Fate(True), Fate(True)]
     data.account = Account({"malformed": 1, "trace too long": 1201}, Decontaminated(rows), rows, fates)
     assert data.describe() == "2 training problems (left out: 1 malformed, 1,202 trace too long)"
+
+
+@pytest.mark.parametrize("override, told", [
+    ("data.max_prompt=2", "24 prompt too long (data.max_prompt=2)"),
+    ("sampler.length=4", "24 trace too long (sampler.length=4)"),
+])  # fmt: skip
+def test_where_no_row_is_left_the_setting_that_did_it_is_named(tmp_path, override, told):
+    options = ["algo=sft", "algo.batch_size=8", "data.on_long=drop", "sampler.block_length=4", override]
+    data = datamodule(compose(tmp_path, *options))
+    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(policy=tiny_policy()))
+    with pytest.raises(ConfigError) as caught:
+        data.setup("fit")
+    assert str(caught.value) == f"data.source: no training row is left; left out: {told}"
 
 
 def test_a_sample_stands_for_the_whole_set(tmp_path):

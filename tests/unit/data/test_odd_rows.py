@@ -1,6 +1,8 @@
 """Rows that can't be used: counted in public tables, named by file and line in one's own."""
 
+import csv
 import json
+import re
 from decimal import Decimal
 
 import pyarrow as pa
@@ -8,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.data.encoding import Encoder
 from igpo_lightning.data.sources import Gsm8k, Math, MetaMath, OpenR1, Table
+from igpo_lightning.data.tokenizers import MASK, train_bpe
 
 SIZES = {"val_size": 0, "test_size": 0}
 GOOD = {"prompt": "How many?", "trace": "So \\boxed{5}.", "answer": "5"}
@@ -25,6 +29,22 @@ def parquet(path, rows, **types):
         place = table.column_names.index(name)
         table = table.set_column(place, name, pa.array([row[name] for row in rows], kind))
     pq.write_table(table, path)
+    return str(path)
+
+
+def table(path, rows):
+    """A file of these rows, of the kind that its name says."""
+    if path.suffix == ".parquet":
+        return parquet(path, rows)
+    if path.suffix == ".jsonl":
+        return lines(path, "", *rows)
+    with path.open("w", newline="") as file:
+        if path.suffix == ".csv":
+            written = csv.DictWriter(file, rows[0])
+            written.writeheader()
+            written.writerows(rows)
+        else:
+            json.dump(rows, file)
     return str(path)
 
 
@@ -63,6 +83,36 @@ def test_ones_own_file_is_strict(tmp_path, odd):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name, place", [
+    ("own.jsonl", "own.jsonl:4"), ("own.json", "own.json: item 3"), ("own.csv", "own.csv:4"),
+    ("own.parquet", "own.parquet: row 3"),
+])  # fmt: skip
+@pytest.mark.parametrize("odd, options, message", [
+    ({"trace": "So be it."}, {}, "the trace has no final answer"),
+    ({"trace": "So \\boxed{4}."}, {}, "the trace says '4' last"),
+    ({"trace": ""}, {"hints": False, "targets": True}, "it has no trace"),
+    ({"trace": "So so so so so \\boxed{5}."}, {"max_response": 14}, "the trace has"),
+    ({"prompt": "How many, many, many?"}, {"max_prompt": 14}, "the prompt has"),
+    ({"prompt": f"How {MASK}?"}, {}, "its text contains the mask token"),
+])  # fmt: skip
+def test_a_row_that_cannot_be_encoded_is_named_by_its_place_in_the_file(
+    tmp_path, name, place, odd, options, message
+):
+    rows = [GOOD, {**GOOD, "prompt": "How few?"}, {**GOOD, **odd}]
+    source = Table(table(tmp_path / name, rows), name="mine", **SIZES)
+    encoder = Encoder(train_bpe(["How many?"], 259), **{"max_response": 99, **options})
+    named = f"{tmp_path / place}: problem mine/train/2: {message}"
+    with pytest.raises(ConfigError, match="^" + re.escape(named)):
+        encoder.encode_all(source.train)
+
+
+def test_the_place_of_a_row_tells_no_problems_apart(tmp_path):
+    one, other = (Table(lines(tmp_path / name, GOOD), **SIZES).train for name in ("a.jsonl", "b.jsonl"))
+    assert one == other and one[0].where != other[0].where and "jsonl" not in repr(one)
+    encoder = Encoder(train_bpe(["How many?"], 259))
+    assert encoder._key(one) == encoder._key(other)
+
+
 def test_a_number_that_python_cannot_hold(tmp_path):
     row = '{"prompt": "a", "trace": "#### 7", "answer": ' + "7" * 5000 + "}"
     path = lines(tmp_path / "a.jsonl", GOOD, row)
@@ -90,7 +140,7 @@ def test_numbers_of_all_kinds_are_read(tmp_path, value, kind, text):
 
 def test_a_table_without_any_good_row_is_refused_with_its_first_fault(tmp_path):
     path = lines(tmp_path / "a.jsonl", {"question": "a"}, {"question": "b"})
-    wanted = r"a\.jsonl:1: no field 'prompt'; .*; no row is left: dropped \{'no prompt': 2\}"
+    wanted = r"a\.jsonl:1: no field 'prompt'; .*; no row is left; left out: 2 no prompt$"
     with pytest.raises(ConfigError, match=wanted):
         Table(path, on_bad_row="drop", **SIZES)
     with pytest.raises(ConfigError, match=r"data.on_bad_row=ignore: expected one of error, drop"):

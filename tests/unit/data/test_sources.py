@@ -31,14 +31,30 @@ def test_a_table_that_is_not_there_is_named_by_its_setting(tmp_path):
 
 def test_table_reads_mapped_columns_and_keeps_the_rest_as_meta(tmp_path):
     row = {"q": " 1 + 1 ? ", "steps": "#### 2", "result": 2, "level": 3, "tags": ["a"]}
-    train = write(tmp_path / "a.jsonl", row, "", {**row, "q": "other"})
+    rows = [row, "", {**row, "q": "other"}]
+    train = write(tmp_path / "a.jsonl", *rows, {**row, "q": "third"})
     columns = {"prompt": "q", "trace": "steps", "answer": "result"}
-    source = Table(train, train, columns=columns, name="mine", val_size=0)
+    source = Table(train, write(tmp_path / "b.jsonl", *rows), columns=columns, name="mine", val_size=0)
     assert source.test == (
         Problem("mine/heldout/0", "1 + 1 ?", "#### 2", "2", {"level": 3}),
         Problem("mine/heldout/1", "other", "#### 2", "2", {"level": 3}),
     )
-    assert source.train == () and source.dropped == {HELD_OUT: 2}
+    assert [p.id for p in source.train] == ["mine/train/2"] and source.dropped == {HELD_OUT: 2}
+
+
+@pytest.mark.parametrize("rows, sizes, message", [
+    (9, {"val_size": 4}, "9 of the 11 training rows stand in it, too, and so only 2 are left to train"),
+    (11, {"val_size": 4}, "11 of the 11 training rows stand in it, too, and so only 0 are left"),
+    (11, {"val_size": 0}, "11 of the 11 training rows stand in it, too"),
+])  # fmt: skip
+def test_training_rows_that_are_held_out_are_told_and_not_called_too_few(tmp_path, rows, sizes, message):
+    train, held = (write(tmp_path / f"{n}.jsonl", *many(n)) for n in (11, rows))
+    with pytest.raises(ConfigError, match=rf"^data\.heldout_path={held}: {message}"):
+        Table(train, held, **sizes)
+    write(tmp_path / "train.jsonl", *many(11))
+    write(tmp_path / "test.jsonl", *many(rows))
+    with pytest.raises(ConfigError, match=rf"^data\.heldout_split=test: {message}"):
+        Table(str(tmp_path), heldout_split="test", **sizes)
 
 
 def test_table_split_is_disjoint_deterministic_and_free_of_row_order(tmp_path):

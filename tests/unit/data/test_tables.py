@@ -79,6 +79,7 @@ def test_columns_can_be_left_out(tmp_path):
     ("a.jsonl", b"", "holds no rows"),
     ("a.json", b"[]", "holds no rows"),
     ("a.json", b"7", "expected a list of JSON objects"),
+    ("a.jsonl.gz", b"\x1f\x8b", ".csv file or a folder of them; unpack it first"),
     ("a.parquet", b"PAR1 not really", "a.parquet: can't be read as parquet"),
     ("a.txt", b"q\n1\n", "expected a .jsonl, .json, .parquet, .csv file or a folder"),
 ])  # fmt: skip
@@ -87,6 +88,51 @@ def test_bad_files(tmp_path, name, content, message):
     with pytest.raises(ConfigError) as caught:
         read(tmp_path / name)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_list_over_several_lines_is_read(tmp_path, name):
+    (tmp_path / name).write_text("\n" + json.dumps(ROWS, indent=1))
+    rows = read(tmp_path / name)
+    assert fields(rows) == ROWS and rows[1].where.endswith(f"{name}: item 2")
+    (tmp_path / name).write_text(json.dumps(ROWS, indent=1) + "\n{}")
+    with pytest.raises(ConfigError, match=rf"{name}:\d+: malformed JSON, Extra data"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize("value, under", [
+    ({"version": 1, "data": ROWS}, " with a list under 'data'; save that alone"),
+    ({"train": ROWS, "test": []}, " with a list under 'train' and under 'test'; save that alone"),
+    (ROWS[0] | {"parts": "x"}, ""),
+])  # fmt: skip
+@pytest.mark.parametrize("again", [1, 2])
+def test_an_object_over_several_lines_is_named_with_its_list(tmp_path, name, value, under, again):
+    (tmp_path / name).write_text("\n".join([json.dumps(value, indent=4)] * again))
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path / name)
+    due = "expected a list of JSON objects, or one object a line; got an object over several lines"
+    assert str(caught.value) == f"{tmp_path / name}: {due}{under}"
+
+
+@pytest.mark.parametrize("packed", ["train.jsonl.gz", "train-0.csv.xz", "rows.json.zst"])
+def test_a_packed_file_in_a_folder_is_refused_and_not_passed_over(tmp_path, packed):
+    (tmp_path / packed).write_bytes(b"packed")
+    if "train" in packed:
+        write(tmp_path / "extra.jsonl")
+    with pytest.raises(
+        ConfigError, match=rf"^data\.path=.*{packed}: expected a .jsonl, .*; unpack it first$"
+    ):
+        read(tmp_path)
+    if packed.endswith(".gz"):
+        write(tmp_path / "train.jsonl")
+        assert fields(read(tmp_path)) == ROWS, "it is there unpacked"
+
+
+def test_a_long_cell_of_a_csv_file_is_read(tmp_path):
+    long = "x, " * 100_000
+    (tmp_path / "a.csv").write_text(f'q,a\n"{long}",1\ny,2\n')
+    assert fields(read(tmp_path / "a.csv")) == [{"q": long, "a": "1"}, {"q": "y", "a": "2"}]
 
 
 @pytest.mark.parametrize("path", ["absent.jsonl", "some/folder/rows.parquet", "/no/such/folder", "a b"])

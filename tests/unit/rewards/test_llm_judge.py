@@ -115,6 +115,16 @@ def test_a_failed_request_is_tried_again_and_a_refused_one_is_one_line(tmp_path)
         assert reward([problem(0)], ["0"]) == [1.0]  # and it is still of use
 
 
+@pytest.mark.parametrize("choices", ["Score: 1", [None], [{"message": {"content": 1}}]])
+def test_a_response_of_another_form_is_no_reply(choices):
+    raw = Response(raw=json.dumps({"choices": choices}).encode())
+    with (
+        serving(lambda call: raw) as endpoint,
+        pytest.raises(ConfigError, match="the judge gave no answer: "),
+    ):
+        judge(endpoint.url)([problem(0)], ["0"])
+
+
 def test_time_is_bounded():
     hold = threading.Event()
 

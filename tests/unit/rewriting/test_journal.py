@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -50,7 +50,27 @@ def test_a_last_line_of_zeros_is_cut(tmp_path):
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("line", ["{", '{"kind": "answer", "id": 1}', '{"kind": "poem"}', "[]", ""])
+@pytest.mark.parametrize("count", ["812", 31.0, True, [7], {"total": 9}])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_a_count_that_is_no_whole_number_is_not_known_and_a_journal_with_one_is_read(tmp_path, name, count):
+    assert getattr(replace(ANSWER, **{name: count}), name) is None
+    path = filled(tmp_path, ANSWER)
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: count}) + "\n")
+    assert Journal(tmp_path).records == [replace(ANSWER, **{name: None})]
+
+
+def test_a_finish_that_is_no_text_is_none_that_is_known(tmp_path):
+    path = filled(tmp_path, ANSWER)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "finish": 3}) + "\n")
+    assert Journal(tmp_path).records == [ANSWER]
+
+
+@pytest.mark.parametrize("line", [
+    "{", '{"kind": "answer", "id": 1}', '{"kind": "poem"}', "[]", "", "null",
+    json.dumps({"kind": "answer", **asdict(ANSWER), "id": ["toy/1"]}),
+    json.dumps({"kind": "answer", **asdict(ANSWER), "attempt": "1"}),
+    json.dumps({"kind": "verdict", **asdict(VERDICT), "tokens": "300"}),
+])  # fmt: skip
 def test_another_damaged_line_is_named_and_nothing_is_lost(tmp_path, line):
     path = filled(tmp_path, ANSWER, VERDICT)
     first, second = path.read_text().splitlines()

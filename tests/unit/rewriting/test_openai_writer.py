@@ -1,6 +1,7 @@
 """The client against an endpoint that fails in all the ways endpoints do."""
 
 import asyncio
+import json
 
 import pytest
 from openai_server import Response, boxed, serving
@@ -105,6 +106,51 @@ def test_no_answer_is_an_error_of_that_request(response, said):
     assert said in str(error) and "\n" not in str(error)
 
 
+def whole(**choice):
+    """A response whose one choice has these fields instead of the usual ones."""
+    usual = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Good."}}
+    return {"choices": [{**usual, **choice}]}
+
+
+def sent(*bodies):
+    """What the writer makes of each of these bodies of a successful response."""
+    left = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
+    with serving(lambda call: Response(raw=left.pop(0))) as endpoint:
+        return [reply for _ in bodies for reply in writing(endpoint.url, max_retries=0)]
+
+
+def test_a_response_of_another_form_is_no_answer():
+    no_choice = [[], 3, None, *({"choices": odd} for odd in ("x", 3, {"0": {}}, [None], ["x"], [[]], [{}]))]
+    no_choice += [whole(message=odd) for odd in (None, "Good.", 3, [])]
+    no_text = [
+        whole(message={"content": odd})
+        for odd in (3, True, {"text": "Good."}, ["Good.\nYes."], [{"type": "text", "text": 3}])
+    ]
+    for replies, said in (
+        (sent(*no_choice), "the server sent no choice"),
+        (sent(*no_text), "the server sent no text"),
+        (sent(b"[" * 200_000), "an answer that is none"),
+    ):
+        for error in replies:
+            assert isinstance(error, Unanswered) and not error.fatal
+            assert said in str(error) and "\n" not in str(error)
+
+
+def test_the_parts_of_a_text_are_joined_and_thoughts_are_left_out():
+    parts = [{"type": "thinking", "thinking": []}, *({"type": "text", "text": t} for t in ("Go", "od."))]
+    whole_text, nothing = sent(whole(message={"content": parts}), whole(message={"content": parts[:1]}))
+    assert (whole_text.text, nothing.text) == ("Good.", "")
+
+
+@pytest.mark.parametrize("count", ["12", 12.0, True, None, [12]])
+def test_counts_that_are_no_whole_numbers_are_not_told(count):
+    usage = {"prompt_tokens": count, "completion_tokens": 4}
+    odd, none = sent({**whole(finish_reason=count), "usage": usage}, {**whole(), "usage": count})
+    assert (odd.text, odd.prompt_tokens, odd.completion_tokens) == ("Good.", None, 4)
+    assert odd.finish == (count if isinstance(count, str) else "stop")
+    assert (none.text, none.prompt_tokens, none.completion_tokens) == ("Good.", None, None)
+
+
 @pytest.mark.parametrize("status", [401, 402, 404])
 def test_what_no_other_request_would_do_better_is_fatal(status):
     with serving(lambda call: Response("no", status)) as endpoint:
@@ -119,10 +165,12 @@ def test_an_endpoint_that_is_not_there():
 
 def test_the_key_is_sent_and_never_said(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
-    with serving(lambda call: Response("key sk-very-secret is wrong", 403)) as endpoint:
-        [error] = writing(endpoint.url, api_key_env="MY_KEY")
-    assert endpoint.headers[0]["authorization"] == "Bearer sk-very-secret"
-    assert "key *** is wrong" in str(error) and "secret" not in str(error)
+    refusal = b'{"error": "key sk-very-secret is wrong"}'
+    for response in (Response("key sk-very-secret is wrong", 403), Response(raw=refusal)):
+        with serving(lambda call, response=response: response) as endpoint:
+            [error] = writing(endpoint.url, api_key_env="MY_KEY")
+        assert endpoint.headers[0]["authorization"] == "Bearer sk-very-secret"
+        assert "key *** is wrong" in str(error) and "secret" not in str(error)
 
 
 def test_a_key_that_is_not_set_is_named(monkeypatch):

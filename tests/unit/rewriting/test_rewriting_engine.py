@@ -13,7 +13,8 @@ from igpo_lightning.rewriting.engine import Rewriter
 from igpo_lightning.rewriting.journal import Journal
 from igpo_lightning.rewriting.progress import Progress
 from igpo_lightning.rewriting.report import figures
-from igpo_lightning.rewriting.run import recall
+from igpo_lightning.rewriting.run import recall, rewritable
+from igpo_lightning.types import Problem
 
 
 def right(id, attempt):
@@ -221,3 +222,11 @@ def test_a_problem_that_changed_under_its_id_is_refused(session, problems):
 def test_a_bug_is_not_swallowed(session):
     with pytest.raises(ZeroDivisionError):
         session(Scripted(lambda id, attempt: 1 / 0))
+
+
+def test_what_lacks_a_trace_or_an_answer_is_left_out_and_counted(problems):
+    bare = [Problem("a", "Q", "", "1"), Problem("b", "Q", "\n ", "1"), Problem("c", "Q", "```x```", "")]
+    assert rewritable([*bare, *problems]) == (problems, {"no trace": 2, "no answer": 1})
+    assert rewritable([]) == ([], {})
+    with pytest.raises(ConfigError, match=r"no trace is left to rewrite; left out: 2 no trace, 1 no answer$"):
+        rewritable(bare)
