@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from igpo_lightning.errors import ConfigError
+from igpo_lightning.files import is_special
 
 TABLES = (".jsonl", ".json", ".parquet", ".csv")
 """Kinds of files that data is read from."""
@@ -43,9 +46,39 @@ def writable_folder(name: str, path: str | Path) -> str | Path:
     """``path``, if it is a folder that can be written to, or one could be made there."""
     place = Path(path_text(name, path)).absolute()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(f"{name}={path}: {there} is no folder that can be written to")
+    try:
+        _try_file_in(there)
+    except OSError:
+        raise ConfigError(f"{name}={path}: {there} is no folder that can be written to") from None
     return path
+
+
+def writable_file(name: str, path: str | Path, *, make_folder: bool = False) -> Path:
+    """``path`` as a Path, if a file can be written there; its folder is made on request.
+
+    A file that is replaced whole needs a folder that takes new files, too; so one is tried there.
+    """
+    place = Path(path_text(name, path))
+    if place.is_dir():
+        raise ConfigError(f"{name}={path}: is a folder; give a file")
+    target = Path(os.path.realpath(place)) if place.is_symlink() else place
+    try:
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        if not is_special(place):
+            _try_file_in(target.parent)
+        if place.exists() and not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        lacks = not target.parent.is_dir()
+        why = f"there is no folder {target.parent}" if lacks else f"can't be written: {error.strerror}"
+        raise ConfigError(f"{name}={path}: {why}") from None
+    return place
+
+
+def _try_file_in(folder: Path) -> None:
+    """Make a file in a folder and remove it: what permissions say is not the whole of it."""
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def data_source(name: str, path: str, made_by: str | None = None) -> str:

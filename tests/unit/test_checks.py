@@ -167,6 +167,7 @@ def test_devices():
         ({"data": {"path": "/nowhere/at/all"}}, "data.path=/nowhere/at/all"),
         ({"model": {"path": "/nowhere"}}, "model.path=/nowhere"),
         ({"hardware": {"devices": 0}}, "hardware.devices=0"),
+        ({"output_dir": "/proc/self/runs"}, "output_dir=/proc/self/runs: /proc/self is no folder that can"),
     ],
 )
 def test_a_config_is_checked_key_by_key(change, message):

@@ -237,12 +237,25 @@ def test_output_cannot_steer_a_terminal():
     (["prompts=nowhere.txt"], "prompts=nowhere.txt: no such file"),
     (["question=a", "hint=" + "_" * 17], "hint: 17 tokens do not fit a completion of 16"),
     (["question=a", "out=nowhere/out.jsonl"], "out=nowhere/out.jsonl: there is no folder nowhere"),
+    (["question=a", "svg=/proc/out.svg"], "svg=/proc/out.svg: "),
+    (["question=a", "html=/"], "html=/: is a folder; give a file"),
+    (["question=a", "html=one", "svg=./one"], "svg=./one: this is the file of html, too; name another one"),
     (["question=a", "device=tpu9"], "device=tpu9: expected auto, cpu, cuda"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_said(model, overrides, said, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(ConfigError, match=re.escape(said)):
         run(model, *overrides)
+
+
+def test_the_file_of_the_prompts_is_not_written_over_under_any_name(model, tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text(QUESTIONS[0])
+    (tmp_path / "link").symlink_to(path)
+    for key in ("out", "html"):
+        with pytest.raises(ConfigError, match=rf"{key}=.*/link: this is the file of prompts, too"):
+            run(model, f"prompts={path}", f"{key}={tmp_path / 'link'}")
+    assert path.read_text() == QUESTIONS[0]
 
 
 def test_without_a_prompt_a_person_is_asked(policy, model, monkeypatch):
