@@ -305,6 +305,19 @@ def test_the_newest_toy_is_found(policy, tmp_path, monkeypatch):
     assert with_run(["model=llada"]) == ["model=llada"]
 
 
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"a: {b", b"\xff", b"5", b"a: ${"])
+def test_a_config_that_is_none_costs_its_own_folder_only(policy, tmp_path, content):
+    for age, name in enumerate(["damaged", "good"]):
+        saved_run(tmp_path / name, policy)
+        os.utime(tmp_path / name / "model" / "config.json", (100 - age, 100 - age))
+    (tmp_path / "damaged" / "config.yaml").write_bytes(content)
+    assert newest_toy(tmp_path) == tmp_path / "good"
+    cfg = composed([f"model.path={tmp_path / 'damaged'}"], "sample")
+    for use in (lambda: with_run([f"model.path={tmp_path / 'damaged'}"]), lambda: take_from_run(cfg, [])):
+        with pytest.raises(ConfigError, match=r"damaged/config\.yaml: not (a|the) config [^\n]*$"):
+            use()
+
+
 def test_no_model_and_a_run_without_one_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cfg = check_command_line(find_conf(), "sample", with_run(["question=a"])).cfg
