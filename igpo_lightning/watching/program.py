@@ -52,6 +52,8 @@ def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None
     asked = questions(cfg.question, cfg.prompts, cfg.hint, _text(cfg.answer))
     size = positive_int("batch_size", cfg.batch_size)
     files = _files(cfg)
+    if cfg.model.get("lora"):
+        raise ConfigError("model.lora: nothing is trained here; give the folder of an adapter as model.path")
     take_from_run(cfg, overrides)
     quieten()
     device = _device(cfg.device)
