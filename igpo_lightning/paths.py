@@ -46,10 +46,8 @@ def writable_folder(name: str, path: str | Path) -> str | Path:
     """``path``, if it is a folder that can be written to, or one could be made there."""
     place = Path(path_text(name, path)).absolute()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
-    try:
-        _try_file_in(there)
-    except OSError:
-        raise ConfigError(f"{name}={path}: {there} is no folder that can be written to") from None
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"{name}={path}: {there} is no folder that can be written to")
     return path
 
 
@@ -66,7 +64,7 @@ def writable_file(name: str, path: str | Path, *, make_folder: bool = False) -> 
         if make_folder:
             target.parent.mkdir(parents=True, exist_ok=True)
         if not is_special(place):
-            _try_file_in(target.parent)
+            tempfile.TemporaryFile(dir=target.parent).close()
         if place.exists() and not os.access(place, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
@@ -74,11 +72,6 @@ def writable_file(name: str, path: str | Path, *, make_folder: bool = False) -> 
         why = f"there is no folder {target.parent}" if lacks else f"can't be written: {error.strerror}"
         raise ConfigError(f"{name}={path}: {why}") from None
     return place
-
-
-def _try_file_in(folder: Path) -> None:
-    """Make a file in a folder and remove it: what permissions say is not the whole of it."""
-    tempfile.TemporaryFile(dir=folder).close()
 
 
 def data_source(name: str, path: str, made_by: str | None = None) -> str:
@@ -101,10 +94,15 @@ def model_source(name: str, path: str) -> str:
     """``path``, if it is a folder with a model or an adapter, or could be the id of one on the hub."""
     folder = Path(path_text(name, path))
     if folder.is_dir():
-        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-            raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model")
+        if not _has_model(folder):
+            hint = f"; that of this run is {folder / 'model'}" if _has_model(folder / "model") else ""
+            raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model{hint}")
     elif folder.exists():
         raise ConfigError(f"{name}={path}: is a file; expected the folder of a saved model or a hub id")
     elif not _HUB_ID.fullmatch(path):
         raise ConfigError(f"{name}={path}: no such folder, and not a hub id such as 'organisation/model'")
     return path
+
+
+def _has_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))
