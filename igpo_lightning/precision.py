@@ -86,7 +86,7 @@ def check_precision(hardware: Mapping[str, Any], *, trains: bool) -> str | None:
 
 
 def splits_model(hardware: Mapping[str, Any]) -> bool:
-    """Whether ``hardware.strategy`` spreads weights, gradients or their optimizer over devices."""
+    """True if ``hardware.strategy`` spreads weights, gradients or their optimizer over devices."""
     return any(_is(hardware["strategy"], *kind) for kind in (*_KINDS, (FSDPStrategy, "fsdp")))
 
 

@@ -44,7 +44,7 @@ class Manifest:
         return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
 
     def covers(self, benchmark: str, problem: int, sample: int) -> bool:
-        """Whether the last command asked for this completion; an older version's file does not say."""
+        """True of a completion that the last command asked for; an older version's file says it of all."""
         bounds = self.asked.get(benchmark)
         return bounds is None or (problem <= bounds["last"] and sample < bounds["samples"])
 

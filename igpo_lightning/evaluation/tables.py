@@ -22,7 +22,7 @@ def overview(results: Iterable[Result]) -> str:
 
 
 def remarks(results: Iterable[Result], expected: Mapping[str, int]) -> list[str]:
-    """What completions lack, of those that were asked for, and what else is in the folder; line by line."""
+    """Lines about completions that were asked for and are not there, and about others that are."""
     found, lines = {result.name: result for result in results}, []
     for name, count in expected.items():
         result = found.get(name)
