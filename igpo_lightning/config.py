@@ -12,6 +12,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from .errors import ConfigError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -35,6 +39,23 @@ def _escaped(value: Any) -> Any:
 def _literal(text: str) -> str:
     """``text`` with no interpolation in it."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def saved_config(path: Path, *keys: str) -> DictConfig:
+    """The config that a run has left in its folder.
+
+    Raises:
+        ConfigError: It can't be read, is empty or no mapping, or lacks one of ``keys``.
+    """
+    try:
+        cfg = OmegaConf.load(path)
+        lacks = [key for key in keys if OmegaConf.select(cfg, key) is None]
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: not a config that can be read ({' '.join(str(error).split())})") from None
+    if not isinstance(cfg, DictConfig) or not cfg or lacks:
+        why = f"it has no {lacks[0]}" if lacks else "it holds no keys"
+        raise ConfigError(f"{path}: not the config of a run: {why}")
+    return cfg
 
 
 def quoted(text: str) -> str:

@@ -14,8 +14,21 @@ from igpo_lightning.errors import ConfigError
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
+def is_special(path: Path) -> bool:
+    """True of a device, a pipe and the like: what is written to, and never replaced."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
 def write_atomic(path: Path, chunks: str | Iterable[str]) -> None:
-    """Replace ``path`` by the text, which is on the disk before the old file goes."""
+    """Replace ``path`` by the text, which is on the disk before the old file goes.
+
+    What a link points at is replaced, not the link; a device or a pipe is written to.
+    """
+    if is_special(path):
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines([chunks] if isinstance(chunks, str) else chunks)
+        return
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from .checks import positive_int
+from .checks import ConfigError, positive_int
 from .config import construct
+
+
+def check_gpus(hardware: Mapping[str, Any], others: str = "cpu or cpu_ddp") -> None:
+    """Refuse hardware with GPUs where there is none.
+
+    Args:
+        hardware: The config group.
+        others: Choices that need none.
+    """
+    on_mac = hardware["accelerator"] == "mps"
+    found = torch.backends.mps.is_available() if on_mac else torch.cuda.is_available()
+    if hardware["accelerator"] in ("gpu", "cuda", "mps") and not found:
+        raise ConfigError(f"hardware: it asks for GPUs, and there is none here; choose hardware={others}")
 
 
 def use_threads(hardware: DictConfig) -> None:

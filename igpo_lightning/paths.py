@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from igpo_lightning.errors import ConfigError
+from igpo_lightning.files import is_special
 
 TABLES = (".jsonl", ".json", ".parquet", ".csv")
 """Kinds of files that data is read from."""
@@ -48,6 +51,29 @@ def writable_folder(name: str, path: str | Path) -> str | Path:
     return path
 
 
+def writable_file(name: str, path: str | Path, *, make_folder: bool = False) -> Path:
+    """``path`` as a Path, if a file can be written there; its folder is made on request.
+
+    A file that is replaced whole needs a folder that takes new files, too; so one is tried there.
+    """
+    place = Path(path_text(name, path))
+    if place.is_dir():
+        raise ConfigError(f"{name}={path}: is a folder; give a file")
+    target = Path(os.path.realpath(place)) if place.is_symlink() else place
+    try:
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        if not is_special(place):
+            tempfile.TemporaryFile(dir=target.parent).close()
+        if place.exists() and not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        lacks = not target.parent.is_dir()
+        why = f"there is no folder {target.parent}" if lacks else f"can't be written: {error.strerror}"
+        raise ConfigError(f"{name}={path}: {why}") from None
+    return place
+
+
 def data_source(name: str, path: str, made_by: str | None = None) -> str:
     """``path``, if there is such a file or folder, or it could be the id of a data set on the hub.
 
@@ -68,10 +94,15 @@ def model_source(name: str, path: str) -> str:
     """``path``, if it is a folder with a model or an adapter, or could be the id of one on the hub."""
     folder = Path(path_text(name, path))
     if folder.is_dir():
-        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-            raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model")
+        if not _has_model(folder):
+            hint = f"; that of this run is {folder / 'model'}" if _has_model(folder / "model") else ""
+            raise ConfigError(f"{name}={path}: the folder has no config.json, so it holds no model{hint}")
     elif folder.exists():
         raise ConfigError(f"{name}={path}: is a file; expected the folder of a saved model or a hub id")
     elif not _HUB_ID.fullmatch(path):
         raise ConfigError(f"{name}={path}: no such folder, and not a hub id such as 'organisation/model'")
     return path
+
+
+def _has_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("config.json", "adapter_config.json"))

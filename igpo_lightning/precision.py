@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from hydra.utils import get_class
-from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from .checks import ConfigError, choice
 
@@ -83,6 +83,11 @@ def check_precision(hardware: Mapping[str, Any], *, trains: bool) -> str | None:
             "next to none of them changes; bf16-mixed keeps them in float32"
         )
     return None
+
+
+def splits_model(hardware: Mapping[str, Any]) -> bool:
+    """True if ``hardware.strategy`` spreads weights, gradients or their optimizer over devices."""
+    return any(_is(hardware["strategy"], *kind) for kind in (*_KINDS, (FSDPStrategy, "fsdp")))
 
 
 _KINDS = ((DeepSpeedStrategy, "deepspeed"), (ModelParallelStrategy, "model_parallel"))

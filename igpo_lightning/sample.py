@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from igpo_lightning.cli import entry
 from igpo_lightning.cli.terminal import guarded
 from igpo_lightning.config import quoted
+from igpo_lightning.errors import ConfigError
 from igpo_lightning.watching.finding import with_run
 
 _OVERRIDE = re.compile(r"[+~]*[\w./@]+=")
@@ -20,7 +21,7 @@ _program = entry("sample", "igpo_lightning.watching.program:run")
 @guarded
 def main() -> int | None:
     """Run the program of ``sys.argv``, in which prompts and hints need no quotes of Hydra's."""
-    sys.argv[1:] = with_run(as_overrides(sys.argv[1:]))
+    sys.argv[1:] = with_run(one_prompt(as_overrides(sys.argv[1:])))
     return _program()
 
 
@@ -34,6 +35,13 @@ def as_overrides(words: Sequence[str]) -> list[str]:
         word if before.startswith("-") or word.startswith(("-", "~")) else _override(word)
         for before, word in zip(["", *words], words, strict=False)
     ]
+
+
+def one_prompt(texts: Sequence[str]) -> Sequence[str]:
+    """``texts``, if there is at most one prompt in them: of several, Hydra would take the last."""
+    if sum(text.startswith("question=") for text in texts) > 1:
+        raise ConfigError("prompt: there are several; give them as prompts=FILE, one a line")
+    return texts
 
 
 def _override(word: str) -> str:

@@ -42,10 +42,6 @@ class Benchmark:
             raise ConfigError(f"benchmark name {self.name!r}: expected letters, digits, _ and -")
         positive_int(f"{self.key}.samples", self.samples)
         not_negative(f"{self.key}.temperature", self.temperature)
-        if self.samples > 1 and self.temperature == 0:
-            raise ConfigError(
-                f"{self.key}.samples={self.samples}: at {self.key}.temperature=0 they would all be the same"
-            )
         if self.make is None and not (self.question and self.answer):
             raise ConfigError(f"{self.key}: it needs question and answer, or make")
         for how in self.answer.values():

@@ -32,6 +32,8 @@ class Manifest:
     identity: dict[str, Any]  # model, prompt, sampler, number format, seed; data, temperature of benchmarks
     names: dict[str, str] = field(default_factory=dict)  # what people call these things; not compared
     expected: dict[str, int] = field(default_factory=dict)  # benchmark → completions asked for
+    asked: dict[str, dict[str, int]] = field(default_factory=dict)  # benchmark → number of its last problem
+    # and samples of each, of the command that asked for it last; its folder may hold more
     judge: Any = None  # the reward that the verdicts are of
     sessions: list[dict[str, Any]] = field(default_factory=list)  # command, versions, machine, duration, …
 
@@ -41,10 +43,31 @@ class Manifest:
         common = {key: value for key, value in self.identity.items() if key != "benchmarks"}
         return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
 
+    def covers(self, benchmark: str, problem: int, sample: int) -> bool:
+        """True of a completion that the last command asked for; an older version's file says it of all."""
+        bounds = self.asked.get(benchmark)
+        return bounds is None or (problem <= bounds["last"] and sample < bounds["samples"])
+
     def save(self, folder: Path) -> None:
         """Write ``folder/manifest.json``, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+    def check(self) -> None:
+        """Refuse what a file may have in the places of these fields.
+
+        Raises:
+            TypeError: Naming the field.
+        """
+        for name in ("identity", "names", "expected", "asked"):
+            if not isinstance(getattr(self, name), dict):
+                raise TypeError(f"{name} is no object")
+        if not isinstance(self.identity.get("benchmarks"), dict) or not isinstance(self.sessions, list):
+            raise TypeError("identity.benchmarks is no object, or sessions no list")
+        numbers = [*self.expected.values()]
+        numbers += [bounds[name] for bounds in self.asked.values() for name in ("last", "samples")]
+        if not all(type(number) is int for number in numbers):
+            raise TypeError("expected and asked hold more than numbers")
 
     @classmethod
     def load(cls, folder: Path) -> Manifest | None:
@@ -57,8 +80,10 @@ class Manifest:
         if not path.exists():
             return None
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
+            made = cls(**json.loads(path.read_text(encoding="utf-8")))
+            made.check()
+            return made
+        except (TypeError, ValueError, LookupError) as error:
             raise ConfigError(f"{path}: not a manifest of an evaluation ({error})") from None
 
     def joined(self, earlier: Manifest | None, folder: Path) -> Manifest:
@@ -90,6 +115,7 @@ class Manifest:
             identity={**self.identity, "benchmarks": benchmarks},
             names={**earlier.names, **self.names},
             expected={**earlier.expected, **self.expected},
+            asked={**earlier.asked, **self.asked},
             sessions=earlier.sessions + self.sessions,
         )
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 from hydra.errors import InstantiationException
-from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,9 +22,9 @@ from ..console import quieten
 from ..data.encoding import Encoder
 from ..distributed import ended
 from ..files import write_atomic
-from ..hardware import trainer_options, use_threads
+from ..hardware import check_gpus, trainer_options, use_threads
 from ..models import Policy
-from ..precision import check_precision
+from ..precision import check_precision, splits_model
 from ..processes import connecting
 from ..reporting.callbacks import WorkProgress
 from ..rewards import extract
@@ -37,8 +36,8 @@ from .module import EvaluationData, EvaluationModule
 from .notes import notes
 from .plan import Batch, batches_of, tasks_of
 from .results import Result, summarise
-from .store import Generation, Store
-from .tables import overview, page
+from .store import Generation, Store, number_of
+from .tables import overview, page, remarks
 
 
 def run(cfg: DictConfig) -> float:
@@ -67,11 +66,18 @@ def _evaluate(cfg: DictConfig) -> float:
     if cfg.limit is not None:
         positive_int("limit", cfg.limit)
     positive_int("batch_size", cfg.batch_size)
+    if splits_model(cfg.hardware):
+        raise ConfigError("hardware: evaluation keeps a whole model on every device; choose cpu, gpu or ddp")
+    check_gpus(cfg.hardware)
     check_precision(cfg.hardware, trains=False)
+    if cfg.model.get("lora"):
+        raise ConfigError("model.lora: nothing is trained here; give the folder of an adapter as model.path")
     quieten()
     use_threads(cfg.hardware)
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
-    problems = _problems(cfg, benchmarks)
+    problems, reward = _problems(cfg, benchmarks), construct(cfg.reward)
+    if check := getattr(reward, "check", None):
+        check([problem for rows in problems.values() for problem in rows[: cfg.limit]])
     policy = construct(cfg.model.load)(cfg.model.path, lora=None)
     batches, trainer = _batches(cfg, policy, benchmarks, problems), _trainer(cfg)
     folder, manifest = None, None
@@ -100,7 +106,7 @@ def _evaluate(cfg: DictConfig) -> float:
 
 
 def _trainer(cfg: DictConfig) -> L.Trainer:
-    trainer = L.Trainer(
+    return L.Trainer(
         **trainer_options(cfg.hardware),
         logger=False,
         enable_checkpointing=False,
@@ -109,9 +115,6 @@ def _trainer(cfg: DictConfig) -> L.Trainer:
         callbacks=[WorkProgress()],
         inference_mode=False,  # sharded weights are gathered under no_grad
     )
-    if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
-        raise ConfigError("hardware: evaluation keeps a whole model on every device; choose cpu, gpu or ddp")
-    return trainer
 
 
 def rescore(cfg: DictConfig) -> float:
@@ -135,22 +138,25 @@ def judge(reward: Any, rows: Sequence[Generation]) -> list[Generation]:
 
 
 def _finish(cfg: DictConfig, folder: Path, manifest: Manifest) -> float:
-    """Verdicts and figures of everything in ``folder``."""
+    """Verdicts of everything in ``folder``, and figures of what was asked for."""
     store, reward = Store(folder), construct(cfg.reward)
     store.merge()
     results: list[Result] = []
-    for name in (name for name in manifest.expected if name in store.names()):
-        rows = judge(reward, store.read(name))
-        store.replace(name, rows)
-        results.append(summarise(name, rows, manifest.expected.get(name)))
+    for name, count in manifest.expected.items():
+        if rows := judge(reward, store.read(name)):
+            store.replace(name, rows)
+        if asked := [row for row in rows if manifest.covers(name, row.number, row.sample)]:
+            results.append(summarise(name, asked, count, further=len(rows) - len(asked)))
     if not results:
         raise ConfigError(f"{folder}: no completions in its folder generations")
     manifest.judge = OmegaConf.to_container(cfg.reward, resolve=True)
     manifest.save(folder)
     figures = {"names": manifest.names, "identity": manifest.identity, "results": list(map(asdict, results))}
     write_atomic(folder / "results.json", json.dumps(figures, indent=2) + "\n")
-    write_atomic(folder / "results.md", page(results, {**manifest.names, **manifest.identity}))
-    print(f"\n{overview(results)}\n\nresults: {folder / 'results.md'}   completions: {store.generations}")
+    said = remarks(results, manifest.expected)
+    write_atomic(folder / "results.md", page(results, {**manifest.names, **manifest.identity}, said))
+    print("", overview(results), "", *said, sep="\n")
+    print(f"results: {folder / 'results.md'}   completions: {store.generations}")
     return fmean(result.score.accuracy for result in results)
 
 
@@ -161,9 +167,14 @@ def _benchmark(name: str, node: DictConfig, cfg: DictConfig) -> Benchmark:
         if not isinstance(error.__cause__, TypeError):
             raise
         raise ConfigError(f"benchmark.{name}: {error.__cause__}") from None  # a field too few or too many
-    if cfg.sampler.temperature is None:
-        return benchmark
-    return replace(benchmark, temperature=cfg.sampler.temperature)
+    heat, key = cfg.sampler.temperature, "sampler.temperature"
+    if heat is None:
+        heat, key = benchmark.temperature, f"{benchmark.key}.temperature"
+    if benchmark.samples > 1 and heat == 0:
+        raise ConfigError(
+            f"{benchmark.key}.samples={benchmark.samples}: at {key}=0 they would all be the same"
+        )
+    return replace(benchmark, temperature=heat)
 
 
 def _problems(cfg: DictConfig, benchmarks: Mapping[str, Benchmark]) -> dict[str, list[Problem]]:
@@ -222,6 +233,10 @@ def _manifest(
         },
     }
     counts = {name: len(problems[name][: cfg.limit]) * benchmarks[name].samples for name in benchmarks}
+    asked = {
+        name: {"last": number_of(problems[name][: cfg.limit][-1].id), "samples": benchmarks[name].samples}
+        for name in benchmarks
+    }
     session = {
         "action": "evaluate",
         **provenance.collect(cfg),
@@ -233,5 +248,6 @@ def _manifest(
         identity,
         names={"model": str(cfg.model.path), "prompt": prompt.name},
         expected=counts,
+        asked=asked,
         sessions=[session],
     )

@@ -38,10 +38,16 @@ class Result:
     filled: float  # share that filled the canvas without an end
     unanswered: float  # share that states no final answer
     groups: dict[str, dict[str, Score]]  # "level" → "5" → its score
+    further: int = 0  # completions in the folder that were not asked for; not in these figures
 
 
-def summarise(name: str, rows: Sequence[Generation], expected: int | None = None) -> Result:
-    """The figures of a benchmark's judged completions (at least one)."""
+def summarise(name: str, rows: Sequence[Generation], expected: int | None = None, further: int = 0) -> Result:
+    """The figures of a benchmark's judged completions (at least one).
+
+    Args:
+        expected: As many were asked for; None: these.
+        further: As many more lie beside them.
+    """
     table, groups = table_of(rows), pd.DataFrame([row.groups for row in rows])
     by_problem: Any = table.groupby("id")["correct"]
     right = list(zip(by_problem.size().tolist(), by_problem.sum().tolist(), strict=True))
@@ -61,6 +67,7 @@ def summarise(name: str, rows: Sequence[Generation], expected: int | None = None
             str(group): {str(value): score(part) for value, part in table.groupby(groups[group])}
             for group in groups
         },
+        further=further,
     )
 
 

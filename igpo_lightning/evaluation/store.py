@@ -18,6 +18,12 @@ from typing import Any
 from ..checks import ConfigError
 from ..files import cut_torn_line, write_atomic
 
+_KINDS = {
+    **dict.fromkeys(("id", "prompt", "completion", "gold"), str),
+    **dict.fromkeys(("sample", "seed", "tokens"), int),
+    **{"ended": bool, "groups": dict, "task": dict},
+}
+_ID = re.compile(r".+/[0-9]+", re.DOTALL)
 Key = tuple[str, int]
 _FILE = re.compile(r"(?P<benchmark>[\w-]+)\.(?:jsonl|[0-9]+\.part)")
 
@@ -42,6 +48,16 @@ class Generation:
     @property
     def key(self) -> Key:
         return self.id, self.sample
+
+    @property
+    def number(self) -> int:
+        """The problem's, in the order of its data."""
+        return number_of(self.id)
+
+
+def number_of(problem: str) -> int:
+    """The number in a problem's id."""
+    return int(problem.rpartition("/")[2])
 
 
 class Store:
@@ -68,7 +84,7 @@ class Store:
     def replace(self, benchmark: str, rows: Iterable[Generation]) -> None:
         """Write all completions of a benchmark in the order of its data, the file whole or not at all."""
         self.generations.mkdir(parents=True, exist_ok=True)
-        ranked = sorted(rows, key=lambda row: (int(row.id.rpartition("/")[2]), row.sample))
+        ranked = sorted(rows, key=lambda row: (row.number, row.sample))
         write_atomic(self._file(benchmark), map(_line, ranked))
 
     def append(self, benchmark: str, process: int, rows: Sequence[Generation]) -> None:
@@ -99,11 +115,21 @@ def _line(row: Generation) -> str:
     return json.dumps(asdict(row)) + "\n"  # ASCII, so that lone surrogates in model text do no harm
 
 
+def _parsed(line: bytes) -> Generation:
+    row = Generation(**json.loads(line))
+    for name, kind in _KINDS.items():
+        if type(value := getattr(row, name)) is not kind:
+            raise TypeError(f"{name} is {json.dumps(value)}")
+    if not _ID.fullmatch(row.id):
+        raise ValueError(f"its id {row.id!r} is not NAME/NUMBER")
+    return row
+
+
 def _read(path: Path) -> list[Generation]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            rows.append(Generation(**json.loads(line)))
+            rows.append(_parsed(line))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{path}:{number}: not a saved completion ({error}); remove the line") from None
     return rows

@@ -21,16 +21,31 @@ def overview(results: Iterable[Result]) -> str:
     return aligned([head, *rows])
 
 
-def page(results: Sequence[Result], identity: Mapping[str, Any]) -> str:
-    """The whole of ``results.md``."""
+def remarks(results: Iterable[Result], expected: Mapping[str, int]) -> list[str]:
+    """Lines about completions that were asked for and are not there, and about others that are."""
+    found, lines = {result.name: result for result in results}, []
+    for name, count in expected.items():
+        result = found.get(name)
+        have = result.score.completions if result else 0
+        if have < count:
+            lines.append(f"{name} is incomplete: {have:,} of {count:,} completions.")
+        if result and result.further:
+            lines.append(
+                f"{name}: the folder holds {result.further:,} more completions, which were not asked for and "
+                "are not in these figures."
+            )
+    return lines
+
+
+def page(results: Sequence[Result], identity: Mapping[str, Any], said: Iterable[str] = ()) -> str:
+    """The whole of ``results.md``, with the remarks that were made."""
     notes = [
         "Intervals are Wilson's, with problems as the independent units. Cut off: completions that filled "
-        "the canvas without an end."
+        "the canvas without an end.",
+        *said,
     ]
     sections = []
     for result in results:
-        if (have := result.score.completions) < result.expected:
-            notes.append(f"{result.name} is incomplete: {have:,} of {result.expected:,} completions.")
         if len(result.pass_at) > 1:
             rows = ([f"pass@{k}", percent(value)] for k, value in result.pass_at.items())
             sections += [f"## {result.name}: pass@k", aligned([["", "of problems"], *rows])]

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -17,11 +16,12 @@ from ..cli.line import check_command_line
 from ..config import find_conf
 from ..console import quieten
 from ..files import write_atomic
-from ..hardware import use_threads
+from ..hardware import check_gpus, use_threads
+from ..paths import writable_file
 from ..precision import check_precision
 from . import pictures
 from .against import checkouts
-from .cases import Compose, cases_of, points_of
+from .cases import Compose, Point, cases_of, points_of
 from .contenders import OURS, Contender
 from .published import THEIRS
 from .records import ratios_of, read_ratios, record_of, sizes_of, slower_than, write_ratios
@@ -69,8 +69,9 @@ def bench(cfg: DictConfig, compose: Compose) -> list[str]:
     use_threads(cfg.hardware)
     base = workload_of(cfg)
     recorded, tolerance = read_ratios(cfg.check, sizes_of(base)) if cfg.check is not None else ({}, 0.0)
+    points = _points(cfg, compose)
     results = measure(_contenders(cfg, base, compose, cfg.what), cfg.repeats, _say)
-    grown = list(_growth(cfg, base, compose))
+    grown = list(_growth(points, base, compose))
     record = record_of(cfg, base, results, grown)
     write(Path(cfg.output_dir), record, results, grown)
     if cfg.record is not None:
@@ -110,13 +111,23 @@ def _contenders(
     return found
 
 
-def _growth(cfg: DictConfig, base: Workload, compose: Compose) -> Iterator[Result]:
+def _points(cfg: DictConfig, compose: Compose) -> list[tuple[Point, DictConfig]]:
+    """The points of the sweep with the config at each, all of them known to work before any is measured."""
+    found = []
     for point in points_of(cfg):
+        try:
+            found.append((point, compose(point.overrides)))
+        except ConfigError as error:
+            raise ConfigError(f"{point.name}: {error}") from error
+    return found
+
+
+def _growth(points: Sequence[tuple[Point, DictConfig]], base: Workload, compose: Compose) -> Iterator[Result]:
+    for point, changed in points:
         _say(f"{point.key} {point.value}")
-        changed = compose(point.overrides)
         load = workload_of(changed) if point.new_model else sharing(base, changed, point.name)
         contenders = _contenders(changed, load, _after(point.overrides, compose), point.what, point.keys)
-        for result in measure(contenders, cfg.repeats):
+        for result in measure(contenders, changed.repeats):
             result.point = {point.key: point.value}
             yield result
 
@@ -129,12 +140,15 @@ def _check(cfg: DictConfig) -> None:
     positive_int("repeats", cfg.repeats)
     if not isinstance(cfg.what, ListConfig) or not cfg.what or set(cfg.what) - set(OURS):
         raise ConfigError(f"what={cfg.what}: expected a list of {', '.join(OURS)}")
-    if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise ConfigError("hardware: it asks for a GPU, and there is none here; choose hardware=cpu")
     one = cfg.hardware.devices in (1, "1") and cfg.hardware.num_nodes == 1
     if not one or cfg.hardware.strategy != "auto":
         raise ConfigError("hardware: it measures one device, without a strategy; choose hardware=cpu or gpu")
+    check_gpus(cfg.hardware, "cpu")
     check_precision(cfg.hardware, trains=False)
+    if cfg.record is not None:
+        if not cfg.published:
+            raise ConfigError("record: there is no ratio to record; it takes published=true")
+        writable_file("record", cfg.record, make_folder=True)
 
 
 def _say(text: str) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.folders import listed
-from igpo_lightning.errors import ConfigError
 from igpo_lightning.files import write_atomic
+from igpo_lightning.paths import writable_file
 from igpo_lightning.reporting.panels import Board, as_data, outline
 from igpo_lightning.reporting.sweep import SweepResult, full_key, read_sweep
 from igpo_lightning.reporting.sweep_jobs import Job, read_jobs
@@ -27,12 +28,13 @@ def make(folder: Path | None, given: Mapping[str, str]) -> None:
         folder: Of a run or a sweep; None: ``given`` names the project.
         given: The settings of :mod:`igpo_lightning.dashboard`.
     """
+    file = writable_file("json", given["json"]) if "json" in given else None
     board = choose(folder, given)
     kinds = _kinds(given.get("make"), board)
     dry = _flag("dry_run", given.get("dry_run", "false"))
-    if file := given.get("json"):
+    if file:
         spec = {"make": kinds, **vars(board), "sections": as_data()}
-        write_atomic(Path(file).expanduser(), json.dumps(spec, indent=2, ensure_ascii=False) + "\n")
+        write_atomic(file, json.dumps(spec, indent=2, ensure_ascii=False) + "\n")
         print(f"{file}: {' and '.join(kinds)}; nothing was sent")
     if dry:
         print(describe(board, kinds))

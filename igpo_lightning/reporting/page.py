@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from igpo_lightning.errors import ConfigError
 from igpo_lightning.pages import packed, plotting_library, write_template
 from igpo_lightning.reporting.curves import AXES, stage_curves, stations
 from igpo_lightning.reporting.picture import picture
@@ -26,6 +27,8 @@ MAX_TOKENS = 8000  # of all samples that are shown step by step, so that a page 
 def write_report(folder: str | Path) -> str:
     """Write ``report.png``, ``report.md`` and ``report.html`` into a run folder; return the table."""
     run = read_run(folder)
+    if not any(stage.logged for stage in run.stages):
+        raise ConfigError(f"{folder}: the run kept no metrics (logger=csv does), so there is nothing to draw")
     text = table(run)
     drawn = picture(run, run.folder / "report.png")
     markdown = f"# {run.title}\n\n{text}\n\n![report](report.png)\n"

@@ -88,6 +88,11 @@ class StageRun:
     metrics: Metrics
 
     @property
+    def logged(self) -> bool:
+        """True if any metric was kept."""
+        return not self.metrics.frame.empty
+
+    @property
     def has_rollouts(self) -> bool:
         return self.metrics.last("rollout/reward") is not None
 
@@ -172,15 +177,14 @@ def read_run(folder: str | Path) -> Run:
     """Read a run folder, finished or not.
 
     Raises:
-        ConfigError: If nothing was logged there, or a file in it cannot be read.
+        ConfigError: It has neither metrics nor a summary, or a file in it cannot be read.
     """
     folder = Path(folder)
     finished = (folder / summary_file.FILE).exists()
     summary = Summary.load(folder) if finished else Summary(_guess_stages(folder))
     stages = tuple(StageRun(stage, read_metrics(folder / stage.folder / METRICS)) for stage in summary.stages)
-    if all(stage.metrics.frame.empty for stage in stages):
-        kind = "the run kept no metrics (logger=csv does)" if finished else "no run folder"
-        raise ConfigError(f"{folder}: {kind}, {METRICS} is missing or empty there and in its stages")
+    if not finished and not any(stage.logged for stage in stages):
+        raise ConfigError(f"{folder}: no run folder, {METRICS} is missing or empty there and in its stages")
     config, provenance = folder / "config.yaml", folder / "provenance.json"
     try:
         made = json.loads(provenance.read_text(encoding="utf-8")) if provenance.exists() else None
@@ -213,6 +217,8 @@ def read_metrics(path: str | Path) -> Metrics:
         cells = pd.DataFrame(columns=["step"])
     except ValueError as error:
         raise ConfigError(f"{path}: not a table of metrics ({error})") from error
+    if "step" not in cells:  # a kill can cut the header
+        raise ConfigError(f"{path}:1: there is no column 'step'; remove the file, which is damaged")
     numbers = cells.apply(pd.to_numeric, errors="coerce").astype(float)
     for row, column in np.argwhere(numbers.isna() & cells.notna()):
         raise ConfigError(f"{path}:{row + 2}: not a number ({cells.iat[row, column]})")

@@ -108,7 +108,10 @@ def read_sweep(
     """
     import pandas as pd  # half a second that only this needs
 
-    jobs = tuple(job for place in (folder, *others) for job in read_jobs(place, folder))
+    by_folder: dict[Path, Job] = {}  # each once, in whatever ways it is named
+    for job in (job for place in (folder, *others) for job in read_jobs(place, folder)):
+        by_folder.setdefault(job.folder.resolve(), job)
+    jobs = tuple(by_folder.values())
     done = [job for job in jobs if job.state == "done"]
     runs: list[Any] = [job.run for job in done]  # what is done has been read
     known = FIGURES if metric_name is None else {metric_name: metric(metric_name, done), **FIGURES}

@@ -145,7 +145,8 @@ def _read(path: Path, root: Path) -> Job:
     run, settings, error = None, {}, record.error if record else None
     try:
         # Hydra's is of a run that ended before it wrote its own.
-        config = _yaml(path / "config.yaml") or _yaml(path / ".hydra" / "config.yaml") or {}
+        own = path / "config.yaml"
+        config = (_config(own) if own.exists() else _config(path / ".hydra" / "config.yaml")) or {}
         settings = dict(flat(config, str(config.get("output_dir", path))))
         run = read_run(path)
     except ConfigError as problem:
@@ -161,6 +162,14 @@ def _read(path: Path, root: Path) -> Job:
         typed=tuple(key_of(text).replace("/", ".") for text in overrides),
         run=run,
     )
+
+
+def _config(path: Path) -> dict[str, Any] | None:
+    """A config; None if it is not there."""
+    config = _yaml(path)
+    if path.is_file() and not isinstance(config, dict):
+        raise ConfigError(f"{path}: not the config of a run: it holds no keys")
+    return config
 
 
 def _yaml(path: Path) -> Any:

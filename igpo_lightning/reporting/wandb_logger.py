@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from igpo_lightning.cli.plain import one_line
+from igpo_lightning.config import saved_config
 from igpo_lightning.reporting.panels import COMPLETIONS, REPORT
 from igpo_lightning.sweeping.record import FILE as JOB
 
@@ -88,7 +89,7 @@ def identify(cfg: DictConfig) -> None:
         return
     folder = Path(cfg.output_dir).absolute()
     former = folder / "config.yaml"
-    kept = OmegaConf.load(former) if cfg.resume and former.is_file() else None
+    kept = saved_config(former) if cfg.resume and former.is_file() else None
     with open_dict(cfg):
         if own.id is None:
             own.id = (kept and OmegaConf.select(kept, "logger.wandb.id")) or secrets.token_hex(4)

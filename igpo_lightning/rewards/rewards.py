@@ -54,22 +54,27 @@ class Stated:
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return self.judge(problems, completions)[0]
 
-    def judge(
-        self, problems: Sequence[Problem], completions: Sequence[str]
-    ) -> tuple[list[float], list[str | None]]:
-        """The values, and the answers that they are about; None where a completion states none.
+    def check(self, problems: Sequence[Problem]) -> None:
+        """Refuse problems that can't be judged.
 
         Raises:
             ConfigError: A problem is of another task.
         """
-        values, stated = [], []
-        for problem, completion in zip(problems, completions, strict=True):
-            progress.step(len(values), len(completions))
+        for problem in problems:
             if self.needs is not None and self.needs not in problem.task:
                 raise ConfigError(
                     f"reward: {problem.named} has no {self.needs!r}, which {type(self).__name__} reads; "
                     "choose data and reward of one task"
                 )
+
+    def judge(
+        self, problems: Sequence[Problem], completions: Sequence[str]
+    ) -> tuple[list[float], list[str | None]]:
+        """The values, and the answers that they are about; None where a completion states none."""
+        self.check(problems)
+        values, stated = [], []
+        for problem, completion in zip(problems, completions, strict=True):
+            progress.step(len(values), len(completions))
             answer = self.read(completion)
             stated.append(answer)
             values.append(0.0 if answer is None else float(self.value(problem, answer)))
@@ -177,6 +182,12 @@ class RewardSum:
         least = getattr(self.terms[self.correctness], "correct_from", None)
         correct = decides > 0 if least is None else decides >= least
         return Scores(total, correct, parts, None if stated is None else _alike(stated))
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        """Refuse problems that a term can't judge, before anything is asked of a model."""
+        for term in self.terms.values():
+            if asked := getattr(term, "check", None):
+                asked(problems)
 
     def read(self, completion: str) -> str | None:
         """The answer that decides, as the term that judges it reads it."""

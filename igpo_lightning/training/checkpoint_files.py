@@ -59,16 +59,20 @@ def damage(path: Path) -> str | None:
     return f"damaged ({bad})" if bad else None
 
 
-def checked(path: Path, key: str = "resume") -> Path:
+def checked(path: Path, key: str = "resume", others: str = "auto") -> Path:
     """``path``, if it is an undamaged checkpoint of this program.
+
+    Args:
+        key: By which it was given.
+        others: Words that the key takes besides paths; the last one stands for the newest checkpoint.
 
     Raises:
         ConfigError: It is missing, damaged, or something else.
     """
     if not path.exists():
-        raise ConfigError(f"{key}={path}: no such file; give a checkpoint or auto")
+        raise ConfigError(f"{key}={path}: no such file; give a checkpoint, or {others}")
     if fault := damage(path):
-        raise ConfigError(f"{key}={path}: {fault}; resume=auto takes the newest undamaged one")
+        raise ConfigError(f"{key}={path}: {fault}; {key}={others.split()[-1]} takes the newest undamaged one")
     if path.is_file():
         try:
             content = content_of(path)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from .. import lineage
 from ..checks import ConfigError, existing_path
-from ..config import construct
+from ..config import construct, saved_config
 from ..console import quieten
 from ..models import Policy
+from ..models.adapter_files import CONFIG as ADAPTER
 from .checkpoint_files import BEST, checked, content_of, kind_of, newest
-from .model_card import push, write_card
+from .model_card import check_hub_id, push, write_card
 from .resuming import check_tensors
 from .resumption import CHECKPOINTS
 from .run import MODEL, build_policy
@@ -30,23 +32,35 @@ def run(cfg: DictConfig) -> None:
     folder, out = existing_path("run", cfg.run), Path(cfg.output_dir)
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"output_dir={out}: the folder is not empty; name a new one")
+    if cfg.push is not None:
+        check_hub_id(cfg.push)
     settings = _settings(folder, cfg.dtype)
-    if cfg.checkpoint is None and (folder / MODEL).is_dir():
-        source = folder / MODEL
-        policy = construct(settings.model.load)(str(source), lora=None)
-        splits = lineage.read(source)
-    else:
-        source = _checkpoint(folder, cfg.checkpoint)
-        data = construct(settings.algo.datamodule.source)
-        policy = build_policy(settings, data)
-        splits = [*lineage.read(settings.model.path), lineage.Split.of(settings.algo.name, data)]
-        _load(policy, read_weights(source), source)
-    policy.save(out, merge=cfg.merge)
-    lineage.write(out, splits)
+    ended = cfg.checkpoint is None and (folder / MODEL).is_dir()
+    source = folder / MODEL if ended else _checkpoint(folder, cfg.checkpoint)
+    write = _write_last if ended else _write_checkpoint
+    lineage.write(out, write(settings, source, out, cfg.merge))
     write_card(folder, settings, out, cfg.license)
     print(f"{source} → {out}")
     if cfg.push is not None:
         print(f"{out} → {push(out, cfg.push)}")
+
+
+def _write_last(settings: DictConfig, model: Path, out: Path, merge: bool) -> list[lineage.Split]:
+    """Write what the run ended with; returns what it and its ancestors held out."""
+    if (model / ADAPTER).is_file() and not merge:
+        shutil.copytree(model, out, dirs_exist_ok=True)  # float32, whatever the weights below it are
+    else:
+        construct(settings.model.load)(str(model), lora=None).save(out)
+    return lineage.read(model)
+
+
+def _write_checkpoint(settings: DictConfig, checkpoint: Path, out: Path, merge: bool) -> list[lineage.Split]:
+    """Write a checkpoint's weights; returns what the run and its ancestors held out."""
+    data = construct(settings.algo.datamodule.source)
+    policy = build_policy(settings, data)
+    _load(policy, read_weights(checkpoint), checkpoint)
+    policy.save(out, merge=merge)
+    return [*lineage.read(settings.model.path), lineage.Split.of(settings.algo.name, data)]
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -71,11 +85,11 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 
 def _checkpoint(folder: Path, asked: str | None) -> Path:
     if asked not in (None, "best", "newest"):
-        return checked(Path(asked), "checkpoint")
+        return checked(Path(asked), "checkpoint", "best or newest")
     found = folder / CHECKPOINTS / BEST if asked == "best" else newest(folder / CHECKPOINTS)
     if found is None or not found.exists():
         raise ConfigError(f"run={folder}: it has no {asked or 'undamaged'} checkpoint in {CHECKPOINTS}/")
-    return checked(found, "checkpoint")
+    return checked(found, "checkpoint", "best or newest")
 
 
 def _settings(folder: Path, dtype: str | None) -> DictConfig:
@@ -83,7 +97,7 @@ def _settings(folder: Path, dtype: str | None) -> DictConfig:
     path = folder / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"run={folder}: it has no config.yaml; give the folder of a training run")
-    cfg: Any = OmegaConf.load(path)
+    cfg: Any = saved_config(path, "model.load", "algo.name", "data.name")
     cfg.model.load.dtype = dtype or cfg.model.load.dtype
     return cfg
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from omegaconf import DictConfig, OmegaConf
 
 from ..checks import ConfigError
@@ -58,6 +59,16 @@ def write_card(run: Path, cfg: DictConfig, model: Path, license: str | None) -> 
     ModelCard.load(model / "README.md")  # what it can't read, the hub can't
 
 
+def check_hub_id(hub_id: str) -> None:
+    """Refuse what is not NAME/MODEL."""
+    try:
+        validate_repo_id(hub_id)
+    except HFValidationError as error:
+        raise ConfigError(f"push={hub_id}: {first_line(error)}; give push=NAME/MODEL") from None
+    if "/" not in hub_id:
+        raise ConfigError(f"push={hub_id}: whose? Give push=NAME/MODEL")
+
+
 def push(model: Path, hub_id: str) -> str:
     """Upload a model's folder into a repository of the hub, which is made (private) if it is not there.
 
@@ -65,16 +76,16 @@ def push(model: Path, hub_id: str) -> str:
         The commit's address.
 
     Raises:
-        ConfigError: No such name, no access, or no connection.
+        ConfigError: No access, or no connection.
     """
     api = HfApi()
     try:
         api.create_repo(hub_id, private=True, exist_ok=True)
         return str(api.upload_folder(repo_id=hub_id, folder_path=model))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except Exception as error:  # of the HTTP library, of which each version of the hub's has another one
         raise ConfigError(
-            f"push={hub_id}: {first_line(error)}; the model is in {model}. Log in with `hf auth login` or "
-            "HF_TOKEN, and give push=NAME/MODEL"
+            f"push={hub_id}: {first_line(error)}; the model is in {model}. Is there a connection? Log in "
+            "with `hf auth login` or HF_TOKEN"
         ) from error
 
 

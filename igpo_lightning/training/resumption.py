@@ -19,6 +19,7 @@ from transformers.utils import flatten_dict
 
 from ..checks import ConfigError
 from ..cli.plain import flatten, reference
+from ..config import saved_config
 from ..reporting.settings import WEIGHTS
 from ..reporting.summary import FILE as SUMMARY
 from .checkpoint_files import checked, newest, settings_of
@@ -138,7 +139,7 @@ def is_finished(cfg: DictConfig) -> bool:
 def _config_in(folder: Path) -> dict[str, Any]:
     """The config that a run has left in its folder; empty if it has none."""
     path = folder / "config.yaml"
-    config: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    config: Any = OmegaConf.to_container(saved_config(path)) if path.is_file() else {}
     return config
 
 

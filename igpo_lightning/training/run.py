@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -20,7 +19,7 @@ from ..config import build_algorithm, construct
 from ..console import quieten
 from ..distributed import barrier, ended
 from ..evaluation.heldout import HeldOutAccuracy
-from ..hardware import trainer_options, use_threads
+from ..hardware import check_gpus, trainer_options, use_threads
 from ..models import Policy
 from ..models.sharding import save_policy
 from ..precision import check_precision
@@ -52,10 +51,7 @@ def run(cfg: DictConfig) -> float | None:
     use_threads(cfg.hardware)
     if cfg.dry_run:
         return _dry_run(cfg)
-    if cfg.hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise ConfigError(
-            "hardware: it asks for GPUs, and there is none here; choose hardware=cpu or cpu_ddp"
-        )
+    check_gpus(cfg.hardware)
     if (note := check_precision(cfg.hardware, trains=True)) and _is_first_process():
         print(f"warning: {note}")
     try:

@@ -65,7 +65,7 @@ def read_prompts(path: Path, hint: str | None = None) -> list[Asked]:
         ConfigError: A line is no such object, or there is none.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # JSON has line separators of its own
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"prompts={path}: can't be read as text: {error}") from error
     read = _of_json if path.suffix in (".jsonl", ".json") else lambda text, _: Asked(text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from igpo_lightning.config import quoted
+from igpo_lightning.config import quoted, saved_config
 from igpo_lightning.errors import ConfigError
 
 CONFIG, MODEL = "config.yaml", "model"  # of a run folder
@@ -42,7 +42,7 @@ def with_run(overrides: Sequence[str], runs: Path = Path("runs")) -> list[str]:
     run = run_of(named) if named else newest_toy(runs)
     if run is None:
         return list(overrides)
-    saved = OmegaConf.load(run / CONFIG)
+    saved = saved_config(run / CONFIG)
     canvas = [
         f"{key}={value}"
         for key in _SCHEDULE
@@ -67,7 +67,7 @@ def take_from_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
     if run is None:
         return
     cfg.model.path = str(run / MODEL)
-    _adopt(cfg, OmegaConf.load(run / CONFIG), {m[1] for text in overrides if (m := _KEY.match(text))})
+    _adopt(cfg, saved_config(run / CONFIG), {m[1] for text in overrides if (m := _KEY.match(text))})
 
 
 def newest_toy(runs: Path) -> Path | None:
@@ -75,8 +75,11 @@ def newest_toy(runs: Path) -> Path | None:
     marks = [path for depth in ("*", "*/*") for path in runs.glob(f"{depth}/{MODEL}/config.json")]
     for path in sorted(marks, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         config = path.parent.parent / CONFIG
-        if config.is_file() and OmegaConf.select(OmegaConf.load(config), "model.name") == "tiny":
-            return path.parent.parent
+        try:
+            if OmegaConf.select(saved_config(config), "model.name") == "tiny":
+                return path.parent.parent
+        except ConfigError:  # a run without its config, or with one that can't be read, is passed over
+            continue
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from ..completing import Asked, canvases, complete
 from ..config import construct
 from ..console import quieten
 from ..data.prompts import PromptFormat
-from ..files import write_atomic
+from ..files import is_special, write_atomic
 from ..models import Policy
-from ..paths import path_text
+from ..paths import path_text, writable_file
 from ..rewards import Correctness, Verifier
 from ..types import Problem
 from .animation import write_svg
@@ -50,7 +51,9 @@ def sample(cfg: DictConfig, overrides: Sequence[str] = (), stream: TextIO | None
     """
     asked = questions(cfg.question, cfg.prompts, cfg.hint, _text(cfg.answer))
     size = positive_int("batch_size", cfg.batch_size)
-    files = {key: _writable(key, cfg[key]) for key in ("out", "html", "svg") if cfg[key] is not None}
+    files = _files(cfg)
+    if cfg.model.get("lora"):
+        raise ConfigError("model.lora: nothing is trained here; give the folder of an adapter as model.path")
     take_from_run(cfg, overrides)
     quieten()
     device = _device(cfg.device)
@@ -161,13 +164,15 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _writable(key: str, value: str) -> Path:
-    """``value`` as the path of a file whose folder there is."""
-    path = Path(path_text(key, value))
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        what = "is a folder; give a file" if path.is_dir() else f"there is no folder {path.parent}"
-        raise ConfigError(f"{key}={value}: {what}")
-    return path
+def _files(cfg: DictConfig) -> dict[str, Path]:
+    """The files that are asked for: each another one, and none of them that of the prompts."""
+    files = {key: writable_file(key, cfg[key]) for key in ("out", "html", "svg") if cfg[key] is not None}
+    users = {} if cfg.prompts is None else {os.path.realpath(path_text("prompts", cfg.prompts)): "prompts"}
+    for key, path in files.items():
+        user = users.setdefault(os.path.realpath(path), key)
+        if user != key and not is_special(path):
+            raise ConfigError(f"{key}={cfg[key]}: this is the file of {user}, too; name another one")
+    return files
 
 
 def _text(value: Any) -> str | None:

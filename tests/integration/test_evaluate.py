@@ -128,6 +128,54 @@ def test_saved_completions_can_be_judged_again(places, tmp_path):
     assert "9.1%" in (tmp_path / "results.md").read_text()
 
 
+def test_figures_are_of_what_the_command_asked_for_and_what_else_there_is_is_told(places, tmp_path, capsys):
+    few, heat = ["benchmark=[gsm8k]", "benchmark.gsm8k.temperature=1.0"], "benchmark.gsm8k.samples="
+
+    def asked(*overrides):
+        evaluate(tmp_path, *places, *few, *overrides)
+        return told()
+
+    def told():
+        [result] = json.loads((tmp_path / "results.json").read_text())["results"]
+        line = f"gsm8k: the folder holds {result['further']} more completions, which were not asked for"
+        assert (line in capsys.readouterr().out) == (line in (tmp_path / "results.md").read_text())
+        assert (line in (tmp_path / "results.md").read_text()) == (result["further"] > 0)
+        return result["metric"], *(result["score"][key] for key in ("problems", "completions"))
+
+    assert asked(f"{heat}3", "limit=5") == ("avg@3", 5, 15)
+    assert asked(f"{heat}4", "limit=2") == ("avg@4", 2, 8)
+    assert asked(f"{heat}2") == ("avg@2", 11, 22)
+    assert asked(f"{heat}1", "limit=4") == ("pass@1", 4, 4)
+    program.run(composed([f"rescore={tmp_path}"], "evaluate"))
+    assert told() == ("pass@1", 4, 4)
+    assert len((tmp_path / "generations" / "gsm8k.jsonl").read_text().splitlines()) == 15 + 2 + 12
+
+
+def test_a_hotter_sampler_lets_a_greedy_benchmark_be_sampled(places, tmp_path):
+    evaluate(tmp_path, *places, "benchmark=[gsm8k]", "benchmark.gsm8k.samples=2", "sampler.temperature=0.7",
+             "limit=1")  # fmt: skip
+    assert json.loads((tmp_path / "results.json").read_text())["results"][0]["metric"] == "avg@2"
+
+
+def test_what_is_missing_is_told_wherever_figures_are(places, tmp_path, capsys):
+    evaluate(tmp_path, *places, "limit=2")
+    generations = tmp_path / "generations"
+    (generations / "gsm8k.jsonl").unlink()
+    (generations / "gsm8k.0.part").write_text('{"id": "gsm8k/0", "sam')  # as a kill leaves it
+    rows = (generations / "amc.jsonl").read_text().splitlines(keepends=True)
+    (generations / "amc.jsonl").write_text("".join(rows[:4]))
+    capsys.readouterr()
+    program.run(composed([f"rescore={tmp_path}"], "evaluate"))
+    for text in (capsys.readouterr().out, (tmp_path / "results.md").read_text()):
+        assert "gsm8k is incomplete: 0 of 2 completions." in text
+        assert "amc is incomplete: 4 of 6 completions." in text
+    (generations / "amc.jsonl").write_text("")
+    with pytest.raises(ConfigError, match="no completions in its folder generations"):
+        program.run(composed([f"rescore={tmp_path}"], "evaluate"))
+    evaluate(tmp_path, *places, "limit=2")
+    assert "incomplete" not in capsys.readouterr().out
+
+
 def test_without_a_folder_the_same_command_finds_its_own(places, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = [*places, "output_dir=null", "limit=1"]  # the folder is named after model, prompt, ...
@@ -172,7 +220,12 @@ def program_run(places, tmp_path, monkeypatch):
     (["model.path=null"], "model.path: give the folder of a trained model"),
     (["limit=0"], "limit=0: expected a whole number of at least 1"),
     (["batch_size=0"], "batch_size=0: expected a whole number of at least 1"),
-    (["sampler.temperature=0"], "benchmark.amc.samples=16: at benchmark.amc.temperature=0"),
+    (["sampler.temperature=0"], "benchmark.amc.samples=16: at sampler.temperature=0 they would all be"),
+    (["benchmark.gsm8k.samples=2"], "benchmark.gsm8k.samples=2: at benchmark.gsm8k.temperature=0 they"),
+    (["model.lora={rank: 2, alpha: 4, targets: [q_proj]}"], "model.lora: nothing is trained here; give the"),
+    (["reward=countdown", "benchmark=[amc]"], "reward: problem amc/0 has no 'numbers', which "),
+    (["hardware=zero3"], "hardware: evaluation keeps a whole model on every device; choose cpu, gpu or"),
+    (["hardware.strategy=fsdp"], "hardware: evaluation keeps a whole model on every device; choose cpu,"),
     (["sampler.steps=3"], "sampler.steps=3: must be a multiple of the 2 blocks"),
     (["~benchmark.amc.answer"], "benchmark.amc: "),
     (["rescore=/nowhere"], "rescore=/nowhere: no such file or folder"),

@@ -130,11 +130,16 @@ def test_a_template_holds_its_fields():
 def test_model_sources(tmp_path):
     (tmp_path / "config.json").touch()
     (tmp_path / "empty").mkdir()
+    for name, file in (("whole", "config.json"), ("lora", "adapter_config.json")):
+        (tmp_path / name / "model").mkdir(parents=True)
+        (tmp_path / name / "model" / file).touch()
     for source in (str(tmp_path), "GSAI-ML/LLaDA-8B-Instruct", "gpt2"):
         assert model_source("model.path", source) == source
     for source, why in {
         f"{tmp_path}/config.json": "is a file",
         f"{tmp_path}/empty": "no config.json",
+        f"{tmp_path}/whole": f"holds no model; that of this run is {tmp_path}/whole/model",
+        f"{tmp_path}/lora": f"holds no model; that of this run is {tmp_path}/lora/model",
         f"{tmp_path}/absent": "no such folder",
         "../absent": "no such folder",
         "a/b/c": "not a hub id",

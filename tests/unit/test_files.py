@@ -1,10 +1,11 @@
 """Folders that are whole or absent, and errors of a disk that takes no more."""
 
 import errno
+import os
 
 import pytest
 
-from igpo_lightning.files import disk_trouble, whole_folder
+from igpo_lightning.files import disk_trouble, whole_folder, write_atomic
 
 
 def content(folder):
@@ -61,3 +62,23 @@ def wrapped(cause):
 ])  # fmt: skip
 def test_the_disk_is_told_from_other_trouble(error, said):
     assert disk_trouble(error) == said
+
+
+def test_a_link_stays_and_what_it_points_at_is_replaced(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "file")
+    for text in ("one", "two"):  # the first time it points at nothing
+        write_atomic(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink() and content(tmp_path / "elsewhere") == {"file": text}
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomic(pipe, ["a\n", "b\n"])
+        assert os.read(reader, 99) == b"a\nb\n" and pipe.is_fifo()
+    finally:
+        os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -92,7 +92,6 @@ def test_golds_in_code_are_read_as_mathematics(tmp_path, code, said):
 
 @pytest.mark.parametrize("changes, message", [
     ({"samples": 0}, "benchmark.mine.samples=0"),
-    ({"samples": 4}, "benchmark.mine.samples=4: at benchmark.mine.temperature=0"),
     ({"temperature": -1}, "benchmark.mine.temperature=-1"),
     ({"answer": {"answer": "guess"}}, "answer: unknown way 'guess'; known: hashes, boxed, plain"),
     ({"name": "a/b"}, "benchmark name 'a/b'"),

@@ -44,6 +44,26 @@ def test_somebody_elses_files(tmp_path):
         Manifest.load(tmp_path)
 
 
+@pytest.mark.parametrize("changes", [
+    {"identity": None}, {"identity": {"seed": 0}}, {"expected": [3]}, {"expected": {"amc": "3"}},
+    {"sessions": None}, {"asked": {"amc": {"last": 3}}},
+])  # fmt: skip
+def test_a_file_with_other_things_in_its_fields_is_no_manifest(tmp_path, changes):
+    manifest().save(tmp_path)
+    known = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**known, **changes}))
+    with pytest.raises(ConfigError, match=r"manifest\.json: not a manifest of an evaluation"):
+        Manifest.load(tmp_path)
+
+
+def test_one_of_an_older_version_covers_all_that_is_there(tmp_path):
+    manifest().save(tmp_path)
+    known = json.loads((tmp_path / "manifest.json").read_text())
+    del known["asked"]
+    (tmp_path / "manifest.json").write_text(json.dumps(known))
+    assert Manifest.load(tmp_path).covers("amc", 900, 7)
+
+
 def test_a_model_is_its_weights(tmp_path):
     tiny_policy().save(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")

@@ -6,7 +6,7 @@ import pytest
 
 from igpo_lightning.evaluation.results import pass_at_k, score, summarise, table_of
 from igpo_lightning.evaluation.store import Generation
-from igpo_lightning.evaluation.tables import overview, page
+from igpo_lightning.evaluation.tables import overview, page, remarks
 
 
 def rows(*verdicts, **changes):
@@ -64,7 +64,9 @@ def test_summary():
         "1": (2, 0.125),
         "2": (1, 1.0),
     }
-    text = page([result], {"model": {"sha256": "ab"}})
+    said = remarks([result], {"t": 16, "u": 3})
+    assert said == ["t is incomplete: 12 of 16 completions.", "u is incomplete: 0 of 3 completions."]
+    text = page([result], {"model": {"sha256": "ab"}}, said)
     assert "t is incomplete: 12 of 16" in text and "| pass@4 | 66.7%" in text and "model.sha256" in text
     assert "avg@4" in overview([result]) and "41.7%" in overview([result])
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from igpo_lightning.checks import ConfigError
@@ -39,6 +41,29 @@ def test_a_damaged_line_is_named(tmp_path):
     with (store.generations / "gsm8k.jsonl").open("a") as file:
         file.write('{"id": "gsm8k/2"}\n')
     with pytest.raises(ConfigError, match=r"gsm8k\.jsonl:2: not a saved completion"):
+        store.read("gsm8k")
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"id": "17"}, "its id '17' is not NAME/NUMBER"),
+    ({"id": "gsm8k/b"}, "its id 'gsm8k/b' is not NAME/NUMBER"),
+    ({"completion": None}, "completion is null"),
+    ({"tokens": "three"}, 'tokens is "three"'),
+    ({"ended": 1}, "ended is 1"),
+])  # fmt: skip
+def test_a_field_of_another_kind_is_named(tmp_path, changes, said):
+    store = Store(tmp_path)
+    store.append("gsm8k", 0, [row(0), replace(row(1), **changes)])
+    with pytest.raises(ConfigError, match=rf"gsm8k\.0\.part:2: not a saved completion \({said}\); remove"):
+        store.merge()
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path):
+    store = Store(tmp_path)
+    store.replace("gsm8k", [row(0), row(1)])
+    with (store.generations / "gsm8k.jsonl").open("ab") as file:
+        file.write(b'{"id": "\xff"}\n')
+    with pytest.raises(ConfigError, match=r"gsm8k\.jsonl:3: not a saved completion"):
         store.read("gsm8k")
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from igpo_lightning.checks import ConfigError
+from igpo_lightning.checks import ConfigError, check_config
 from igpo_lightning.measuring.contenders import OURS
 from igpo_lightning.measuring.meter import Meter
 from igpo_lightning.measuring.program import bench
@@ -102,6 +102,29 @@ def test_the_published_update_has_a_row_for_each_completion_and_mask(workload):
 def test_settings_that_make_no_sense_are_refused(composed, override, message):
     with pytest.raises(ConfigError, match=message):
         bench(composed(override), lambda more: composed(*more))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sweep.batch=[2,abc]"], r"sweep\.batch=abc: expected a whole number"),
+        (["sweep.length=[8,6]"], r"sweep\.length=6: sampler\.block_length=4: must divide sampler\.length=6"),
+        (["record=/proc/ratios/r.json"], r"record=/proc/ratios/r\.json: there is no folder"),
+        (
+            ["record=r.json", "published=false"],
+            r"record: there is no ratio to record; it takes published=true",
+        ),
+    ],
+)
+def test_nothing_is_measured_before_all_is_known_to_work(composed, monkeypatch, overrides, message):
+    def checked(*more):
+        cfg = composed(*overrides, *more)
+        check_config(cfg)
+        return cfg
+
+    monkeypatch.setattr("igpo_lightning.measuring.program.measure", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(ConfigError, match=message):
+        bench(composed(*overrides), lambda more: checked(*more))
 
 
 def test_fine_tuning_is_not_measured(composed_plain):

@@ -100,6 +100,8 @@ def test_a_dry_run_prints_all_panels(call):
         (["project=a/b/c"], "project=a/b/c: expected NAME or ENTITY/NAME"),
         (["project=p", "make=page"], "make=page: expected workspace or report, or both with a comma"),
         (["project=p", "dry_run=yes"], "dry_run=yes: expected true or false"),
+        (["project=p", "json=nowhere/b.json"], "json=nowhere/b.json: there is no folder nowhere"),
+        (["project=p", "json=two"], "json=two: is a folder; give a file"),
         (["project=p", "group=lr=1"], "group=lr=1: W&B's library can't filter by a name with '='"),
         (["project=p", "group=it's"], """group=it's: W&B's library can't filter by a name with "'"""),
         (["many"], "many: its runs did not log to W&B (logger=wandb); name a project: project=NAME"),

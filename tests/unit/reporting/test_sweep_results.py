@@ -11,6 +11,7 @@ import pytest
 
 from igpo_lightning import collect
 from igpo_lightning.checks import ConfigError
+from igpo_lightning.reporting import write_report
 from igpo_lightning.reporting.curves import mean_curves
 from igpo_lightning.reporting.noise import Figure, apart, difference, student
 from igpo_lightning.reporting.settings import show
@@ -148,6 +149,44 @@ def test_a_broken_file_costs_its_job_only(job, tmp_path):
     job("a")
     (job("b") / "summary.json").write_text("{")
     assert [(j.name, "summary.json" in j.error) for j in read(tmp_path).missing] == [("b", True)]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "a: {", "word"])
+def test_a_job_whose_config_is_none_is_not_done(job, tmp_path, content):
+    job("a")
+    folder = job("b")
+    (folder / "config.yaml").write_text(content)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text("seed: ${..source.seed}\n")  # as it was composed
+    [missing] = read(tmp_path).missing
+    assert (missing.name, missing.state, missing.settings) == ("b", "unfinished", {})
+    assert "b/config.yaml: not " in missing.error and len(read(tmp_path).jobs) == 2
+
+
+def test_a_table_of_metrics_that_is_cut_in_its_header_costs_its_job_only(job, tmp_path):
+    job("a")
+    (job("b") / "metrics" / "metrics.csv").write_text("epoch,rollout/rew")
+    [missing] = read(tmp_path).missing
+    assert missing.name == "b" and "metrics.csv:1: there is no column 'step'" in missing.error
+
+
+def test_a_finished_job_that_kept_no_metrics_counts_by_its_summary(job, tmp_path, capsys):
+    for seed, name in enumerate("abc"):
+        (job(name, 0.25 + 0.25 * seed, seed=seed) / "metrics" / "metrics.csv").unlink()
+    assert read(tmp_path).missing == () and means(read(tmp_path))["all"].mean == 0.5
+    assert collect.main([str(tmp_path / "sweep")]) == 0
+    assert "not finished" not in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"b: the run kept no metrics \(logger=csv does\)"):
+        write_report(tmp_path / "sweep" / "b")
+
+
+def test_a_folder_is_collected_once_by_whatever_names_it_is_given(job, tmp_path, monkeypatch):
+    job("a", lr=1)
+    job("inner/b", lr=2)
+    monkeypatch.chdir(tmp_path)
+    others = ["sweep", tmp_path / "sweep" / "inner", "sweep/inner/b", "."]
+    assert [j.name for j in read(tmp_path, others=others).jobs] == ["a", "inner/b"]
+    assert [j.name for j in read_sweep("sweep/a", others=["sweep", "sweep"]).jobs] == ["a", "../inner/b"]
 
 
 def test_stages_are_not_jobs(job, tmp_path):

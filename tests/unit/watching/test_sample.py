@@ -107,6 +107,15 @@ def test_jsonl_prompts_have_their_own_hints(tmp_path):
         read_prompts(path)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_mark_of_byte_order_and_separators_within_texts_are_no_lines(tmp_path, end):
+    rows = ['{"prompt": "a\u2028b"}', '{"prompt": "c\x85d"}']
+    (tmp_path / "p.jsonl").write_bytes(("\ufeff" + end.join(rows) + end).encode())
+    assert [one.prompt for one in read_prompts(tmp_path / "p.jsonl")] == ["a\u2028b", "c\x85d"]
+    (tmp_path / "p.txt").write_bytes(("\ufeffa\u2028b" + end + "c" + end).encode())
+    assert [one.prompt for one in read_prompts(tmp_path / "p.txt")] == ["a\u2028b", "c"]
+
+
 class Page(HTMLParser):
     """What is open at the end, what the page would load, and its text."""
 
@@ -237,12 +246,26 @@ def test_output_cannot_steer_a_terminal():
     (["prompts=nowhere.txt"], "prompts=nowhere.txt: no such file"),
     (["question=a", "hint=" + "_" * 17], "hint: 17 tokens do not fit a completion of 16"),
     (["question=a", "out=nowhere/out.jsonl"], "out=nowhere/out.jsonl: there is no folder nowhere"),
+    (["question=a", "svg=/proc/out.svg"], "svg=/proc/out.svg: "),
+    (["question=a", "model.lora={rank: 2, alpha: 4, targets: [q_proj]}"], "model.lora: nothing is trained"),
+    (["question=a", "html=/"], "html=/: is a folder; give a file"),
+    (["question=a", "html=one", "svg=./one"], "svg=./one: this is the file of html, too; name another one"),
     (["question=a", "device=tpu9"], "device=tpu9: expected auto, cpu, cuda"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_said(model, overrides, said, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(ConfigError, match=re.escape(said)):
         run(model, *overrides)
+
+
+def test_the_file_of_the_prompts_is_not_written_over_under_any_name(model, tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text(QUESTIONS[0])
+    (tmp_path / "link").symlink_to(path)
+    for key in ("out", "html"):
+        with pytest.raises(ConfigError, match=rf"{key}=.*/link: this is the file of prompts, too"):
+            run(model, f"prompts={path}", f"{key}={tmp_path / 'link'}")
+    assert path.read_text() == QUESTIONS[0]
 
 
 def test_without_a_prompt_a_person_is_asked(policy, model, monkeypatch):
@@ -292,6 +315,19 @@ def test_the_newest_toy_is_found(policy, tmp_path, monkeypatch):
     assert with_run(["model=llada"]) == ["model=llada"]
 
 
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"a: {b", b"\xff", b"5", b"a: ${"])
+def test_a_config_that_is_none_costs_its_own_folder_only(policy, tmp_path, content):
+    for age, name in enumerate(["damaged", "good"]):
+        saved_run(tmp_path / name, policy)
+        os.utime(tmp_path / name / "model" / "config.json", (100 - age, 100 - age))
+    (tmp_path / "damaged" / "config.yaml").write_bytes(content)
+    assert newest_toy(tmp_path) == tmp_path / "good"
+    cfg = composed([f"model.path={tmp_path / 'damaged'}"], "sample")
+    for use in (lambda: with_run([f"model.path={tmp_path / 'damaged'}"]), lambda: take_from_run(cfg, [])):
+        with pytest.raises(ConfigError, match=r"damaged/config\.yaml: not (a|the) config [^\n]*$"):
+            use()
+
+
 def test_no_model_and_a_run_without_one_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cfg = check_command_line(find_conf(), "sample", with_run(["question=a"])).cfg
@@ -310,6 +346,17 @@ def test_a_prompt_needs_no_quotes_of_hydras(text):
     for typed in ([f"prompt={text}"], [f"question={text}"]):
         line = check_command_line(find_conf(), "sample", script.as_overrides([*typed, f"hint={text}"]))
         assert (line.cfg.question, line.cfg.hint) == (text, text)
+
+
+@pytest.mark.parametrize("words", [
+    ["a b", "c d"], ["prompt=a b", "question=c"], ["question=a", "seed=1", "question=a"],
+    ["x y", "prompt=u v"],
+])  # fmt: skip
+def test_of_several_prompts_none_is_dropped(words):
+    with pytest.raises(ConfigError, match="prompt: there are several; give them as prompts=FILE"):
+        script.one_prompt(script.as_overrides(words))
+    one = script.as_overrides([words[0], "prompt=igpo", "hint=a b"])
+    assert script.one_prompt(one) == one
 
 
 def test_a_format_is_a_word_and_a_prompt_has_spaces():
