@@ -73,10 +73,11 @@ def _check_line(tree: ConfigTree, overrides: Sequence[str], multirun: bool) -> L
     variants = _one_at_a_time([tree.values(text) for text in swept])
     first_job = next(variants)
     job = _check_job(tree, first_job, first, composed, before)
-    _check_first_stage(tree, job.cfg)
     _check_folder(job, sweeping)
-    for variant in islice(variants, MAX_VARIANTS - 1 if sweeping else 0):
-        _check_job(tree, variant, first, composed, before)
+    more = islice(variants, MAX_VARIANTS - 1 if sweeping else 0)
+    jobs = [job, *(_check_job(tree, variant, first, composed, before) for variant in more)]
+    for stage, *settings in dict.fromkeys(_first_stage(job.cfg) for job in jobs):
+        _check_first_stage(tree, stage, settings)
     counts = {
         override.key_or_group: None if override.is_interval_sweep() else len(tree.values(text))
         for text, override in zip(swept, map(tree.parse, swept), strict=True)
@@ -188,15 +189,28 @@ def _no_value(tree: ConfigTree, text: str) -> str:
     return f"{text}: expected key=value, without spaces around the ={near}; --help lists the keys"
 
 
-def _check_first_stage(tree: ConfigTree, cfg: DictConfig) -> None:
+def _first_stage(cfg: DictConfig) -> tuple[str | None, ...]:
+    """The algorithm of the stage that trains a new model first, if any does, and what ``warm_start`` sets."""
+    if OmegaConf.select(cfg, "model.path") is not None:
+        return (None,)
+    return (OmegaConf.select(cfg, "algo.warm_start"), *map(str, cfg.get("warm_start") or ()))
+
+
+def _check_first_stage(tree: ConfigTree, stage: str | None, texts: Sequence[str]) -> None:
     """Check ``warm_start``, the overrides of a stage that runs before the one that was asked for."""
-    stage, texts = OmegaConf.select(cfg, "algo.warm_start"), cfg.get("warm_start")
-    if not stage or not texts or OmegaConf.select(cfg, "model.path") is not None:
+    if not stage:
         return
-    line = [f"algo={stage}", *map(str, texts)]
+    tree.check_option(f"algo.warm_start={stage}", "algo", str(stage))
+    if not texts:
+        return  # nothing to compose, which takes longest
+    line = [f"algo={stage}", *texts]
     try:
         for text in line:
             _check_readable(tree, text, line, multirun=False)
+        for key, text in ((tree.parse(text).key_or_group, text) for text in texts):
+            if not key.startswith(("algo.", "algo/")):
+                whose = "algo.warm_start chooses it" if key == "algo" else f"{key} is the run's"
+                raise ConfigError(f"{text}: only algo.* of the first stage can be set here; {whose}")
         composed = tree.compose(line)
         tree.check(composed, tree.before(composed, line), line)
     except ConfigError as error:
