@@ -31,12 +31,14 @@ class Line:
         cfg: The config of the first job, with its ``hydra`` node.
         overrides: As typed, but for names and paths that had to be put in Hydra's quotes.
         first: The overrides of the first job.
+        choices: For each override, and each of ``hydra.sweeper.params``, those of one job that it stands for.
         swept: The keys of a sweep with the number of their values; None for an interval.
     """
 
     cfg: DictConfig
     overrides: list[str]
     first: list[str]
+    choices: list[list[str]]
     swept: dict[str, int | None]
 
 
@@ -70,7 +72,8 @@ def _check_line(tree: ConfigTree, overrides: Sequence[str], multirun: bool) -> L
     typed = {tree.parse(text).key_or_group for text in texts}
     params = (OmegaConf.select(composed.cfg, "hydra.sweeper.params") or {}) if sweeping else {}
     swept = [*texts, *(f"{key}={value}" for key, value in params.items() if key not in typed)]
-    variants = _one_at_a_time([tree.values(text) for text in swept])
+    choices = [tree.values(text) for text in swept]
+    variants = _one_at_a_time(choices)
     first_job = next(variants)
     job = _check_job(tree, first_job, first, composed, before)
     _check_folder(job, sweeping)
@@ -79,11 +82,11 @@ def _check_line(tree: ConfigTree, overrides: Sequence[str], multirun: bool) -> L
     for stage, *settings in dict.fromkeys(_first_stage(job.cfg) for job in jobs):
         _check_first_stage(tree, stage, settings)
     counts = {
-        override.key_or_group: None if override.is_interval_sweep() else len(tree.values(text))
-        for text, override in zip(swept, map(tree.parse, swept), strict=True)
+        override.key_or_group: None if override.is_interval_sweep() else len({*values})
+        for values, override in zip(choices, map(tree.parse, swept), strict=True)
         if override.is_sweep_override()
     }
-    return Line(job.cfg, texts, first_job, counts)
+    return Line(job.cfg, texts, first_job, choices, counts)
 
 
 def _check_job(

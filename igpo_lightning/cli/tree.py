@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 import yaml
@@ -30,7 +29,6 @@ from igpo_lightning.cli.values import expected
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.sweeping.plugins import how_to_install
 
-MAX_CHOICES = 64  # of one swept key
 EXPERIMENT = "experiment"  # the group whose options may change anything
 _GLOBAL = (EXPERIMENT, "sweep")
 _SEARCH_PATH = "hydra.searchpath"
@@ -94,7 +92,7 @@ class ConfigTree:
         if isinstance(value, IntervalSweep):
             values = [f"{value.start:g}", f"{value.end:g}"]
         else:
-            values = list(islice(override.sweep_string_iterator(), MAX_CHOICES))
+            values = list(override.sweep_string_iterator())
         if not values:
             raise ConfigError(f"{text}: matches no option; {self._options_text(override.key_or_group)}")
         return [f"{override.get_key_element()}={value}" for value in values]
