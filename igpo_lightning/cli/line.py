@@ -79,7 +79,7 @@ def _check_line(tree: ConfigTree, overrides: Sequence[str], multirun: bool) -> L
     _check_folder(job, sweeping)
     more = islice(variants, MAX_VARIANTS - 1 if sweeping else 0)
     jobs = [job, *(_check_job(tree, variant, first, composed, before) for variant in more)]
-    for stage, *settings in dict.fromkeys(_first_stage(job.cfg) for job in jobs):
+    for stage, settings in dict.fromkeys(_first_stage(job.cfg) for job in jobs):
         _check_first_stage(tree, stage, settings)
     counts = {
         override.key_or_group: None if override.is_interval_sweep() else len({*values})
@@ -192,11 +192,11 @@ def _no_value(tree: ConfigTree, text: str) -> str:
     return f"{text}: expected key=value, without spaces around the ={near}; --help lists the keys"
 
 
-def _first_stage(cfg: DictConfig) -> tuple[str | None, ...]:
+def _first_stage(cfg: DictConfig) -> tuple[str | None, tuple[str, ...]]:
     """The algorithm of the stage that trains a new model first, if any does, and what ``warm_start`` sets."""
     if OmegaConf.select(cfg, "model.path") is not None:
-        return (None,)
-    return (OmegaConf.select(cfg, "algo.warm_start"), *map(str, cfg.get("warm_start") or ()))
+        return None, ()
+    return OmegaConf.select(cfg, "algo.warm_start"), tuple(map(str, cfg.get("warm_start") or ()))
 
 
 def _check_first_stage(tree: ConfigTree, stage: str | None, texts: Sequence[str]) -> None:
