@@ -45,7 +45,9 @@ def existing_path(name: str, path: str | Path) -> Path:
 def writable_folder(name: str, path: str | Path) -> str | Path:
     """``path``, if it is a folder that can be written to, or one could be made there."""
     place = Path(path_text(name, path)).absolute()
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    there = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
+    if not there.exists():
+        raise ConfigError(f"{name}={path}: {there} is a link to {os.readlink(there)}, which is not there")
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ConfigError(f"{name}={path}: {there} is no folder that can be written to")
     return path

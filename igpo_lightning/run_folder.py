@@ -15,20 +15,22 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import quoted
 from igpo_lightning.files import disk_trouble
 from igpo_lightning.locks import locked
+from igpo_lightning.paths import writable_folder
 
 BEGUN = "provenance.json"  # of a stage's folder: it has been trained in
 _HYDRAS = (".hydra", "*.log")  # what it writes before a run is looked at
 _HYDRAS_BYTES = 1 << 13  # about what these files have
-_HYDRAS_OWN = "${hydra:runtime.output_dir}"
+HYDRAS_OWN = "${hydra:runtime.output_dir}"
 _new: list[Path] = []  # folders that were not there before Hydra was started, innermost first
 
 
 @contextmanager
-def run_folder(folder: Path, first: bool) -> Iterator[None]:
+def run_folder(folder: Path, first: bool, sweep_dir: Any = None) -> Iterator[None]:
     """Within this context ``folder`` is this run's.
 
     Args:
         first: Whether this is the first of the run's processes, which does this for all of them.
+        sweep_dir: The run's setting.
 
     Raises:
         ConfigError: Another run is at work there, or nothing more could be written.
@@ -48,10 +50,22 @@ def run_folder(folder: Path, first: bool) -> Iterator[None]:
                     _remove(path)
         if not isinstance(error, ConfigError) and (trouble := disk_trouble(error)):
             raise ConfigError(
-                f"output_dir={folder}: could not be written to: {trouble}; make room, and repeat the command "
-                f"with output_dir={folder} resume=auto"
+                f"output_dir={folder}: could not be written to: {trouble}; make room, and "
+                + how_to_go_on(folder, sweep_dir)
             ) from error
         raise
+
+
+def sweep_of(folder: str | Path, sweep_dir: Any) -> Path | None:
+    """The folder of the sweep that the run in ``folder`` is a job of; None if it is a run by itself."""
+    sweep = Path(str(sweep_dir)).absolute()
+    return sweep if sweep in Path(folder).absolute().parents else None
+
+
+def how_to_go_on(folder: str | Path, sweep_dir: Any) -> str:
+    """Words for what has to be done so that the run in ``folder`` goes on; a job does so with its sweep."""
+    sweep = sweep_of(folder, sweep_dir)
+    return f"repeat the command with {f'sweep_dir={sweep}' if sweep else f'output_dir={folder} resume=auto'}"
 
 
 def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
@@ -69,7 +83,7 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     key = "hydra.env.folder.True" if cfg.get("dry_run") else "hydra.run.dir"  # a dry run deletes its folder
     if not chosen and "sweep_dir" in cfg and not cfg.get("dry_run"):
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
-        place, name = place if raw["output_dir"] == _HYDRAS_OWN else str(cfg.output_dir), "output_dir"
+        place, name = place if raw["output_dir"] == HYDRAS_OWN else str(cfg.output_dir), "output_dir"
     if place == ".":
         return []
     try_writing(name, Path(place).absolute())
@@ -82,6 +96,7 @@ def try_writing(name: str, folder: Path) -> None:
     Raises:
         ConfigError: That failed; nothing is left.
     """
+    writable_folder(name, folder)
     _new[:] = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

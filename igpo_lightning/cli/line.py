@@ -31,12 +31,14 @@ class Line:
         cfg: The config of the first job, with its ``hydra`` node.
         overrides: As typed, but for names and paths that had to be put in Hydra's quotes.
         first: The overrides of the first job.
+        choices: For each override, and each of ``hydra.sweeper.params``, those of one job that it stands for.
         swept: The keys of a sweep with the number of their values; None for an interval.
     """
 
     cfg: DictConfig
     overrides: list[str]
     first: list[str]
+    choices: list[list[str]]
     swept: dict[str, int | None]
 
 
@@ -70,19 +72,21 @@ def _check_line(tree: ConfigTree, overrides: Sequence[str], multirun: bool) -> L
     typed = {tree.parse(text).key_or_group for text in texts}
     params = (OmegaConf.select(composed.cfg, "hydra.sweeper.params") or {}) if sweeping else {}
     swept = [*texts, *(f"{key}={value}" for key, value in params.items() if key not in typed)]
-    variants = _one_at_a_time([tree.values(text) for text in swept])
+    choices = [tree.values(text) for text in swept]
+    variants = _one_at_a_time(choices)
     first_job = next(variants)
     job = _check_job(tree, first_job, first, composed, before)
-    _check_first_stage(tree, job.cfg)
     _check_folder(job, sweeping)
-    for variant in islice(variants, MAX_VARIANTS - 1 if sweeping else 0):
-        _check_job(tree, variant, first, composed, before)
+    more = islice(variants, MAX_VARIANTS - 1 if sweeping else 0)
+    jobs = [job, *(_check_job(tree, variant, first, composed, before) for variant in more)]
+    for stage, settings in dict.fromkeys(_first_stage(job.cfg) for job in jobs):
+        _check_first_stage(tree, stage, settings)
     counts = {
-        override.key_or_group: None if override.is_interval_sweep() else len(tree.values(text))
-        for text, override in zip(swept, map(tree.parse, swept), strict=True)
+        override.key_or_group: None if override.is_interval_sweep() else len({*values})
+        for values, override in zip(choices, map(tree.parse, swept), strict=True)
         if override.is_sweep_override()
     }
-    return Line(job.cfg, texts, first_job, counts)
+    return Line(job.cfg, texts, first_job, choices, counts)
 
 
 def _check_job(
@@ -188,15 +192,28 @@ def _no_value(tree: ConfigTree, text: str) -> str:
     return f"{text}: expected key=value, without spaces around the ={near}; --help lists the keys"
 
 
-def _check_first_stage(tree: ConfigTree, cfg: DictConfig) -> None:
+def _first_stage(cfg: DictConfig) -> tuple[str | None, tuple[str, ...]]:
+    """The algorithm of the stage that trains a new model first, if any does, and what ``warm_start`` sets."""
+    if OmegaConf.select(cfg, "model.path") is not None:
+        return None, ()
+    return OmegaConf.select(cfg, "algo.warm_start"), tuple(map(str, cfg.get("warm_start") or ()))
+
+
+def _check_first_stage(tree: ConfigTree, stage: str | None, texts: Sequence[str]) -> None:
     """Check ``warm_start``, the overrides of a stage that runs before the one that was asked for."""
-    stage, texts = OmegaConf.select(cfg, "algo.warm_start"), cfg.get("warm_start")
-    if not stage or not texts or OmegaConf.select(cfg, "model.path") is not None:
+    if not stage:
         return
-    line = [f"algo={stage}", *map(str, texts)]
+    tree.check_option(f"algo.warm_start={stage}", "algo", str(stage))
+    if not texts:
+        return  # nothing to compose, which takes longest
+    line = [f"algo={stage}", *texts]
     try:
         for text in line:
             _check_readable(tree, text, line, multirun=False)
+        for key, text in ((tree.parse(text).key_or_group, text) for text in texts):
+            if not key.startswith(("algo.", "algo/")):
+                whose = "algo.warm_start chooses it" if key == "algo" else f"{key} is the run's"
+                raise ConfigError(f"{text}: only algo.* of the first stage can be set here; {whose}")
         composed = tree.compose(line)
         tree.check(composed, tree.before(composed, line), line)
     except ConfigError as error:

@@ -34,7 +34,7 @@ from igpo_lightning.cli.terminal import BAD_INPUT, full_errors, guarded, refuse
 from igpo_lightning.cli.tree import OwnFolder
 from igpo_lightning.config import find_conf
 from igpo_lightning.errors import ConfigError
-from igpo_lightning.sweeping import Sweep, cause, register, run_job
+from igpo_lightning.sweeping import DryRun, Sweep, cause, register, run_job
 
 register()  # here, because launchers import this module in every process that runs a job
 
@@ -71,6 +71,8 @@ def entry(config_name: str, run: str) -> Callable[..., int | None]:
             if sweep is None:
                 start(Job(run))()
                 return
+            if isinstance(sweep, DryRun):
+                raise SystemExit(sweep.run(start(Job(run))))
             sys.argv += sweep.overrides
             raise SystemExit(sweep.run(start(Job(run, sweep.command))))
         except SystemExit as stop:
@@ -116,7 +118,7 @@ class _RefusedJob(CompactHydraException):
     """A ConfigError in one job of a sweep, in the form that Hydra prints without a traceback."""
 
 
-def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str]) -> Sweep | None:
+def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str]) -> Sweep | DryRun | None:
     """Check the command line, unless it asks Hydra for something other than this program's run.
 
     ``sys.argv`` gets the overrides in the form in which Hydra takes them as they were meant.
@@ -133,9 +135,10 @@ def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str])
     if arguments.package:
         _check_package(arguments.package, line.cfg)
     is_sweep = arguments.multirun or line.cfg.hydra.mode == RunMode.MULTIRUN
+    of_a_job = [flag for flag in flags if flag not in ("-m", "--multirun")]
     if arguments.cfg and is_sweep:  # a sweep has no config; its first job has
         print(f"# the first job of the sweep: {' '.join(line.first)}", flush=True)
-        sys.argv[1:] = [*(flag for flag in flags if flag not in ("-m", "--multirun")), *line.first]
+        sys.argv[1:] = [*of_a_job, *line.first]
         return None
     sys.argv[1:] = [*flags, *line.overrides]
     if arguments.cfg or arguments.info:
@@ -144,6 +147,9 @@ def _check(conf: Path, config_name: str, arguments: Namespace, flags: list[str])
         sys.argv += run_folder.before_hydra(line.cfg, line.overrides)
     if not is_sweep or "sweep_dir" not in line.cfg:
         return None
+    if "dry_run" in line.swept or line.cfg.get("dry_run"):
+        DryRun.check(line.cfg, line.swept)
+        return DryRun(of_a_job, line.choices, run_folder.before_hydra(line.cfg, line.overrides))
     sweep = Sweep.plan(line.cfg, line.overrides, line.swept)
     run_folder.try_writing("sweep_dir", sweep.folder)
     return sweep

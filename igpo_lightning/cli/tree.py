@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
 from hydra.core.plugins import Plugins
@@ -25,14 +22,15 @@ from omegaconf.errors import OmegaConfBaseException
 from igpo_lightning.checks import check_config
 from igpo_lightning.cli.composed import Composed, expand_home
 from igpo_lightning.cli.names import close, did_you_mean, is_within, other_program, unknown_key, unread
-from igpo_lightning.cli.plain import flatten, lookup, one_line
+from igpo_lightning.cli.options import OptionFiles
+from igpo_lightning.cli.plain import lookup, one_line
 from igpo_lightning.cli.targets import check_targets
 from igpo_lightning.cli.values import expected
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.sweeping.plugins import how_to_install
 
-MAX_CHOICES = 64  # of one swept key
 EXPERIMENT = "experiment"  # the group whose options may change anything
+_GLOBAL = (EXPERIMENT, "sweep")
 _SEARCH_PATH = "hydra.searchpath"
 _FAULTS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)  # of a line, or of a file
 
@@ -65,8 +63,9 @@ class ConfigTree:
 
     def __init__(self, config_name: str) -> None:
         self.config_name = config_name
-        self._loader = GlobalHydra.instance().config_loader()
-        self._parser = OverridesParser.create(config_loader=self._loader)
+        loader = GlobalHydra.instance().config_loader()
+        self._files = OptionFiles(loader.get_sources())
+        self._parser = OverridesParser.create(config_loader=loader)
         self._composed: dict[tuple[str, ...], Composed] = {}
 
     def parse(self, text: str) -> Override:
@@ -93,16 +92,14 @@ class ConfigTree:
         if isinstance(value, IntervalSweep):
             values = [f"{value.start:g}", f"{value.end:g}"]
         else:
-            values = list(islice(override.sweep_string_iterator(), MAX_CHOICES))
+            values = list(override.sweep_string_iterator())
         if not values:
             raise ConfigError(f"{text}: matches no option; {self._options_text(override.key_or_group)}")
         return [f"{override.get_key_element()}={value}" for value in values]
 
     def options(self, group: str) -> list[str]:
         """Names of a group's options; none if there is no such group."""
-        sources = [source for source in self._loader.get_sources() if source.is_group(group)]
-        found = {option for source in sources for option in source.list(group, ObjectType.CONFIG)}
-        return sorted(option for option in found if not option.startswith("_"))
+        return self._files.names(group)
 
     def groups(self) -> dict[str, list[str]]:
         """The groups that this program uses, with their options."""
@@ -129,7 +126,7 @@ class ConfigTree:
         except MissingConfigException as error:
             raise ConfigError(self._missing(error, texts)) from error
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{self._undecodable(error)}: not UTF-8") from error
+            raise ConfigError(f"{self._files.undecodable(error)}: not UTF-8") from error
         except yaml.YAMLError as error:
             raise ConfigError(_yaml(error)) from error
         except _FAULTS as error:
@@ -179,6 +176,7 @@ class ConfigTree:
                 self._check_type(override, before)
             elif override.is_delete():
                 self._check_left_out(override, composed)
+        self._check_global(composed, before)
         composed.check_complete()
         expand_home(composed.cfg)
         check_config(composed.cfg)
@@ -188,6 +186,11 @@ class ConfigTree:
             raise ConfigError(file + unknown_key(key, before.flat))
         check_targets(composed, before)
 
+    def check_option(self, text: str, group: str, option: str) -> None:
+        """Refuse ``text``, the setting of a key that names an option of a group, if there is none."""
+        if not self._files.has(f"{group}/{option}"):
+            raise ConfigError(self._no_option(text, group, option))
+
     def is_choice(self, override: Override, composed: Composed | None = None) -> bool:
         """True if an override chooses an option, and sets no value."""
         key, value = override.key_or_group, override.value()
@@ -196,6 +199,19 @@ class ConfigTree:
         if "." in key or not (isinstance(value, (str, list)) or override.is_delete()):
             return False
         return (composed is not None and key in composed.choices) or bool(self.options(key))
+
+    def _check_global(self, composed: Composed, before: Composed) -> None:
+        """Refuse keys below a group whose options change the config as a whole: nothing reads them there."""
+        for group in (group for group in _GLOBAL if {group} <= {*composed.choices} & {*composed.flat}):
+            if chosen := composed.choices[group]:
+                file, package = self._files.package(f"{group}/{chosen}")
+                if package != "_global_":
+                    raise ConfigError(
+                        f"{file}: its keys would stand below {group}, where nothing reads them; "
+                        "its first line has to be: # @package _global_"
+                    )
+            key = next(key for key in composed.flat if key.startswith(f"{group}."))
+            raise ConfigError(unknown_key(key, before.flat))
 
     def _check_left_out(self, override: Override, composed: Composed) -> None:
         """A group that is left out may come back as a node: ``~reward '+reward={_target_: my.Reward}'``."""
@@ -242,20 +258,12 @@ class ConfigTree:
         group, _, inner = key.partition(".")
         if not inner or group not in base.choices:
             return None
-        others = (f"{group}/{option}" for option in self.options(group) if option != base.choices[group])
-        having = [path for path in others if inner in flatten(OmegaConf.to_container(self._option(path)))]
+        here = f"{group}/{base.choices[group]}"
+        having = [path for path in self._files.having(inner, group) if path != here]
         if not having:
             return None
         said = ", ".join(path.replace("/", "=") for path in having)
         return f"unknown key '{key}' with {group}={base.choices[group]}; it exists with {said}"
-
-    def _option(self, path: str) -> Any:
-        """An option as its file has it, with those of its group that it is built on."""
-        source = next(source for source in self._loader.get_sources() if source.is_config(path))
-        config: Any = source.load_config(path).config
-        bases = [base for base in config.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
-        folder = path.rpartition("/")[0]
-        return OmegaConf.merge(*(self._option(f"{folder}/{base}") for base in bases), config)
 
     def _missing(self, error: MissingConfigException, texts: Sequence[str]) -> str:
         """Message about a config that is not there."""
@@ -266,26 +274,16 @@ class ConfigTree:
         for override in map(self.parse, texts):
             group = override.key_or_group
             if path.startswith(f"{group}/") and self.options(group):
-                option = path.removeprefix(f"{group}/")
-                near = did_you_mean(close(option.lower(), self.options(group)))
-                if re.search("[./]", option) and self._has_path(group):
-                    near = f"; a file, a folder or a hub id is given as {group}.path={option}"
-                return f"{override.input_line}: no such option{near}; {self._options_text(group)}"
+                return self._no_option(str(override.input_line), group, path.removeprefix(f"{group}/"))
         said = one_line(error).partition(" Available options in")[0].partition(" Config search path")[0]
         near = did_you_mean(close(path.rpartition("/")[2], error.options or ()))
         return said + (near or (f"; there are: {', '.join(error.options)}" if error.options else ""))
 
-    def _has_path(self, group: str) -> bool:
-        """True if an option of the group has a key ``path``."""
-        return any("path" in self._option(f"{group}/{option}") for option in self.options(group))
-
-    def _undecodable(self, error: UnicodeDecodeError) -> str:
-        """The configuration file that is not UTF-8."""
-        folders = [Path(source.path) for source in self._loader.get_sources() if source.scheme() == "file"]
-        paths = (path for folder in folders for path in sorted(folder.rglob("*.yaml")))
-        return str(
-            next((path for path in paths if error.object in path.read_bytes()), "a configuration file")
-        )
+    def _no_option(self, text: str, group: str, option: str) -> str:
+        near = did_you_mean(close(option.lower(), self.options(group)))
+        if re.search("[./]", option) and self._files.having("path", group):
+            near = f"; a file, a folder or a hub id is given as {group}.path={option}"
+        return f"{text}: no such option{near}; {self._options_text(group)}"
 
     def _options_text(self, group: str) -> str:
         return f"{group} is one of: {', '.join(self.options(group))}"

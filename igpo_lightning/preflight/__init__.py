@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
+from ..training.warm_start import named
 from . import page
 from .memory import forecast
 from .plan import plan_stage
@@ -35,7 +37,8 @@ def describe(stages: Sequence[DictConfig]) -> Iterator[str]:
         with open_dict(cfg):
             if "cache_dir" in cfg.data:
                 cfg.data.cache_dir = None  # a cache would be written
-        planned.append(plan_stage(cfg))
+        with named(cfg) if i < count - 1 else nullcontext():
+            planned.append(plan_stage(cfg))
         planned[-1].starts_measured, planned[-1].is_last = i > 0, i == count - 1
     for number, plan in enumerate(planned, start=1):
         cfg, loads = plan.cfg, loads_of(plan)

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.config import quoted
+from igpo_lightning.run_folder import HYDRAS_OWN
 from igpo_lightning.sweeping import machine
 from igpo_lightning.sweeping.job import LOG, SHARED_MACHINE
 from igpo_lightning.sweeping.record import FILE, Record
@@ -30,11 +32,13 @@ class Sweep:
         folder: Where its jobs have their folders.
         command: A name that no other command has.
         overrides: To be added to the command line, so that every job sees the same.
+        jobs: Their number; None if a sweeper chooses them as it goes.
     """
 
     folder: Path
     command: str
     overrides: tuple[str, ...]
+    jobs: int | None
 
     @classmethod
     def plan(cls, cfg: DictConfig, typed: Sequence[str], swept: Mapping[str, int | None]) -> Sweep:
@@ -48,7 +52,7 @@ class Sweep:
         Raises:
             ConfigError: Naming the key and what would be right.
         """
-        _check(cfg, typed, swept)
+        check_sweep(cfg, swept)
         folder = Path(OmegaConf.select(cfg, "hydra.sweep.dir")).absolute()
         fixed = [key for key in dict.fromkeys(map(key_of, typed)) if key not in swept]
         overrides = [
@@ -59,7 +63,9 @@ class Sweep:
             overrides.append(f"++hydra.job.env_set.OMP_NUM_THREADS='{threads}'")
         if cfg.hydra.runtime.choices["hydra/sweeper"] == "optuna":
             folder.mkdir(parents=True, exist_ok=True)  # its storage lies in there
-        return cls(folder, f"{time.time_ns():x}-{os.getpid()}", tuple(overrides))
+        is_counted = cfg.hydra.runtime.choices["hydra/sweeper"] == "basic"
+        jobs = math.prod(count or 1 for count in swept.values()) if is_counted else None
+        return cls(folder, f"{time.time_ns():x}-{os.getpid()}", tuple(overrides), jobs)
 
     def run(self, launch: Callable[[], None]) -> int:
         """Launch the jobs, say how they ended, and give the exit status.
@@ -92,26 +98,37 @@ class Sweep:
             "done before": states.count("kept"),
             "failed": states.count("failed"),
             "unfinished": states.count("running") + states.count("stopped"),
+            "not reached": 0 if self.jobs is None else self.jobs - len(records),
         }
-        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no job was started"
-        print(f"\nsweep in {self.folder}: {said}")
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count > 0)
+        print(f"\nsweep in {self.folder}: {said or 'no job was started'}")
         failed = {path: record for path, record in records.items() if not record.finished}
         for path, record in failed.items():
             log = f"; see {path / LOG}" if (path / LOG).exists() else ""
             print(f"  {path.name}: {record.error or 'unfinished'}{log}", file=sys.stderr)
-        if failed:
-            print(f"the same command with sweep_dir={self.folder} runs these again and no others")
+        if failed or counts["not reached"] > 0:
+            print(f"the same command with sweep_dir={self.folder} runs what is not done, and nothing else")
         print(f"table and picture: python -m igpo_lightning.collect {self.folder}")
         if not failed:
             return 0
         return 2 if all(record.bad_input for record in failed.values()) else 1
 
 
-def _check(cfg: DictConfig, typed: Sequence[str], swept: Mapping[str, int | None]) -> None:
+def check_sweep(cfg: DictConfig, swept: Mapping[str, int | None]) -> None:
+    """Refuse what no sweep can do.
+
+    Raises:
+        ConfigError: Naming the key and what would be right.
+    """
     launcher, sweeper = (cfg.hydra.runtime.choices[f"hydra/{part}"] for part in ("launcher", "sweeper"))
-    for text in typed:
-        if key_of(text) == "output_dir" and "output_dir" not in swept and "${" not in text:
-            raise ConfigError(f"{text}: all jobs would write there; a sweep takes sweep_dir=…")
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    if raw["output_dir"] != HYDRAS_OWN:
+        raise ConfigError(
+            f"output_dir={raw['output_dir']}: a sweep gives its jobs their folders; "
+            "sweep_dir=… says where, hydra.sweep.subdir=… their names"
+        )
+    if "dry_run" in swept:
+        raise ConfigError("dry_run: true or false for all jobs of a sweep")
     if sweeper == "basic" and (continuous := [key for key, count in swept.items() if count is None]):
         raise ConfigError(
             f"{continuous[0]}: an interval has no end of values; take sweep=optuna, or list some"

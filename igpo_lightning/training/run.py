@@ -28,7 +28,7 @@ from ..processes import connecting
 from ..reporting import wandb_logger, write_report
 from ..reporting.settings import WEIGHTS
 from ..reporting.summary import Accuracy, Stage, Summary
-from ..run_folder import BEGUN, run_folder
+from ..run_folder import BEGUN, how_to_go_on, run_folder, sweep_of
 from ..stopping import Stopped, interruptible, stop_on_signals
 from . import warm_start
 from .checkpoints import check_strategy
@@ -55,19 +55,25 @@ def run(cfg: DictConfig) -> float | None:
     if (note := check_precision(cfg.hardware, trains=True)) and _is_first_process():
         print(f"warning: {note}")
     try:
-        with ended(), stop_on_signals(), run_folder(folder, _is_first_process()):
+        with ended(), stop_on_signals(), run_folder(folder, _is_first_process(), cfg.get("sweep_dir")):
             _check_folder(cfg, folder)
             return _run_stages(cfg, folder)
     except KeyboardInterrupt:
         if (folder / BEGUN).exists() and _is_first_process():
-            print(f"\nstopped; to go on, repeat the command with output_dir={folder} resume=auto")
+            _say_stopped(cfg, "stopped")
         raise
     except Stopped as stopped:
         if _is_first_process():
-            print(f"\n{stopped}; to go on, repeat the command with output_dir={folder} resume=auto")
+            _say_stopped(cfg, str(stopped))
             if stopped.by == signal.SIGINT:
                 raise KeyboardInterrupt from None
         raise SystemExit(0) from None  # not a return: to a sweep this job is not done
+
+
+def _say_stopped(cfg: DictConfig, said: str) -> None:
+    """Print that the run has stopped, and how it goes on; of a sweep's job, the sweep says that."""
+    place = cfg.output_dir, cfg.get("sweep_dir")
+    print(f"\n{said}" if sweep_of(*place) else f"\n{said}; to go on, {how_to_go_on(*place)}")
 
 
 def _dry_run(cfg: DictConfig) -> None:

@@ -12,6 +12,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ..checks import ConfigError
 from ..config import composed
 from ..files import write_atomic
 from ..locks import POLL, awaited
 from ..reporting import wandb_logger
 from ..reporting.summary import Stage, Summary
+from ..run_folder import sweep_of
 from ..stopping import Stopped, stop_requested
 from ..sweeping.record import WARM_STARTS
 from .resumption import RECIPES, is_finished, is_under, settings_by_key
@@ -36,6 +39,7 @@ _ASIDE = (
     *("output_dir", "sweep_dir", "resume", "dry_run", "report", "logger", "warm_start", *RECIPES),
     *(f"callbacks.{name}" for name in ("progress", "samples", "checkpoint", "learning_rate", "watchdog")),
 )
+_KEY = re.compile(r"\balgo\.\w+(\.\w+)*")  # what the run's own command line may not have
 _ATTEMPT = ".attempt"  # file that tells a run's other processes that their first one trains
 
 
@@ -72,9 +76,20 @@ def trained(cfg: DictConfig, train: Callable[[DictConfig], Stage]) -> Stage:
         train: Trains the stage of a config, and leaves its summary.
     """
     first = config_of(cfg)
-    with _turn(first, own_folder(cfg)) as due:
+    with _turn(first, own_folder(cfg)) as due, named(first):
         stage = train(first) if due else Summary.load(first.output_dir).stages[0]
     return replace(stage, folder=cfg.algo.warm_start)
+
+
+@contextmanager
+def named(first: DictConfig) -> Iterator[None]:
+    """Within this context what is refused is said to be the warm start's, with how its key is set."""
+    try:
+        yield
+    except ConfigError as error:
+        key = _KEY.search(str(error))
+        how = f"; it is set by 'warm_start=[\"{key[0]}=…\"]'" if key else ""
+        raise ConfigError(f"the first stage ({first.algo.name}): {error}{how}") from error
 
 
 def key_of(first: DictConfig) -> str:
@@ -90,9 +105,8 @@ def _shared_folder(cfg: DictConfig) -> Path | None:
     own = own_folder(cfg)
     if own.is_symlink():  # a job of a sweep, perhaps gone on with by a command of its own
         return own.resolve().parent
-    sweep = Path(str(cfg.get("sweep_dir"))).absolute()
-    is_job = sweep in Path(cfg.output_dir).absolute().parents and not own.exists()
-    return sweep / WARM_STARTS if is_job else None
+    sweep = None if own.exists() else sweep_of(cfg.output_dir, cfg.get("sweep_dir"))
+    return sweep and sweep / WARM_STARTS
 
 
 @contextmanager

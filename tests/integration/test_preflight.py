@@ -36,8 +36,9 @@ def row(text, name):
 
 
 @pytest.mark.slow
-def test_the_program_prints_both_stages_and_writes_nothing(tmp_path):
-    command = [sys.executable, "-m", "igpo_lightning.train", "dry_run=true", *TINY, *TINY_RL, SFT]
+@pytest.mark.parametrize("sweep", [[], ["-m", "algo=grpo,igpo", "sweep_dir=s"]])
+def test_the_program_prints_both_stages_and_writes_nothing(tmp_path, sweep):
+    command = [sys.executable, "-m", "igpo_lightning.train", "dry_run=true", *TINY, *TINY_RL, SFT, *sweep]
     (tmp_path / "tmp").mkdir()
     env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path / "tmp")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)

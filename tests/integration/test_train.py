@@ -1,7 +1,9 @@
 """The program as a user runs it, at the smallest size."""
 
+import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from fakes import TINY, TINY_RL, compose, tiny_policy
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.reporting.run import read_run
+from igpo_lightning.stopping import Stopped
 from igpo_lightning.training.checkpoint_files import numbered
 from igpo_lightning.training.run import run
 from igpo_lightning.training.warm_start import config_of
@@ -128,6 +131,35 @@ def test_a_run_that_keeps_no_metrics_ends_well(tmp_path, monkeypatch, capsys):
     )
     run(compose(tmp_path / "run", *settings, "resume=auto"))
     assert "this run is finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, None])
+@pytest.mark.parametrize("place", ["alone", "s/seed-3_abc"])
+def test_a_run_that_is_stopped_says_how_it_goes_on_and_a_job_leaves_that_to_its_sweep(
+    tmp_path, monkeypatch, capsys, by, place
+):
+    def stops(cfg, folder):
+        (folder / "provenance.json").touch()
+        raise KeyboardInterrupt if by is None else Stopped("stopped after update 5", by)
+
+    monkeypatch.setattr("igpo_lightning.training.run._run_stages", stops)
+    with pytest.raises(SystemExit if by == signal.SIGTERM else KeyboardInterrupt):
+        run(compose(tmp_path / place, "algo=sft", f"sweep_dir={tmp_path}/s"))
+    said = "stopped" if by is None else "stopped after update 5"
+    if place == "alone":
+        said += f"; to go on, repeat the command with output_dir={tmp_path}/alone resume=auto"
+    assert capsys.readouterr().out == f"\n{said}\n"
+
+
+@pytest.mark.parametrize(("place", "how"), [("a", "output_dir={}/a resume=auto"), ("s/a", "sweep_dir={}/s")])
+def test_a_full_disk_is_said_with_the_command_that_is_taken(tmp_path, monkeypatch, place, how):
+    def full(cfg, folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("igpo_lightning.training.run._run_stages", full)
+    with pytest.raises(ConfigError) as caught:
+        run(compose(tmp_path / place, "algo=sft", f"sweep_dir={tmp_path}/s"))
+    assert str(caught.value).endswith(f"make room, and repeat the command with {how.format(tmp_path)}")
 
 
 def test_a_named_checkpoint_is_not_the_warm_starts(tmp_path):

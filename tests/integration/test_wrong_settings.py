@@ -99,6 +99,8 @@ TRAIN = {
     "+hardware.max_epochs=3": "hardware.max_epochs: here it is algo.",
     # the stage before
     "'warm_start=[\"algo.stepz=5\"]'": "warm_start: unknown key 'algo.stepz'; did you mean algo.steps?",
+    "'warm_start=[\"data.val_size=2\"]'": "warm_start: data.val_size=2: only algo.* of the first stage",
+    "algo.warm_start=sftt": "algo.warm_start=sftt: no such option; did you mean sft?",
     # flags
     "--seed=3": "did you mean seed=3?",
     "--lr 1e-4": "--lr: no such flag",
@@ -108,7 +110,7 @@ TRAIN = {
     "--config-path conf": "no such folder",
     "--config-name absent": "absent",
     "seed=0,1": "add -m",
-    "-m seed=0,1 output_dir=x": "a sweep takes sweep_dir=",
+    "-m seed=0,1 output_dir=x": "a sweep gives its jobs their folders; sweep_dir=",
     "-m seed=0,1 sweep_dir=/etc/passwd/x": "sweep_dir=/etc/passwd/x: /etc/passwd is no folder",
     "-m sweep_dir= seed=0": "nothing stands after the =",
     # not there

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -89,6 +91,17 @@ def test_paths(tmp_path):
     assert existing_path("data.path", str(tmp_path)) == tmp_path
     with pytest.raises(ConfigError, match=f"data.path={tmp_path}/a/b: .*exists is {tmp_path}"):
         existing_path("data.path", tmp_path / "a" / "b")
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+def test_a_link_that_leads_nowhere_is_told_from_a_file(tmp_path, below):
+    (tmp_path / "runs").symlink_to("another-disk/runs")
+    folder = tmp_path / "runs" / below
+    said = f"sweep_dir={folder}: {tmp_path}/runs is a link to another-disk/runs, which is not there"
+    with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
+        writable_folder("sweep_dir", folder)
+    (tmp_path / "another-disk" / "runs").mkdir(parents=True)
+    assert writable_folder("sweep_dir", folder) == folder
 
 
 @pytest.mark.parametrize("value", [2024, 1.5, True, False, "", "  "])

@@ -113,3 +113,69 @@ def test_a_second_folder_is_searched_first(conf_tree, tmp_path, monkeypatch):
     monkeypatch.setattr(OwnFolder, "folder", tmp_path / "own")
     assert check_command_line(conf_tree, "train", ["data=mine"]).cfg.data == {"rows": 3}
     assert check_command_line(conf_tree, "train", []).cfg.data == {"rows": 4}
+
+
+@pytest.fixture
+def two_stages(conf_tree):
+    """The small tree, whose algorithms come after a stage of ``grpo``."""
+    with (conf_tree / "train.yaml").open("a") as file:
+        file.write("warm_start: []\nmodel: {path: null}\n")
+    with (conf_tree / "algo" / "igpo.yaml").open("a") as file:
+        file.write("warm_start: grpo\n")
+    return conf_tree
+
+
+@pytest.mark.parametrize(("text", "whose"), [
+    ("name=large", "name is the run's"), ("+data.more=2", "data.more is the run's"),
+    ("data=jsonl", "data is the run's"), ("~verbose", "verbose is the run's"),
+    ("hydra.job.name=x", "hydra.job.name is the run's"), ("algo=igpo", "algo.warm_start chooses it"),
+])  # fmt: skip
+def test_of_the_first_stage_nothing_but_its_algorithm_is_set(two_stages, text, whose):
+    said = refusal(two_stages, f'warm_start=["algo.lr=3","{text}"]')
+    assert said == f"warm_start: {text}: only algo.* of the first stage can be set here; {whose}"
+    check_command_line(two_stages, "train", ['warm_start=["algo.lr=3","~algo.num_iterations"]'])
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("warm_start=[],[\"algo.num_generations=4\"],[\"seed=9\"]", "warm_start: seed=9: only algo.*"),
+    ("algo.warm_start=grpo,grop", "algo.warm_start=grop: no such option; did you mean grpo"),
+])  # fmt: skip
+def test_the_first_stage_of_every_job_is_checked(two_stages, override, message):
+    assert refusal(two_stages, override, multirun=True).startswith(message)
+
+
+def test_a_first_stage_that_does_not_exist_is_refused_with_those_that_do(two_stages):
+    said = refusal(two_stages, "algo.warm_start=ppo")
+    assert said.startswith("algo.warm_start=ppo: no such option; ") and said.endswith("one of: grpo, igpo")
+    (two_stages.parent / "config.json").touch()
+    check_command_line(two_stages, "train", ["algo.warm_start=ppo", f"model.path={two_stages.parent}"])
+
+
+@pytest.mark.parametrize(("group", "first", "refused"), [
+    ("experiment", "", True), ("experiment", "# @package experiment\n", True), ("sweep", "", True),
+    ("sweep", "# Mine.\n# @package _global_\n", True),  # Hydra reads it in the first line only
+    ("experiment", "# @package _global_\n", False), ("sweep", "# @package _global_\n# Mine.\n", False),
+])  # fmt: skip
+def test_a_file_whose_keys_nothing_would_read_is_refused_with_the_line_that_it_lacks(
+    conf_tree, tmp_path, monkeypatch, group, first, refused
+):
+    with (conf_tree / "train.yaml").open("r+") as file:
+        text = file.read().replace("  - experiment", "  - sweep: null\n  - experiment")
+        file.seek(0)
+        file.write(text)
+    own = tmp_path / "own" / group / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"{first}seed: 4\nalgo: {{kl: 2}}\n")
+    monkeypatch.setattr(OwnFolder, "folder", tmp_path / "own")
+    if refused:
+        said = refusal(conf_tree, f"{group}=mine")
+        assert said == (
+            f"{own}: its keys would stand below {group}, where nothing reads them; "
+            "its first line has to be: # @package _global_"
+        )
+    else:
+        assert check_command_line(conf_tree, "train", [f"{group}=mine"]).cfg.seed == 4
+
+
+def test_a_key_below_a_group_of_whole_configs_is_unknown(conf_tree):
+    assert "unknown key 'experiment.note'" in refusal(conf_tree, "+experiment.note=1")

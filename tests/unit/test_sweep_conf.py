@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.line import check_command_line
 from igpo_lightning.config import find_conf
-from igpo_lightning.sweeping import Sweep, machine, register
+from igpo_lightning.sweeping import DryRun, Sweep, machine, register
 
 PLUGINS = {
     "launcher": {
@@ -128,6 +128,20 @@ def test_swept_keys_and_their_numbers():
     overrides = ["seed=0,1,2", "algo=grpo,igpo", "algo.loss.beta=interval(0,1)", "algo.rollouts=3"]
     line = check_command_line(find_conf(), "train", overrides, multirun=True)
     assert line.swept == {"seed": 3, "algo": 2, "algo.loss.beta": None}
+
+
+@pytest.mark.parametrize(("overrides", "jobs"), [
+    (["seed=range(0,90)", "algo=grpo,igpo"], 180), (["seed=7,7,8"], 2), (["algo=igpo"], 1),
+    (["sweep=optuna", "algo=igpo"], None),
+])  # fmt: skip
+def test_a_sweep_knows_how_many_jobs_it_has_unless_its_sweeper_chooses_them(plugins, overrides, jobs):
+    assert plan(*overrides)[0].jobs == jobs
+
+
+def test_jobs_that_a_sweeper_chooses_have_no_dry_run(plugins):
+    line = check_command_line(find_conf(), "train", ["sweep=optuna", "dry_run=true"], multirun=True)
+    with pytest.raises(ConfigError, match="dry_run=true: optuna chooses its jobs as it goes"):
+        DryRun.check(line.cfg, line.swept)
 
 
 @pytest.mark.parametrize(

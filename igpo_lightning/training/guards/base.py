@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from ...checks import choice, positive_int
 from ...reporting.callbacks import RolloutProgress
+from ...run_folder import how_to_go_on
 from ..checkpoints import save_now
 
 Action = Literal["warn", "skip", "stop"]
@@ -119,12 +120,12 @@ class Guard(Callback):
         finding, self._stopping = self._stopping, None
         self.reset()
         path = save_now(trainer)
+        sweep_dir = trainer.lightning_module.hparams.get("sweep_dir")
         if not trainer.is_global_zero:
             raise GuardStop(f"process {trainer.global_rank}: stopped with the first one")
         raise GuardStop(
             f"error: callbacks.{self.name}: {finding}; stopped after update {trainer.global_step}, which was "
-            f"dropped. Checkpoint: {path}; to go on, repeat the command with "
-            f"output_dir={trainer.default_root_dir} resume=auto"
+            f"dropped. Checkpoint: {path}; to go on, " + how_to_go_on(trainer.default_root_dir, sweep_dir)
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -68,7 +68,8 @@ def program(conf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     main_config = conf_tree / "train.yaml"
     text = main_config.read_text().replace("  - experiment", "  - sweep: basic\n  - experiment")
     main_config.write_text(
-        text + f"resume: null\nraises: null\nonly: null\nlog: {tmp_path}/log\n"
+        text + f"resume: null\nraises: null\nonly: null\nlog: {tmp_path}/log\ndry_run: false\n"
+        f"hydra: {{env: {{folder: {{'True': {tmp_path}/dry}}}}}}\n"
         "hardware: {accelerator: cpu, devices: 1, num_nodes: 1, strategy: auto}\n"
     )
     monkeypatch.chdir(tmp_path)

@@ -62,11 +62,14 @@ def test_one_that_fails_stops_no_other_is_named_and_runs_again_alone(
     assert program.ran == ["1 auto"]
 
 
-def test_an_interrupt_stops_the_sweep_and_it_goes_on_after(program, tmp_path):
+def test_an_interrupt_stops_the_sweep_and_it_goes_on_after(program, tmp_path, capsys):
     (tmp_path / "kind").write_text("interrupt")
     command = (*SWEEP, "raises=kind", "only=2")
     assert program(*command) == 130
     assert states(tmp_path / "s") == {"seed-1": "done", "seed-2": "stopped"}
+    said = capsys.readouterr().out
+    assert ": 1 done, 1 unfinished, 1 not reached\n" in said
+    assert f"with sweep_dir={tmp_path}/s runs what is not done, and nothing else\n" in said
     (tmp_path / "kind").write_text("nothing")
     assert program(*command) == 0
     assert program.ran == ["2 auto", "3 auto"]
@@ -101,14 +104,21 @@ def test_a_resume_that_was_asked_for_is_left(program):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("output_dir=x", "output_dir=x: all jobs would write there; a sweep takes sweep_dir=…"),
+        ("output_dir=x", "output_dir=x: a sweep gives its jobs their folders; sweep_dir=… says where"),
+        ("output_dir=x/${seed}", "output_dir=x/${seed}: a sweep gives its jobs their folders"),
+        ("output_dir=x,y", "output_dir=x: a sweep gives its jobs their folders"),
+        ("experiment=placed", "output_dir=z/${name}: a sweep gives its jobs their folders"),
+        ("dry_run=true,false", "dry_run: true or false for all jobs of a sweep"),
         ("algo.lr=interval(1,2)", "algo.lr: an interval has no end of values; take sweep=optuna"),
         ("hardware.num_nodes=2", "hardware.num_nodes=2: only sweep=slurm runs a job on several nodes"),
         ("sweep=joblb", "sweep=joblb: no such option; did you mean joblib?"),
         ("swep_dir=x", "unknown key 'swep_dir'; did you mean sweep_dir"),
     ],
 )  # fmt: skip
-def test_what_a_sweep_cannot_do_is_said_before_it_starts(program, tmp_path, capsys, override, message):
+def test_what_a_sweep_cannot_do_is_said_before_it_starts(
+    program, conf_tree, tmp_path, capsys, override, message
+):
+    (conf_tree / "experiment" / "placed.yaml").write_text("# @package _global_\noutput_dir: z/${name}\n")
     assert program("-m", "seed=1,2", override) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "multirun").exists()
@@ -135,3 +145,28 @@ def test_showing_the_configuration_runs_nothing(program, tmp_path, capsys):
     assert program("--cfg", "job", "sweep=basic") == 0
     assert not (tmp_path / "multirun").exists()
     assert "sweep_dir:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["-m", "sweep=always"])
+def test_a_dry_run_is_one_of_every_job_and_makes_no_folder_of_the_sweep(program, conf_tree, capsys, how):
+    (conf_tree / "sweep" / "always.yaml").write_text(
+        "# @package _global_\ndefaults: [basic]\nhydra: {mode: MULTIRUN}\n"
+    )
+    assert program("seed=4,6", how, "sweep_dir=s", "dry_run=true", "name=x", "algo=grpo,igpo") == 0
+    assert program.ran == ["4 None", "4 None", "6 None", "6 None"]
+    assert [line for line in capsys.readouterr().out.splitlines() if "sweep" in line] == [
+        f"[sweep] seed={seed} algo={algo}" for seed in (4, 6) for algo in ("grpo", "igpo")
+    ]
+    assert not (program.folder / "s").exists()
+
+
+@pytest.mark.parametrize(("kind", "code"), [("config", 2), ("bug", 1)])
+def test_a_dry_run_goes_on_after_a_job_that_is_refused(program, tmp_path, kind, code):
+    assert program("-m", "seed=4,6", "dry_run=true", f"raises={kind}", "only=4") == code
+    assert program.ran == ["4 None", "6 None"]
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_a_dry_run_that_is_interrupted_ends(program):
+    assert program("-m", "seed=4,6", "dry_run=true", "raises=interrupt") == 130
+    assert program.ran == ["4 None"]

@@ -7,6 +7,7 @@ from fakes import TINY_RL, compose
 from lightning.pytorch.utilities import rank_zero_only
 
 from igpo_lightning import stopping
+from igpo_lightning.checks import ConfigError
 from igpo_lightning.training import warm_start
 
 LENGTH = 'warm_start=["algo.steps=4"]'
@@ -40,6 +41,21 @@ def test_what_its_weights_do_not_depend_on_is_shared(first_key, override):
 ])  # fmt: skip
 def test_what_they_depend_on_is_not(first_key, override):
     assert key(override) != first_key
+
+
+@pytest.mark.parametrize(("fault", "how"), [
+    ("algo.steps=0: expected more", """; it is set by 'warm_start=["algo.steps=…"]'"""),
+    ("a.jsonl:3: algo.optimizer.lr: too high.", """; it is set by 'warm_start=["algo.optimizer.lr=…"]'"""),
+    ("data.val_size=9: more than there are", ""),
+])  # fmt: skip
+def test_what_it_refuses_is_said_to_be_its_own_with_how_that_is_set(tmp_path, fault, how):
+    def train(first):
+        raise ConfigError(fault)
+
+    cfg = compose(tmp_path, "algo=grpo", *TINY_RL)
+    with pytest.raises(ConfigError) as caught:
+        warm_start.trained(cfg, train)
+    assert str(caught.value) == f"the first stage (sft): {fault}{how}"
 
 
 @pytest.fixture
