@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.unit_names import UNITS
 from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, SPELLED, listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
