@@ -10,12 +10,12 @@ _SPELLINGS = """
 nm nanometer nanometre | um micrometer micrometre micron | mm millimeter millimetre mms
 cm centimeter centimetre cms | dm decimeter decimetre | m meter metre | km kilometer kilometre kms
 pm picometer p.m PM | in inch inches | ft foot feet | yd yard yds | mi mile | nmi | furlong | fathom
-ly lightyear | pc parsec | au | ng nanogram | ug microgram mcg | mg milligram | g gram gm gms
+ly lightyear | pc parsec | au | nanogram | microgram mcg | mg milligram | g gram gm gms
 kg kilogram kilo kgs | quintal | lb lbs | pound | oz ounce | ton tonne | amu
-ul microliter microlitre uL | ml milliliter millilitre mL cc | cl centiliter centilitre cL
-dl deciliter decilitre dL | l liter litre ltr L | kl kiloliter kilolitre kL | gal gallon | qt quart | pt pint
+microliter microlitre | ml milliliter millilitre mL cc | centiliter centilitre
+deciliter decilitre | l liter litre ltr L | kiloliter kilolitre | gal gallon | qt quart | pt pint
 floz | cup | tbsp tablespoon | tsp teaspoon | bushel
-ps picosecond | ns nanosecond | us microsecond | ms millisecond | s sec second secs | min minute mins
+picosecond | ns nanosecond | us microsecond | ms millisecond | s sec second secs | min minute mins
 h hr hour hrs | day | week wk wks | month mo | yr year yrs | decade | century centuries
 millennium millennia | fortnight | Gyr | Myr
 cent ¢ | dollar usd USD buck | euro EUR | pounds sterling gbp GBP | yen JPY | rupee INR | peso | won KRW
@@ -23,14 +23,14 @@ ruble rouble RUB | yuan renminbi RMB CNY | lira TRY | naira NGN | shekel ILS | b
 hryvnia UAH | franc CHF | krona kronor SEK | krone kroner
 degree deg | rad radian | arcsec arcsecond | arcmin arcminute | rev revolution
 am a.m AM | celsius C | F fahrenheit | K kelvin
-Hz hertz | kHz kilohertz | MHz megahertz | GHz gigahertz | N newton | kN kilonewton | MN meganewton
-J joule | kJ kilojoule | MJ megajoule | eV electronvolt | keV | MeV | GeV
-erg | cal calorie | kcal kilocalorie | mW milliwatt | W watt | kW kilowatt | MW megawatt | GW gigawatt
-mV millivolt | V volt | kV kilovolt | mA milliampere milliamp | A amp ampere
+Hz hertz | kHz kilohertz | MHz megahertz | GHz gigahertz | N newton | kN kilonewton | meganewton
+J joule | kJ kilojoule | megajoule | eV electronvolt | keV | MeV | GeV
+erg | cal calorie | kcal kilocalorie | milliwatt | W watt | kW kilowatt | MW megawatt | gigawatt
+millivolt | V volt | kilovolt | mA milliampere milliamp | A amp ampere
 C coulomb | F farad | ohm Omega | T tesla | Pa pascal | hPa hectopascal | kPa kilopascal | MPa megapascal
 GPa | atm atmosphere | bar | mbar millibar | torr | mmHg | M molar | mol mole
-mmol millimole | dB decibel | bit | byte | kB KB kilobyte | MB megabyte | GB gigabyte | TB terabyte | mph
-kph kmh kmph | mpg | mps | psi | rpm | rps | sqft | sqm | kWh | MWh | Wh | knot
+mmol millimole | dB decibel | bit | byte | kilobyte | megabyte | gigabyte | terabyte | mph
+kph kmh kmph | mpg | mps | psi | rpm | rps | sqft | sqm | kWh | MWh | knot
 acre | hectare ha | angstrom AA | magnitude mag
 unit | percent pct | point pts pt_ | L_sun | vac | photon | atom | pulse | bomb
 """
@@ -59,7 +59,16 @@ MONEY = frozenset([*CURRENCY.values(), "yuan", "franc", "krona"])
 """Currencies that may stand before a number as a code of three letters."""
 
 SYMBOLS = {**CURRENCY, "\\degree": "degree", "\\AA": "angstrom", "'": "prime", '"': "double prime",
-           "\\Omega": "ohm", "\\mu": "micro", "\\percent": "percent", "Rs": "rupee"}  # fmt: skip
+           "\\Omega": "ohm", "\\mu": "micro", "\\percent": "percent"}  # fmt: skip
+
+UPRIGHT = {
+    "Rs": "rupee", "ng": "nanogram", "ug": "microgram", "ul": "microliter", "uL": "microliter",
+    "cl": "centiliter", "cL": "centiliter", "dl": "deciliter", "dL": "deciliter", "kl": "kiloliter",
+    "kL": "kiloliter", "ps": "picosecond", "MN": "meganewton", "MJ": "megajoule", "mW": "milliwatt",
+    "GW": "gigawatt", "mV": "millivolt", "kV": "kilovolt", "kB": "kilobyte", "KB": "kilobyte",
+    "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "Wh": "Wh",
+}  # fmt: skip
+"""Abbreviations in text commands, and behind a number: elsewhere dl/dt, mV² and a segment GB are letters."""
 
 COMPOUNDS = {
     "mph": (("mi", 1), ("h", -1)), "kph": (("km", 1), ("h", -1)), "mps": (("m", 1), ("s", -1)),

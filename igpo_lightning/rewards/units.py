@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from igpo_lightning.rewards.unit_names import COMPOUNDS, SYMBOLS, unit_name
+from igpo_lightning.rewards.unit_names import COMPOUNDS, SYMBOLS, UPRIGHT, unit_name
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
 _PAIRS = {("light", "yr"): "ly", ("nautical", "mi"): "nmi", ("fluid", "oz"): "floz", ("fl", "oz"): "floz",
@@ -164,14 +164,15 @@ class _UnitReader:
         self.powers[self.last] += (power - 1) * (1 if self.powers[self.last] > 0 else -1)
 
     def _unit(self, piece: str) -> bool:
-        name = SYMBOLS.get(piece) or unit_name(piece)
+        name = SYMBOLS.get(piece) or UPRIGHT.get(piece) or unit_name(piece)
         if name is None:
             return False
         if name == "micro":
             after = self._next()
             if not after[-1:].isalpha():
                 return False
-            name, self.at = f"u{unit_name(after) or after}", self.at + 1
+            spelled = f"u{unit_name(after) or after}"
+            name, self.at = UPRIGHT.get(spelled, spelled), self.at + 1
         for part, power in COMPOUNDS.get(name, ((name, 1),)):
             self.powers[part] = self.powers.get(part, 0) + self.sign * self.power * power
         self.power, self.last = 1, None if name in COMPOUNDS else name
