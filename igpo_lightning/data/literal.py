@@ -1,7 +1,8 @@
 """Tokenizes text literally: the name of a special token in a problem stays text.
 
 A fast tokenizer reads "<|endoftext|>" as the real token wherever it stands, so a row of a public table could
-end its own target, or forge the turns of a chat. Only the chat template may write special tokens.
+end its own target, or forge the turns of a chat. Only the chat template may write special tokens. Where a
+tokenizer has no pieces to spell a name with (one token per word), the name is an unknown word.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def literal_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> 
     """Each text's tokens, special ones spelled out; nothing is added.
 
     Raises:
-        ConfigError: The tokenizer knows no character offsets.
+        ConfigError: The tokenizer knows no character offsets, or has no way to write such a name.
     """
     encoded = _encoded(texts, tokenizer, offsets=True)
     return [
@@ -47,13 +48,35 @@ def _encoded(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, offsets: 
         )
     if not texts:  # of which a tokenizer makes an error
         return {"input_ids": [], "offset_mapping": []}
-    return tokenizer(
+    encoded = tokenizer(
         list(texts),
         add_special_tokens=False,
         split_special_tokens=True,
         return_offsets_mapping=offsets,
         verbose=False,
     )
+    special = _special(tokenizer)
+    encoded["input_ids"] = [
+        ids if special.isdisjoint(ids) else [_unknown(tokenizer, i) if i in special else i for i in ids]
+        for ids in encoded["input_ids"]
+    ]
+    return encoded
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids that no text may have: those of the special tokens, but for the unknown word."""
+    found = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return found - {tokenizer.unk_token_id}
+
+
+def _unknown(tokenizer: PreTrainedTokenizerBase, special: int) -> int:
+    if tokenizer.unk_token_id is None:
+        name = tokenizer.convert_ids_to_tokens(special)
+        raise ConfigError(
+            f"data.tokenizer: {name!r} in a text is the special token itself, as the tokenizer has no "
+            "smaller pieces; give it an unk_token"
+        )
+    return tokenizer.unk_token_id
 
 
 class PromptTokens:

@@ -10,12 +10,12 @@ from itertools import takewhile
 from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.trees import Tree, names, proper
-from igpo_lightning.rewards.units import SYMBOLS, Unit, read_unit, scale_of, unit_name
+from igpo_lightning.rewards.unit_names import CURRENCY, MONEY, SYMBOLS, scale_of, unit_name
+from igpo_lightning.rewards.units import Unit, read_unit
 from igpo_lightning.rewards.values import exact
 from igpo_lightning.rewards.words import NUMBER_WORDS, SCALES, spelled
 
 Tokens = Sequence[Token]
-_CURRENCY = frozenset(["\\dollar", "\\euro", "\\pounds", "\\yen"])
 _SUFFIX_TOKENS = 24
 _BASES = {"binary": 2, "octal": 8, "decimal": 10, "hexadecimal": 16, "hex": 16}
 
@@ -73,24 +73,27 @@ def _once(tokens: Tokens) -> Tokens:
     return tokens[:opening] if value is not None and tree is not None and exact(tree) == value else tokens
 
 
-def combined(pieces: Sequence[object]) -> Amount | None:
-    """5 ft 6 in as one amount of the first unit; None if the pieces are no such amounts."""
-    total: Amount | None = None
-    for piece in pieces:
-        if not isinstance(piece, Amount) or piece.unit is None or len(piece.unit.powers) != 1:
-            return None
-        (name, power), *_ = piece.unit.powers
-        if power != 1 or names(piece.tree):
-            return None
-        if total is None:
-            total, first, last = piece, name, name
-            continue
-        factor, falls = scale_of(name, first), scale_of(name, last)
-        if factor is None or falls is None or falls >= 1:
-            return None
-        total = replace(total, tree=("add", total.tree, ("mul", piece.tree, ("number", factor))), text="")
-        last = name
-    return total if len(pieces) > 1 else None
+def combined(pieces: Sequence[Sequence[object]]) -> list[Amount]:
+    """5 ft 6 in as one amount, in each of its units; none if ``pieces``, given by readings, are no such."""
+    found: list[tuple[Amount, str]] = []
+    for readings in pieces:
+        measured = (node for node in readings if isinstance(node, Amount) and node.unit is not None)
+        piece = next(measured, None)
+        if piece is None or piece.unit is None or len(piece.unit.powers) != 1 or names(piece.tree):
+            return []
+        [(name, power)] = piece.unit.powers
+        falls = scale_of(name, found[-1][1]) if found else Fraction(0)
+        if power != 1 or falls is None or falls >= 1:
+            return []
+        found.append((piece, name))
+    if len(found) < 2 or all(piece.loose for piece, _ in found):
+        return []
+    return [Amount(_total(found, name), piece.unit) for piece, name in found]
+
+
+def _total(found: Sequence[tuple[Amount, str]], unit: str) -> Tree:
+    scaled = ((piece.tree, scale_of(name, unit)) for piece, name in found)
+    return ("add", *(("mul", tree, ("number", factor)) for tree, factor in scaled))
 
 
 def _cuts(tokens: Tokens) -> Iterator[int]:
@@ -128,8 +131,9 @@ def _is_numeral(tree: Tree) -> bool:
 def _currency(tokens: Tokens) -> tuple[Unit | None, Tokens]:
     """(currency, tokens without it) of "$5", "-$5" and "USD 5"."""
     for at, token in enumerate(tokens[:3]):
-        named = at == 0 and token.kind == "word" and unit_name(token.text) in ("dollar", "euro")
-        if token.text in _CURRENCY or (named and len(tokens) > 1):
+        unit = unit_name(token.text) if at == 0 and token.kind == "word" else None
+        named = unit in ("dollar", "euro") or (unit in MONEY and token.text.isupper())
+        if token.text in CURRENCY or (named and len(tokens) > 1):
             name = SYMBOLS.get(token.text) or unit_name(token.text) or token.text
             return Unit(((name, 1),)), [*tokens[:at], *tokens[at + 1 :]]
         if token.text not in ("-", "+", "("):

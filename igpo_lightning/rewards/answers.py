@@ -31,8 +31,11 @@ _CLOSING = re.compile(r"(?:[\s.$*]|\\[\])])*")
 _CUE = re.compile(
     r"""
     (?:\b(?:the|our|my|an?|so|your)\s{1,3})?
-    (?:\b(?:final|correct|required|desired|numerical|exact|overall)\s{1,3}){0,2}
-    \banswers?\b
+    (?:\b(?:final|correct|right|best|required|desired|numerical|exact|overall)\s{1,3}){0,2}
+    (?:\banswers?(?:\s{1,3}(?:choice|option))?\b|(?<=final\s)(?:result|solution)\b
+      |(?:(?<=correct\s)|(?<=right\s)|(?<=best\s)|(?<=final\s))(?:option|choice)\b
+       (?=(?:\s{1,3}(?:is|was|must\s+be|should\s+be|would\s+be)\b|\s{0,3}[:=])
+          [\s*_:$({\\]{0,12}(?:(?:text|math)[a-z]{0,6}\s?\{\s?\(?|boxed\s?\{[\s(]?)?(?-i:[A-J])(?![A-Za-z'])))
     (?:
       (?:\s{1,3}(?:to|for|of)\s[^.:\n=$\\]{1,80}?)?
       (?:\s{1,3}(?:is|are|was|were|(?:will|would|must|should)\s{1,3}be|equals?(?:\s{1,3}to)?)\b

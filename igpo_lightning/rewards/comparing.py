@@ -12,12 +12,11 @@ from igpo_lightning.rewards.layout import OPTION_LETTERS
 from igpo_lightning.rewards.nodes import Items, Node, Option, Ratio, Relation, Remainder, Union, Words
 from igpo_lightning.rewards.numbers import rounds_to, written
 from igpo_lightning.rewards.trees import Tree, has, names
-from igpo_lightning.rewards.units import unit_name
+from igpo_lightning.rewards.unit_names import unit_name
 from igpo_lightning.rewards.values import close, everywhere, exact, same
 
 Readings = Sequence[Node]
 Kind = TypeVar("Kind")
-_REALS = frozenset([("all", "real", "numbers"), ("all", "reals"), ("real", "numbers"), ("reals",)])
 
 
 def agree(stated: Readings, gold: Readings) -> bool:
@@ -92,7 +91,7 @@ def _items(stated: Node, gold: Node) -> bool:
     if items.shape == "set" and len(items.items) == 1:
         return _ordered(items.items[0], other, stated is items)
     if not items.items:
-        return isinstance(other, Amount) and other.tree == ("name", "\\emptyset")
+        return sets.is_empty(other)
     return _as_sets(stated, gold)
 
 
@@ -197,23 +196,28 @@ def _ratios(stated: Node, gold: Node) -> bool:
         crossed = zip(pairwise(stated.terms), pairwise(gold.terms), strict=True)
         return all(same(("mul", a, d), ("mul", b, c)) for (a, b), (c, d) in crossed)
     ratio, other, _ = _apart(Ratio, stated, gold)
-    if _clock(ratio) or len(ratio.terms) != 2 or not isinstance(other, Amount) or other.unit is not None:
+    if (
+        _clock(ratio)
+        or ratio.worded
+        or len(ratio.terms) != 2
+        or not isinstance(other, Amount)
+        or other.unit is not None
+    ):
         return False
     return same(("div", *ratio.terms), other.tree)
 
 
 def _clock(ratio: Ratio) -> bool:
     """True if it may be a time: its last part has two digits."""
+    if ratio.worded:
+        return False
     return bool(ratio.half) or (len(ratio.texts[-1]) == 2 and ratio.texts[-1].isdigit())
 
 
 def _words(stated: Node, gold: Node) -> bool:
     if isinstance(stated, Words) and isinstance(gold, Words):
         return stated.words == gold.words
-    words, other, _ = _apart(Words, stated, gold)
-    if words.words in _REALS:
-        return isinstance(other, Amount) and other.tree == ("name", "\\mathbb(R)")
-    return False
+    return _as_sets(stated, gold) or (sets.is_empty(stated) and sets.is_empty(gold))
 
 
 def _amounts(stated: Amount, gold: Amount) -> bool:
@@ -226,8 +230,10 @@ def _amounts(stated: Amount, gold: Amount) -> bool:
         return stated.text.upper() == gold.text.upper() and not (
             stated.base and gold.base and stated.base != gold.base
         )
-    if gold.loose or (stated.loose and names(gold.tree)):
+    if gold.loose and not _written_out(stated, gold):
         return False  # a letter in the gold answer is what the question is about
+    if stated.loose and names(gold.tree):
+        return False
     if stated.unit and gold.unit and not stated.unit.agrees(gold.unit):
         return False
     if stated.unit and names(gold.tree) and not gold.unit and _named_unit(stated.unit, gold.tree):
@@ -235,6 +241,12 @@ def _amounts(stated: Amount, gold: Amount) -> bool:
     if stated.unit and gold.tree[0] == "name" and gold.tree[1] in OPTION_LETTERS:
         return False  # "A C" names two options, and no coulombs
     return same_value(stated, gold)
+
+
+def _written_out(stated: Amount, gold: Amount) -> bool:
+    """True if ``stated`` names, for certain, the unit that letters of ``gold`` may be: \\text{m} for m."""
+    named = None if stated.loose or stated.unit is None else stated.unit.powers
+    return bool(named) and gold.unit is not None and named == gold.unit.powers
 
 
 def _named_unit(unit, tree: Tree) -> bool:

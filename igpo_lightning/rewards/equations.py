@@ -38,7 +38,8 @@ def _same_names(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
     if any(worded):
         return not all(worded)
     plotted = [names_ == ("y",) for names_ in (here, there)]
-    return any(plotted) and all(name == "y" or name.endswith("(x)") for name in (*here, *there))
+    drawn = all(name == "y" or (name.endswith("(x)") and "'" not in name) for name in (*here, *there))
+    return any(plotted) and drawn
 
 
 def _is_constant(value: tuple[tuple[str, ...], Readings] | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from igpo_lightning.rewards.cursor import Cursor, NotUnderstood
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.trees import Tree
-from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.unit_names import UNITS
 from igpo_lightning.rewards.vocabulary import listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
@@ -35,6 +35,9 @@ class NameReader(Cursor):
                 key += self.take().text
         else:
             key = text
+        while self.peek() == "\\circ" and self.kind(1) == "name":  # f ∘ g
+            self.take()
+            key += f"\\circ {self.take().text}"
         if key not in _CONSTANTS and self.peek() == "(" and self.kind(1) == "number" and self.peek(2) == ")":
             self.at += 3  # a value of a function, I(0), is a name of its own
             return ("name", f"{key}({self.tokens[self.at - 2].text})")

@@ -57,11 +57,12 @@ class Union:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Numbers between colons, which may be a time of day with its half ("am", "pm")."""
+    """Numbers between colons, which may be a time of day with its half ("am", "pm"), or the word "to"."""
 
     terms: tuple[Tree, ...]
     texts: tuple[str, ...]
     half: str = ""
+    worded: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import unicodedata
 
 from igpo_lightning.rewards.emphasis import without_emphasis
 from igpo_lightning.rewards.environments import without_environments
-from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, listed
+from igpo_lightning.rewards.vocabulary import CAPITALS, CURRENCIES, GREEK, listed
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₘᵢⱼₖ", "0123456789+-()nmijk")
@@ -34,8 +34,9 @@ _SIGNS = {
     "∠": r"\angle ", "△": r"\triangle ", "∂": r"\partial ", "∫": r"\int ", "∑": r"\sum ", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "⇒": r"\Rightarrow ", "、": ",",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}",
-    "¢": r"\text{cents}", "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "…": r"\ldots ", "¬": r"\neg ",
+    "¢": r"\text{cents}", "Ø": r"\emptyset ", "…": r"\ldots ", "¬": r"\neg ",
     "∨": r"\vee ", "∧": r"\wedge ", "⊙": r"\odot ", "∝": r"\propto ",
+    **{sign: rf"\{name} " for sign, name in CURRENCIES.items()},
 }  # fmt: skip
 _TABLE = str.maketrans({
     **{letter: rf"\{name} " for letter, name in _GREEK.items()}, **_SIGNS,
@@ -51,10 +52,11 @@ _SAME = {
     "leqslant": r"\le", "ne": r"\neq", "gt": ">", "lt": "<", "lvert": "|", "rvert": "|",
     "vert": "|", "mid": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
     "rparen": ")", "ast": "*", "div": "/", "slash": "/", "colon": ":", "varnothing": r"\emptyset",
-    "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx",
+    "O": r"\emptyset", "infin": r"\infty", "simeq": r"\approx", "approxeq": r"\approx", "cong": r"\approx",
     "degrees": r"\degree", "prime": "'", "dots": r"\ldots", "cdots": r"\ldots",
     "textdegree": r"\degree", "textdollar": r"\dollar", "EUR": r"\euro",
-    "texteuro": r"\euro", "and": r"\text{ and }", "varepsilon": r"\epsilon", "varphi": r"\phi",
+    "texteuro": r"\euro", "textrupee": r"\rupee", "INR": r"\rupee", "textsterling": r"\pounds",
+    "textyen": r"\yen", "and": r"\text{ and }", "varepsilon": r"\epsilon", "varphi": r"\phi",
     "vartheta": r"\theta", "bigcup": r"\cup",
     "angstrom": r"\AA", "textendash": "-", "lang": r"\langle",
     "rang": r"\rangle", "minus": "-", "backslash": r"\setminus", "smallsetminus": r"\setminus",
@@ -64,8 +66,8 @@ _SAME = {
 _NOTHING = listed(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm displaystyle textstyle "
     "scriptstyle limits nolimits rm bf it cal boldmath normalsize large Large mathstrut strut ensuremath "
-    "mathopen mathclose mathrel mathord mathit mathbf boldsymbol bm pmb mathsf mathtt mathcal mathscr "
-    "underline boxed fbox framebox bold not* hfill centering nonumber notag"
+    "mathopen mathclose mathrel mathord mathbin mathpunct mathinner mathit mathbf boldsymbol bm pmb mathsf "
+    "mathtt mathcal mathscr underline boxed fbox framebox bold not* hfill centering nonumber notag"
 )  # a brace after one of them stays as a group
 _SPACES = listed(", ; : > ! space quad qquad enspace thinspace medspace nobreakspace") | {" "}
 _TEXTS = listed(
@@ -91,6 +93,9 @@ _PYTHON = re.compile(
     r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp|cmath)\.(log(?:10|2)?(?![a-z0-9]))?(?=[a-z(])"
 )
 _LOGARITHMS = {"log": "\\ln", "log10": "\\log", "log2": "\\log_{2}"}
+_LONE_SIGN = re.compile(r"(?<![\^_])\{\s*([:=<>+*/-])\s*\}|\\[A-Za-z]+\s*\{")  # 7{:}30, but not \vec{+}
+_RUPEES = re.compile(r"(?:\\text\s*\{Rs\.?\}|(?<![A-Za-z\\])(?:Rs\.?|rs\.))\s?(?=[0-9.])")
+_IN_FULL = re.compile(r"(\\rupee\s*[0-9.,]+)/-")  # Rs. 500/-
 _CURRENCY = re.compile(r"\$(?=\s?[0-9.])")
 _ASCII = re.compile(r"<=(?!>)|>=|(?<!\S)!=|(?<![=<>!:])==(?!=)")
 _RELATIONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\neq ", "==": "="}
@@ -112,10 +117,12 @@ def plain(answer: str) -> str:
         text = _LAYOUT.sub(" ", _MATRIX.sub(r"\\open ", _END.sub(r"\\shut ", text)))
         text = _dollars(text.replace("\\not=", "\\neq "))
         text = _COMMAND.sub(_command, text)
-        text = _TEXT.sub(_text, text)
+        text = _LONE_SIGN.sub(lambda match: match[1] or match[0], _TEXT.sub(_text, text))
         text = _DEGREE.sub(r"\\degree ", text)
     elif "'" in text:
         text = _GROUPED.sub(_digits, text)
+    if "s" in text:
+        text = _IN_FULL.sub(r"\1", _RUPEES.sub(r"\\rupee ", text))
     text = _ASCII.sub(lambda match: _RELATIONS[match[0]], text)
     text = _PYTHON.sub(_function, text.replace("**", "^")).replace("%", "\\percent ")
     text = _CROSS.sub(r" \\times ", " ".join(text.split()))

@@ -11,6 +11,7 @@ from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Node, Ratio
 from igpo_lightning.rewards.tokens import Token
 from igpo_lightning.rewards.trees import Tree
+from igpo_lightning.rewards.unit_names import unit_name
 from igpo_lightning.rewards.units import Unit
 from igpo_lightning.rewards.values import exact
 
@@ -93,8 +94,9 @@ def _alike(unit: Unit, other: Unit | None) -> bool:
     return here <= there or there <= here
 
 
-def mixed(tokens: Tokens) -> Amount | None:
-    """5 ft 6 in: quantities side by side, cut before each number that follows a word."""
+def mixed(tokens: Tokens) -> list[Amount]:
+    """5 ft 6 in and 1 h 20 min: quantities side by side, cut before each number that follows a unit."""
+    tokens = [_as_unit(tokens, at) for at in range(len(tokens))]
     cuts = [
         at
         for at in range(1, len(tokens))
@@ -102,9 +104,19 @@ def mixed(tokens: Tokens) -> Amount | None:
         and (tokens[at - 1].kind == "word" or tokens[at - 1].text in ("'", "\\degree"))
     ]
     if not cuts or len(cuts) > 3:
-        return None
+        return []
     pieces = [tokens[a:b] for a, b in zip([0, *cuts], [*cuts, len(tokens)], strict=True)]
-    return combined([next(amounts(piece), None) for piece in pieces])
+    return combined([tuple(amounts(piece)) for piece in pieces])
+
+
+def _as_unit(tokens: Tokens, at: int) -> Token:
+    """The letter of a unit between two numbers, or behind the last one, as a word."""
+    token = tokens[at]
+    between = (
+        at and tokens[at - 1].kind == "number" and (at + 1 == len(tokens) or tokens[at + 1].kind == "number")
+    )
+    letter = between and token.kind == "name" and unit_name(token.text) is not None
+    return token._replace(kind="word", upright=True) if letter else token
 
 
 def modulus_of(tokens: Tokens) -> tuple[Tokens, Tree] | None:
@@ -119,18 +131,20 @@ def modulus_of(tokens: Tokens) -> tuple[Tokens, Tree] | None:
 
 
 def ratio_of(tokens: Tokens) -> Ratio | None:
-    """3:2, 3:45 p.m., 1:2:3."""
+    """3:2, 3 to 2, 3:45 p.m., 1:2:3."""
     tokens = list(tokens)
     half = ""
     while tokens and _of_half(tokens[-1]) and ":" in {t.text for t in tokens[:-1]}:
         half = tokens.pop().text.replace(".", "").lower() + half
         while tokens and tokens[-1].text == ".":
             tokens.pop()
-    pieces, signs = layout.split_at(tokens, {":"})
+    pieces, signs = layout.split_at(tokens, {":", "to"})
     terms = [tree for piece in pieces if (tree := tree_of(piece)) is not None]
     if not signs or half not in ("", "am", "pm") or len(terms) < len(pieces):
         return None
-    return Ratio(tuple(terms), tuple("".join(t.text for t in piece) for piece in pieces), half)
+    if (worded := "to" in signs) and (half or None in map(exact, terms)):
+        return None
+    return Ratio(tuple(terms), tuple("".join(t.text for t in piece) for piece in pieces), half, worded)
 
 
 def _of_half(token: Token) -> bool:

@@ -15,6 +15,7 @@ from igpo_lightning.rewards.dates import day_of
 from igpo_lightning.rewards.expressions import tree_of
 from igpo_lightning.rewards.layout import Tokens
 from igpo_lightning.rewards.nodes import Items, Node, Option, Relation, Remainder, Union, Words
+from igpo_lightning.rewards.phrases import meaning_of
 from igpo_lightning.rewards.quantities import computed, congruent, mixed, modulus_of, ratio_of
 from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.tokens import Token, tokenize
@@ -129,10 +130,10 @@ def _single(tokens: Tokens, depth: int, is_amount: bool) -> Iterator[Node]:
     else:
         worded = any(token.kind == "word" for token in tokens)
         quantity = computed(tokens) if worded or not is_amount else None
-        if quantity is None and not is_amount:
-            quantity = mixed(tokens)
         if quantity is not None:
             yield quantity
+        elif not is_amount:
+            yield from mixed(tokens)
         if not is_amount and (matrix := _multiple(tokens, depth)) is not None:
             yield matrix
         if words := _words(tokens):
@@ -155,8 +156,7 @@ def _list(found: list[Tokens], joiners: set[str], depth: int) -> Iterator[Node]:
     if all(items):
         first = items[0][0]
         yield Items("list", items) if len(items) > 1 else first
-        if len(items) > 1 and (quantity := combined([item[0] for item in items])) is not None:
-            yield quantity
+        yield from combined(items)
         if joiners == {"or"}:
             yield Union(items, "\\cup")
 
@@ -241,7 +241,7 @@ def _after_label(tokens: Tokens) -> Tokens | None:
         if tokens[at].text.lower() == "a" and _no_article(tokens[at + 1 : at + 2]):
             return None
         at += 1
-    if 0 < at < len(tokens):
+    if 0 < at < len(tokens) and not (tokens[at - 1].text.lower() == "positive" and tokens[at].kind == "word"):
         return tokens[at + (tokens[at].text == ":") :]
     for at, token in enumerate(tokens[:8]):
         if token.text == ":" and at and any(t.kind == "word" for t in tokens[:at]):
@@ -273,7 +273,7 @@ def _words(tokens: Tokens) -> tuple[str, ...]:
     words = [token.text.lower().strip(".'") for token in tokens if token.kind != "sign"]
     while len(words) > 1 and words[0] in ("a", "an", "the") and len(words[1]) > 1:
         words.pop(0)
-    return day_of(words) or tuple(words)
+    return day_of(words) or meaning_of(words) or tuple(words)
 
 
 def _trimmed(tokens: Tokens) -> list[Token]:

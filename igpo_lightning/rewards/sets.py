@@ -7,7 +7,8 @@ from typing import Any
 
 from igpo_lightning.rewards.amounts import Amount
 from igpo_lightning.rewards.equations import flipped
-from igpo_lightning.rewards.nodes import Items, Node, Relation, Union
+from igpo_lightning.rewards.nodes import Items, Node, Relation, Union, Words
+from igpo_lightning.rewards.phrases import ALL_REALS, NOTHING
 from igpo_lightning.rewards.solving import name_of
 from igpo_lightning.rewards.trees import Tree, names
 from igpo_lightning.rewards.values import Undefined, evaluate, same
@@ -40,11 +41,22 @@ def pieces(node: Node) -> Pieces | None:
     """``node`` as a set of numbers, else None."""
     if isinstance(node, Amount):
         return Pieces((_REALS,)) if node.tree == ("name", "\\mathbb(R)") else None
+    if isinstance(node, Words):
+        return Pieces((_REALS,)) if node.words == ALL_REALS.name else None
     if isinstance(node, Items):
         return _interval(node)
     if isinstance(node, Union):
         return _union(node)
     return _relation(node) if isinstance(node, Relation) else None
+
+
+def is_empty(node: Node) -> bool:
+    """True for the empty set, in signs or words."""
+    if isinstance(node, Words):
+        return node.words == NOTHING.name
+    if isinstance(node, Items):
+        return node.shape == "set" and not node.items
+    return isinstance(node, Amount) and node.tree == ("name", "\\emptyset")
 
 
 def same_pieces(stated: Pieces, gold: Pieces) -> bool:

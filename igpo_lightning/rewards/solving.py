@@ -11,13 +11,22 @@ from igpo_lightning.rewards.layout import OPTION_LETTERS
 from igpo_lightning.rewards.nodes import Items, Node, Relation, Words
 from igpo_lightning.rewards.numbers import written
 from igpo_lightning.rewards.trees import Tree, has, names, product
-from igpo_lightning.rewards.units import scale_of
+from igpo_lightning.rewards.unit_names import scale_of
 from igpo_lightning.rewards.values import everywhere, exact, same
 
 Readings = Sequence[Node]
 Agree = Callable[[Readings, Readings], bool]
 
-_APPLIED = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?\(\\?[A-Za-z]+(?:,[A-Za-z]+)*\)")  # f(x)
+_LETTERS = r"\(\\?[A-Za-z]+(?:,[A-Za-z]+)*\)"
+_PLACES = r"\((?:-?[0-9.]+|\\?[A-Za-z]+)(?:,(?:-?[0-9.]+|\\?[A-Za-z]+))*\)"
+_DERIVED = r"(?:'+|\^(?:'+|\{'+\}|\{-1\}|\{\([0-9n]\)\}|\([0-9n]\)))"
+_APPLIED = re.compile(
+    rf"\\?[A-Za-z]+(?:_\{{?\w+\}}?)?{_LETTERS}"  # f(x)
+    rf"|\\?[A-Za-z](?:_\{{?\w+\}}?)?{_DERIVED}{_PLACES}"  # f'(x), f^{{-1}}(2)
+    rf"|[fghFGH]{_PLACES}|[fgh]\([fgh](?:{_PLACES})\)"  # f(-1), f(g(x))
+    rf"|\([fgh](?:[-+/]|\\cdot|\\circ)?[fgh]\){_PLACES}"  # (f + g)(x), (f \circ g)(x)
+)
+_VECTORS = frozenset(["\\vec", "\\overrightarrow", "\\overline"])
 _VERDICTS = frozenset({("yes",), ("no",), ("true",), ("false",), ("none",)})
 _ALTERNATIVES = frozenset(["not", "or", "either", "neither"])
 _LOOSE = 0.05
@@ -92,14 +101,25 @@ def _name(amount: Amount) -> str | None:
     tree = amount.tree
     if tree[0] == "name":
         return tree[1]
+    if amount.unit is None and _APPLIED.fullmatch(amount.text):
+        return amount.text.replace("{", "").replace("}", "")
+    if tree[0] == "abs":
+        return _length(tree[1], amount)
     if amount.unit is not None or tree[0] != "mul" or any(factor[0] != "name" for factor in tree[1:]):
         return None
-    if _APPLIED.fullmatch(amount.text):
-        return amount.text
     if len(tree) == 3 and tree[2][1].startswith("\\angle"):
         return tree[2][1]  # the measure of an angle, m∠A
     letters = "".join(factor[1] for factor in tree[1:])
     return letters if letters.isalpha() and letters.isupper() else None  # a segment AB
+
+
+def _length(inside: Tree, amount: Amount) -> str | None:
+    """The name of the length of a segment, |AB| and AB, or of a vector; else None, for |x| = 8 says ±8."""
+    name = None if amount.unit is not None else _name(Amount(inside))
+    if name is None or (name.isalpha() and len(name) > 1 and name.isupper()):
+        return name
+    accent, _, segment = name.partition("(")
+    return f"|{name}|" if accent in _VECTORS and segment else None
 
 
 def _pairs(left: Readings, right: Readings) -> list[tuple[Amount, Amount]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from igpo_lightning.rewards.units import UNITS
+from igpo_lightning.rewards.unit_names import UNITS, UPRIGHT
 from igpo_lightning.rewards.vocabulary import CAPITALS, GREEK, SPELLED, listed
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
@@ -127,6 +127,7 @@ def _letters(run: str, start: int, spaced: bool, before: list[Token]) -> list[To
     )
     if len(run) > 1 and (
         (run in UNITS and (after_number or len(run) > 3 or (before and before[-1].text == "{")))
+        or (run in UPRIGHT and spaced and before and before[-1].kind == "number" and not run.isupper())
         or run.lower() in NUMBER_WORDS
         or run.lower() in ("no", "so")
         or run in ("or", "if", "is", "of", "at", "to", "by", "on", "in", "as")

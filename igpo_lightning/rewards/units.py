@@ -1,4 +1,4 @@
-"""Units of measurement: spellings of each unit, and a reader of phrases such as "m / s ^ 2".
+"""Units of measurement, and a reader of phrases such as "m / s ^ 2".
 
 Units are compared and not converted: 100 cm is not 1 m, for the unit is part of what was asked. Words that
 are no unit ("clips", "blue marbles per week") say what was counted.
@@ -8,60 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import chain
 
+from igpo_lightning.rewards.unit_names import COMPOUNDS, SYMBOLS, UPRIGHT, unit_name
 from igpo_lightning.rewards.words import NUMBER_WORDS
 
-_SPELLINGS = """
-nm nanometer nanometre | um micrometer micrometre micron | mm millimeter millimetre
-cm centimeter centimetre | dm decimeter | m meter metre | km kilometer kilometre kms | pm picometer p.m PM
-in inch inches | ft foot feet | yd yard yds | mi mile | ly lightyear | pc parsec | au
-mg milligram | g gram gm gms | kg kilogram kilo kgs | lb pound lbs | oz ounce | ton tonne | amu
-ml milliliter millilitre mL cc | l liter litre L | gal gallon | qt quart | pt pint | cup | tbsp | tsp
-ms millisecond | us microsecond | ns nanosecond | s sec second secs | min minute mins | h hr hour hrs
-day | week wk wks | month mo | yr year yrs | decade | century centuries | fortnight | Gyr | Myr
-cent ¢ | dollar usd USD buck | euro | pounds sterling gbp | yen | rupee | peso
-degree deg | rad radian | arcsec arcsecond | arcmin arcminute | rev revolution
-am a.m AM | celsius C | F fahrenheit | K kelvin
-Hz hertz | kHz kilohertz | MHz | GHz | N newton | kN | J joule | kJ kilojoule | eV electronvolt | keV | MeV
-erg | cal calorie | kcal kilocalorie | W watt | kW kilowatt | MW | kWh | V volt | mV | A amp ampere | mA
-C coulomb | F farad | ohm Omega | T tesla | Pa pascal | kPa | MPa | atm atmosphere | bar | M molar | mol mole
-mmol | dB | bit | byte | mph | kph kmh | rpm | acre | hectare ha | angstrom AA | magnitude mag
-unit | percent pct | point pts pt_ | L_sun | vac | photon | atom | pulse | bomb
-"""
+_PAIRS = {("light", "yr"): "ly", ("nautical", "mi"): "nmi", ("fluid", "oz"): "floz", ("fl", "oz"): "floz",
+          ("per", "cent"): "percent"}  # fmt: skip
+_TIMES = frozenset(["s", "min", "h", "day", "week", "month", "yr"])
 
-
-def _table() -> dict[str, str]:
-    table: dict[str, str] = {}
-    for group in _SPELLINGS.replace("\n", "|").split("|"):
-        names = group.split()
-        for name in names:
-            table.setdefault(name, names[0])
-            if len(name) > 2 and name.islower():
-                table.setdefault(f"{name}s", names[0])
-                table.setdefault(name.capitalize(), names[0])
-                table.setdefault(f"{name.capitalize()}s", names[0])
-    return table
-
-
-UNITS = _table()
-"""Spelling to the unit's own name."""
-
-SYMBOLS = {"\\degree": "degree", "\\dollar": "dollar", "\\euro": "euro", "\\pounds": "pounds", "\\yen": "yen",
-           "\\AA": "angstrom", "'": "prime", '"': "double prime", "\\Omega": "ohm",
-           "\\mu": "micro", "\\percent": "percent"}  # fmt: skip
-
-_SCALES = (  # units of one dimension, for quantities such as 5 ft 6 in
-    {"dollar": 100, "euro": 100, "cent": 1},
-    {"week": 604_800, "day": 86_400, "h": 3600, "min": 60, "s": 1},
-    {"yr": 12, "month": 1},
-    {"yd": 36, "ft": 12, "in": 1},
-    {"lb": 16, "oz": 1},
-    {"km": 1_000_000, "m": 1000, "cm": 10, "mm": 1},
-    {"kg": 1000, "g": 1},
-    {"l": 1000, "ml": 1},
-    {"degree": 60, "arcmin": 1},
-)
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _LINKS = frozenset(["of", "a", "an", "the", "and"])
 _SIGNS = frozenset(["*", "\\cdot", "\\times", "(", ")", "[", "]", "-", ".", "{", "}"])
@@ -93,11 +48,11 @@ class Unit:
         """True if both may stand after one number: neither says what the other denies.
 
         A missing unit agrees with every one, and 40° with a gold answer of 40°F. Of words, one side may
-        say more than the other.
+        say more than the other. Pounds in words may be money or a weight.
         """
         if self.powers and other.powers and self.powers != other.powers:
             vague = self.powers == (("degree", 1),) and other.powers in _TEMPERATURES
-            return vague or _generic(self, other) or _generic(other, self)
+            return vague or _pounds(self, other) or _generic(self, other) or _generic(other, self)
         mine, theirs = set(self.words), set(other.words)
         if (self.powers and not other.powers and theirs) or (other.powers and not self.powers and mine):
             return not (self.powers and other.powers) and bool(mine & theirs)
@@ -110,16 +65,14 @@ def _generic(unit: Unit, other: Unit) -> bool:
     return powers == [power for _, power in other.powers] and len(unit.powers) == 1
 
 
-def unit_name(word: str) -> str | None:
-    """The unit that ``word`` spells, or None."""
-    bare = word.rstrip(".")
-    return UNITS.get(bare) or (UNITS.get(bare.lower()) if len(bare) > 2 else None)
+def _pounds(unit: Unit, other: Unit) -> bool:
+    """True if both are the same once "pound" is read as the weight, or as the money."""
+    here, there = dict(unit.powers), dict(other.powers)
+    return any(_renamed(here, name) == _renamed(there, name) for name in ("lb", "pounds"))
 
 
-def scale_of(first: str, second: str) -> Fraction | None:
-    """Factor from unit ``first`` to unit ``second``; None if they measure different things."""
-    scale = next((scale for scale in _SCALES if first in scale and second in scale), None)
-    return Fraction(scale[first], scale[second]) if scale else None
+def _renamed(powers: dict[str, int], name: str) -> dict[str, int]:
+    return {name if key == "pound" else key: power for key, power in powers.items()}
 
 
 def read_unit(pieces: Sequence[str]) -> Unit | None:
@@ -127,7 +80,7 @@ def read_unit(pieces: Sequence[str]) -> Unit | None:
 
     None if they spell none: "or", "if" and numbers change what is said.
     """
-    reader = _UnitReader(_without_fractions(pieces))
+    reader = _UnitReader(_paired(_without_fractions(pieces)))
     return reader.unit() if reader.read() else None
 
 
@@ -163,6 +116,8 @@ class _UnitReader:
         if piece == "/" or piece.lower() == "per":
             self.sign, self.last = -1, None
             self.grouped = self.pieces[self.at : self.at + 1] == ["("]
+        elif piece in ("a", "an") and self._counted() and unit_name(self._next()) in _TIMES:
+            self.sign, self.last = -1, None  # miles an hour
         elif piece.lower() == "and":
             return 1 < self.at < len(self.pieces)
         elif piece in _SIGNS:
@@ -177,6 +132,11 @@ class _UnitReader:
 
     def _next(self) -> str:
         return self.pieces[self.at] if self.at < len(self.pieces) else ""
+
+    def _counted(self) -> bool:
+        """True if a thing stands before the piece in hand, and not "of"."""
+        before = self.pieces[self.at - 2] if self.at > 1 else ""
+        return before[:1].isalpha() and before.lower() not in _LINKS
 
     def _before_word(self) -> bool:
         after = self._next()
@@ -204,16 +164,18 @@ class _UnitReader:
         self.powers[self.last] += (power - 1) * (1 if self.powers[self.last] > 0 else -1)
 
     def _unit(self, piece: str) -> bool:
-        name = SYMBOLS.get(piece) or unit_name(piece)
+        name = SYMBOLS.get(piece) or UPRIGHT.get(piece) or unit_name(piece)
         if name is None:
             return False
         if name == "micro":
             after = self._next()
             if not after[-1:].isalpha():
                 return False
-            name, self.at = f"u{unit_name(after) or after}", self.at + 1
-        self.powers[name] = self.powers.get(name, 0) + self.sign * self.power
-        self.power, self.last = 1, name
+            spelled = f"u{unit_name(after) or after}"
+            name, self.at = UPRIGHT.get(spelled, spelled), self.at + 1
+        for part, power in COMPOUNDS.get(name, ((name, 1),)):
+            self.powers[part] = self.powers.get(part, 0) + self.sign * self.power * power
+        self.power, self.last = 1, None if name in COMPOUNDS else name
         self.sign = self.sign if self.grouped else 1
         return True
 
@@ -224,6 +186,23 @@ class _UnitReader:
         self.words.append(_singular(lower))
         self.last, self.sign, self.power = None, 1, 1
         return True
+
+
+def _paired(pieces: list[str]) -> list[str]:
+    """Units of two words as one: light years, light-years, fl. oz; and kilowatt-hours as two."""
+    flat: list[str] = []
+    for piece in chain.from_iterable(_apart(piece) for piece in pieces if piece != "."):
+        while len(flat) > 1 and flat[-1] == "-" and piece[:1].isalpha() and flat[-2][-1:].isalpha():
+            flat.pop()
+        pair = _PAIRS.get((flat[-1].lower(), unit_name(piece) or "")) if flat else None
+        flat[len(flat) - bool(pair) :] = [pair or piece]
+    return flat
+
+
+def _apart(word: str) -> list[str]:
+    first, _, second = word.partition("-")
+    units = unit_name(second) is not None and (unit_name(first) is not None or first.lower() == "light")
+    return [first, second] if units else [word]
 
 
 def _without_fractions(pieces: Sequence[str]) -> list[str]:

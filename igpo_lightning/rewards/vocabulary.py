@@ -13,5 +13,12 @@ def listed(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+CURRENCIES = {
+    "€": "euro", "£": "pounds", "¥": "yen", "₹": "rupee", "₨": "rupee", "₩": "won", "₽": "ruble", "₱": "peso",
+    "₺": "lira", "₦": "naira", "₪": "shekel", "₫": "dong", "฿": "baht", "₴": "hryvnia",
+}  # fmt: skip
+"""Sign to the name of a currency; in the grader's dialect, the name is a command."""
+
+
 SPELLED = listed("pi alpha beta gamma theta lambda sigma phi omega tau")
 """Greek letters that are known without a backslash."""

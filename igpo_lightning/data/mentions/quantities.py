@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from igpo_lightning.data.mentions.notation import BLANK, TEXT
 from igpo_lightning.data.mentions.numerals import Numeral
-from igpo_lightning.rewards.units import scale_of, unit_name
+from igpo_lightning.rewards.unit_names import scale_of, unit_name
 
 _UNIT = re.compile(
     rf"(?:{BLANK}|-)*(?:{TEXT})?"
@@ -17,7 +17,7 @@ _UNIT = re.compile(
 )
 _FAR = 16  # characters between two quantities of one
 _MARKS = {"'": "ft", "''": "in", '"': "in"}
-_BETWEEN = re.compile(rf"(?:{BLANK}|\\text\s*\{{\s*and\s*\}}|,|\band\b)*(?:\\?\$)?\s*")
+_BETWEEN = re.compile(rf"(?:{BLANK}|\\text\s*\{{\s*and\s*\}}|,|\band\b(?:\s*\}})?)*(?:\\?\$)?\s*")
 
 
 class Quantity(NamedTuple):

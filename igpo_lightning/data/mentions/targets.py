@@ -11,6 +11,8 @@ from igpo_lightning.data.mentions.formulas import equation_of, value_of
 from igpo_lightning.data.mentions.numerals import numerals
 from igpo_lightning.data.mentions.quantities import amounts
 from igpo_lightning.data.mentions.values import Value, constant
+from igpo_lightning.rewards.phrases import ALL_REALS, spellings_of
+from igpo_lightning.rewards.vocabulary import CURRENCIES
 
 _LONGEST = 300  # characters of an answer that is read; a longer one is only looked for as it stands
 _LARGEST_DENOMINATOR = 10**5
@@ -25,17 +27,17 @@ _UNIT = re.compile(r"(?:\\(?:text(?:rm|bf|normal|up)?|mbox|mathrm)\s*\{[^{}]*\}(
 _EQUALS = re.compile(r"=|\\approx|≈|\\equiv")
 _BESIDE_A_NUMBER = re.compile(
     r"(?:[A-Za-z .,'\-+−]|\\?%"
-    r"|\\(?:circ|degree|pounds|cent|yen|euro)(?![A-Za-z])|\^\{?\s*(?:\\circ|[23])\s*\}?"
+    rf"|\\(?:circ|degree|cent|cdot|mu|Omega|{'|'.join(CURRENCIES.values())})(?![A-Za-z])"
+    r"|\^\{?\s*(?:\\circ|-?[1-4])\s*\}?|/-?(?=\s*(?:[A-Za-z]|\Z))"
+    r"|\\[dt]?frac\s*\{[A-Za-z ]+\}\s*\{[A-Za-z ]+(?:\^\{?[2-4]\}?)?\s*\}"
     r"|[$£€¥°²³])*"
 )
 _BRACKET = re.compile(r"(?:\\?\{|[(\[])([^()\[\]]{1,80},[^()\[\]]{1,80}?)(?:\\?\}|[)\]])")
 _BASED = re.compile(r"[-+−]?\s*([0-9A-Fa-f.]+)\s*_\s*\{?\s*\d{1,2}\s*\}?")
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _INFINITE = re.compile(r"[-+]?\s*\\?infty|[-+]?\s*(?:∞|oo)")
+_RATIO = re.compile(r"\d+(?:\.\d+)?(?:[\s{]*(?::|to\b)[\s}]*\d+(?:\.\d+)?)+(?:\s?[ap]\.?\s?m\.?)?", re.I)
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
-ALL_NUMBERS = re.compile(
-    r"\b(?:all|every|any) real(?:s|\s+(?:numbers?|values?))?\b|\\mathbb\s*\{?\s*R\s*\}?", re.I
-)
 
 
 @dataclass
@@ -66,7 +68,7 @@ def targets(answer: str, parts: Iterable[str] = ()) -> Targets:
             continue
         _add(found, text)
     if not found.numbers and "infty" in answer:  # no bound tells it
-        found.patterns.append(ALL_NUMBERS)
+        found.patterns.append(ALL_REALS.written)
     return found
 
 
@@ -78,11 +80,14 @@ def _listed(answer: str) -> list[str]:
 
 def _add(found: Targets, text: str) -> None:
     plain = " ".join(_NOISE.sub(" ", _TEXT.sub(r" \1 ", text)).split()).rstrip(".")
+    found.patterns += spellings_of(plain)
     if option := _OPTION.fullmatch(plain):
         found.patterns += _option(option[1])
         return
     if _WORDS.fullmatch(plain):
         found.patterns.append(_words(plain))
+    if _RATIO.fullmatch(plain):
+        found.patterns.append(_ratio(plain))
     numbers = set(_quantity(plain))
     for formula in _formulas(text, plain):
         found.formulas.append(formula)
@@ -147,7 +152,9 @@ def _rational(value: Value) -> Fraction | None:
 # ---------------------------------------------------------------- patterns
 
 _PIECE = re.compile(r"\\[A-Za-z]+|\\.|\d|[A-Za-z]+|[^\s{}]")
-_GLUE = r"(?:\s|\\[!,;: ]|\\(?:left|right)(?![A-Za-z])|\\(?:text|mbox|mathrm)(?![A-Za-z])|[{}$~])*"
+_GLUE = (
+    r"(?:\s|\\[!,;: ]|\\(?:left|right)(?![A-Za-z])|\\(?:text|mbox|math(?:rm|bin|punct))(?![A-Za-z])|[{}$~])*"
+)
 _SPELLINGS = {r"\frac": r"\\[dt]?frac", "-": "[-−–]"}
 _SPELLINGS |= {r"\dfrac": _SPELLINGS[r"\frac"], r"\tfrac": _SPELLINGS[r"\frac"]}
 
@@ -182,6 +189,14 @@ def _words(plain: str) -> re.Pattern[str]:
         forms.append(re.escape(words[-1][:-1]) + "ies")
     said = r"[\s~-]+".join([*map(re.escape, words[:-1]), f"(?:{'|'.join(forms)})"])
     return re.compile(rf"(?<![A-Za-z\\]){said}(?![A-Za-z])", re.IGNORECASE)
+
+
+def _ratio(plain: str) -> re.Pattern[str]:
+    """The numbers of a ratio or of a time of day, with colons or "to" between them."""
+    first, *others = (re.escape(number) for number in re.findall(r"\d+(?:\.\d+)?", plain))
+    between = rf"{_GLUE}(?::|\\colon(?![A-Za-z])|\bto\b){_GLUE}"
+    said = between.join([first.lstrip("0") or first, *others])
+    return re.compile(rf"(?<![\d.:])0*{said}(?!\d|\.\d|:)")
 
 
 def _option(letter: str) -> list[re.Pattern[str]]:

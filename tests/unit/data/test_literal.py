@@ -1,13 +1,14 @@
 """What stands in a problem never becomes a special token; what the template writes does."""
 
 import pytest
-from transformers import AutoTokenizer, PreTrainedConfig
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.data.encoding import MASK_TOKEN, Encoder
-from igpo_lightning.data.literal import literal_tokens
+from igpo_lightning.data.literal import literal_ids, literal_tokens
 from igpo_lightning.data.prompts import PromptFormat
-from igpo_lightning.data.tokenizers import EOS, MASK, SEP, train_bpe
+from igpo_lightning.data.tokenizers import EOS, MASK, SEP, UNKNOWN, train_bpe, word_level
 from igpo_lightning.types import Problem
 
 CHAT = (
@@ -92,6 +93,37 @@ def test_the_mask_token_is_named_whoever_knows_it(plain):
     kept = Encoder(plain, on_mask_token="text").encode_all(rows)
     assert len(kept.prompts) == 3
     assert all(plain.mask_token_id not in (*p.ids, *p.response) for p in kept.prompts)
+
+
+NAMING = [f"3 {EOS} 4", f"{MASK} {MASK} 3", f"4 {SEP}", f"4 {UNKNOWN} 3 other"]
+
+
+@pytest.mark.parametrize("text", NAMING)
+def test_a_name_without_pieces_is_an_unknown_word(text):
+    tokenizer = word_level(["3", "4", "#", "####", "2"])
+    known = {word: tokenizer.convert_tokens_to_ids(word) for word in ("3", "4")}
+    wanted = tuple(known.get(word, tokenizer.unk_token_id) for word in text.split())
+    assert literal_ids([text, "3 4"], tokenizer) == [wanted, (known["3"], known["4"])]
+    (ids, offsets), = literal_tokens([text], tokenizer)  # fmt: skip
+    assert ids == wanted and [text[begin:end] for begin, end in offsets] == text.split()
+    encoded = Encoder(tokenizer, on_mask_token="text").encode(problem(prompt=text, trace=f"{text} #### 2"))
+    assert set(names(tokenizer, (*encoded.ids, *encoded.response))) == {SEP, UNKNOWN}
+    assert encoded.ids[: len(wanted)] == wanted == encoded.response[: len(wanted)]
+
+
+@pytest.mark.parametrize("text", NAMING)
+def test_a_name_with_pieces_is_spelled_out(plain, text):
+    (ids,) = literal_ids([text], plain)
+    assert not names(plain, ids) and plain.decode(ids) == text
+
+
+def test_a_name_that_cannot_be_written_is_refused():
+    words = Tokenizer(models.WordLevel({EOS: 0, "3": 1}))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token=EOS)
+    assert literal_ids(["3 3"], tokenizer) == [(1, 1)]
+    with pytest.raises(ConfigError, match=r"data.tokenizer: '<\|endoftext\|>' in a text.*unk_token"):
+        literal_ids([f"3 {EOS}"], tokenizer)
 
 
 def test_the_real_tokenizer(real_data):

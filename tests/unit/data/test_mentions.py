@@ -1,5 +1,7 @@
 """What tells an answer in other words, signs or pieces; and what does not."""
 
+from pathlib import Path
+
 import pytest
 
 from igpo_lightning.data.mentions import mentions, merged
@@ -82,7 +84,21 @@ def left(trace, answer, verifier):
     ("$x=103$, $y=117$", "(103,117)", ["103", "117"]),
     ("we need $t < 6$ and $t \\ge -2$", "[-2,6)", ["6", "-2"]),
     ("$x > \\sqrt{12}$", "(2\\sqrt3, \\infty)", ["\\sqrt{12}"]),
+    # sets that have names
     ("it holds for all real numbers", "(-\\infty,\\infty)", ["all real numbers"]),
+    ("for every real x, all of ℝ, $\\left(-\\infty, \\infty\\right)$ or $-\\infty < t < \\infty$",
+     "\\text{all reals}", ["every real", "ℝ", "-\\infty, \\infty", "t < "]),
+    ("so the set is empty: ∅, $\\{ \\}$, or there are\nno solutions", "\\text{no solution}",
+     ["∅", "\\{", "solution"]),
+    ("there is no solution; it is the null set", "\\varnothing", ["solution", "null set"]),
+    # times and ratios
+    ("at 8:05, 08:05 or $8{:}05$", "8:05 p.m.", ["8:05", "{:}"]),
+    ("so $5 \\text{ to } 8$, 5 to 8, 5 : 8, 5\\colon 8", "5:8", ["5 ", "5\\colon"]),
+    ("it is 5:8, or 10:16", "5 \\text{ to } 8", ["5:8"]),
+    # letters of units, money
+    ("80 s, 1 min 20 s", "1\\text{ minute }20\\text{ seconds}", ["80", "1 min", "20"]),
+    ("₹350, Rs. 350 or 350 rupees", "Rs. 350", ["350"]),
+    ("the inverse is $\\frac{x}{5} + 2$", "f^{-1}(x) = \\frac{x+10}{5}", ["\\frac{x}{5} + 2"]),
     ("Tennis and chess", "\\text{Chess, Tennis}", ["Tennis", "chess"]),
     # words in other letters, options
     ("an ODD number, odds", "\\text{odd}", ["ODD", "odds"]),
@@ -92,6 +108,7 @@ def left(trace, answer, verifier):
     # another base, a rounded value, a value with a unit
     ("in base 3 it is 2101", "2101_3", ["2101"]),
     ("exactly 7.4833, rounded 7.48", "7.48", ["7.4833", "7.48"]),
+    ("so 6 m/s^2, or 6\\text{ m/s}^2", "6 \\frac{m}{s^2}", ["6 m", "6\\text"]),
     ("it takes 33/4 days, 8.25", "8\\frac14\\text{ days}", ["33/4", "8.25"]),
 ])  # fmt: skip
 def test_what_tells(trace, answer, told, verifier):
@@ -120,9 +137,23 @@ def test_what_tells(trace, answer, told, verifier):
     ("6 dollars, 6 feet 25 cents, 5 in 4 ft", "6.25", "6 dollars, 6 feet 25 cents, 5 in 4 ft"),
     ("12 pies, 12 pints", "12\\pi", "12 pies, 12 pints"),
     ("1 2 3 5, 2 3", "1235.5", "1 2 3 5, 2 3"),
+    ("at 8:50, from 5 to 80, 18:05", "8:05", "at 8:50, from 5 to 80, 18:05"),
+    ("a real number, positive real numbers", "\\emptyset", "a real number, positive real numbers"),
+    ("one solution, no real root", "\\text{no solution}", "one solution, no real root"),
 ])  # fmt: skip
 def test_what_tells_nothing(trace, answer, stays, verifier):
     assert left(trace, answer, verifier) == stays
+
+
+SPELLINGS = Path(__file__).parents[1] / "rewards" / "verdicts" / "spellings.txt"
+
+
+@pytest.mark.parametrize("form", ["It is {} in all.", "It is ${}$ in all."])
+def test_what_the_grader_takes_for_the_answer_is_told(form, verifier):
+    pairs = [line.rsplit(" | ", 2) for line in SPELLINGS.read_text(encoding="utf-8").splitlines()]
+    same = [(pair[0], pair[1]) for pair in pairs if pair[2:] == ["T"]]
+    assert len(same) > 90
+    assert [pair for pair in same if not mentions(form.format(pair[0]), pair[1], verifier)] == []
 
 
 @pytest.mark.parametrize("said, value", [

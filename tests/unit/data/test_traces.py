@@ -109,7 +109,7 @@ def test_hint_positions_are_those_of_the_response():
 class MergingTokenizer:
     """A fast tokenizer with the fixed tokens "a ", "=7", "2 b", "\\n###", "# 72"."""
 
-    is_fast = True
+    is_fast, added_tokens_decoder, unk_token_id = True, {}, None
 
     def __call__(self, texts, **_):
         offsets = [(0, 2), (2, 4), (4, 7), (7, 11), (11, 15)]
