@@ -9,6 +9,7 @@ class, and name it under ``terms`` of a config in ``conf/reward``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -212,13 +213,13 @@ class RewardSum:
 
 def _numbers(key: str, term: Any, found: Any, count: int) -> torch.Tensor:
     """[B] float32 that a term found."""
-    try:
-        values = torch.as_tensor(found, device="cpu")
-    except (TypeError, ValueError, RuntimeError):  # None, texts, lists of several lengths
-        values = None
-    if values is None or values.shape != (count,) or values.is_complex():
-        refuse(key, term, found if values is None else values, f"a number for each of {count} completions")
-    return values.to(torch.float32)
+    values = None
+    if not (isinstance(found, torch.Tensor) and found.is_complex()):
+        with suppress(TypeError, ValueError, RuntimeError):  # None, texts, lists of several lengths
+            values = torch.as_tensor(found, dtype=torch.float32, device="cpu")
+    if values is None or values.shape != (count,):
+        refuse(key, term, found, f"a number for each of {count} completions")
+    return values
 
 
 def _alike(answers: Sequence[str | None]) -> torch.Tensor:

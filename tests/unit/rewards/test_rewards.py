@@ -110,7 +110,8 @@ def test_bad_rewards_are_refused():
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([1.0, 2.0], r"a tensor \[2\] of float32"),
+        ([1.0, 2.0], "a list"),
+        (torch.ones(2), r"a tensor \[2\] of float32"),
         (None, "None"),
         (["a"], "a list"),
         (torch.ones(1, 1), r"a tensor \[1, 1\] of float32"),
