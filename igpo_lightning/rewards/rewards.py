@@ -61,8 +61,8 @@ class Stated:
         Raises:
             ConfigError: A problem is of another task.
         """
-        for problem in problems:
-            if self.needs is not None and self.needs not in problem.task:
+        for problem in () if self.needs is None else problems:
+            if self.needs not in problem.task:
                 raise ConfigError(
                     f"reward: {problem.named} has no {self.needs!r}, which {type(self).__name__} reads; "
                     "choose data and reward of one task"

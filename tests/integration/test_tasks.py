@@ -99,11 +99,14 @@ def test_without_traces_fine_tuning_says_so(tmp_path):
         run(config(tmp_path, *SFT, "data=countdown", *MADE, "data.source.trace=none"))
 
 
-def test_data_and_reward_of_two_tasks_are_one_line(tmp_path):
+@pytest.mark.parametrize("algo", [SFT, ["algo=grpo"]])
+@pytest.mark.parametrize("reward", ["code", "countdown", "sudoku"])
+def test_a_reward_of_another_task_is_refused_before_any_model_is_made(tmp_path, algo, reward):
+    cfg = config(tmp_path, *algo, "data=word_problems", *MADE, f"reward={reward}")
     with pytest.raises(
-        ConfigError, match=r"has no 'puzzle', which SudokuSolved reads; choose data and reward"
+        ConfigError, match=r"^reward: problem \S+ has no '\w+', which \w+ reads; .*of one task"
     ):
-        run(config(tmp_path, *SFT, "data=countdown", "reward=sudoku", *MADE))
+        build(cfg)
 
 
 def test_a_judge_decides(tmp_path):
