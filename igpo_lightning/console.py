@@ -122,6 +122,8 @@ def quieten() -> None:
         logger = logging.getLogger(name)
         if logger.level in (logging.NOTSET, logging.INFO):
             logger.setLevel(logging.WARNING)
+    # One message is all that Lightning says before it kills the run because another process has died.
+    logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script").setLevel(logging.INFO)
     if not torch.accelerator.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or it warns that it found nothing else
     os.environ.setdefault("WANDB_SILENT", "true")  # the header names the page of a run that is online

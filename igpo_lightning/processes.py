@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from igpo_lightning.errors import ConfigError
+from igpo_lightning.stopping import end_at_once
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 _FIRST = "IGPO_FIRST_PROCESS"  # number of the process that starts the others; they inherit it
 _LOOK = 1.0  # seconds
+_SOON = 5.0  # seconds for a process that has printed its error to be gone
 _GRACE = 20.0  # seconds for a process to end by itself, as all do at the end of a run
 _PORTS = range(1, 1 << 16)
 
@@ -36,12 +39,26 @@ def stay_with_first() -> None:
         threading.Thread(target=_watch, args=(int(first),), daemon=True).start()
 
 
+def has_nothing_to_add() -> bool:
+    """True in a process that the first one started, if that ends within a moment: it has told the error."""
+    first, until = os.environ.get(_FIRST), time.monotonic() + _SOON / 2
+    if first is None or os.environ.get("LOCAL_RANK", "0") == "0":
+        return False
+    while os.getppid() == int(first):
+        if time.monotonic() > until:
+            return False
+        time.sleep(_SOON / 50)
+    return True
+
+
 @contextmanager
 def connecting(trainer: Trainer) -> Iterator[None]:
     """Within this context ``trainer`` may start further processes and connect all of them.
 
     Raises:
         ConfigError: They can't be connected by way of ``MASTER_PORT``.
+        SystemExit: A connection broke because another process ended, whose exit code this is: what it said
+            is the cause, and this process's own error only follows from it.
     """
     if trainer.world_size == 1:
         yield
@@ -51,19 +68,45 @@ def connecting(trainer: Trainer) -> Iterator[None]:
     _check_port()
     if "LOCAL_RANK" not in os.environ:
         os.environ[_FIRST] = str(os.getpid())
+    end_at_once()
     try:
         yield
-    except DistNetworkError as error:
-        if (launcher := trainer.strategy.launcher) is not None:
+    except RuntimeError as error:  # as torch tells all that goes wrong between processes
+        launcher = trainer.strategy.launcher
+        reason = _of_the_port(str(error)) if isinstance(error, DistNetworkError) else None
+        if reason is None and (other := _ended(getattr(launcher, "procs", None) or ())):
+            _follow(*other)
+        if isinstance(error, DistNetworkError) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # at once: they would write into a folder that is removed
-        port, text = os.environ.get("MASTER_PORT"), str(error)
-        if "EADDRINUSE" in text:
-            reason = "another program on this machine listens there; unset it, or name a free port"
-        elif "EACCES" in text:
-            reason = "only the administrator may listen there; unset it, or name a port from 1024 on"
-        else:
+        if reason is None:
             raise
-        raise ConfigError(f"MASTER_PORT={port}: {reason}") from error
+        raise ConfigError(f"MASTER_PORT={os.environ.get('MASTER_PORT')}: {reason}") from error
+
+
+def _of_the_port(error: str) -> str | None:
+    """What an error says of the port."""
+    if "EADDRINUSE" in error:
+        return "another program on this machine listens there; unset it, or name a free port"
+    if "EACCES" in error:
+        return "only the administrator may listen there; unset it, or name a port from 1024 on"
+    return None
+
+
+def _ended(others: Sequence[subprocess.Popen[Any]]) -> tuple[int, int] | None:
+    """(rank, exit code) of a process that has ended with an error, or is about to."""
+    until = time.monotonic() + _SOON
+    while others and time.monotonic() < until:
+        for rank, process in enumerate(others, start=1):
+            if code := process.poll():
+                return rank, code
+        time.sleep(_SOON / 50)
+    return None
+
+
+def _follow(rank: int, code: int) -> NoReturn:
+    how = f"exit code {code}; what it said stands above" if code > 0 else f"signal {-code}"
+    print(f"error: process {rank} ended by {how}", file=sys.stderr)
+    raise SystemExit(code if code > 0 else 128 - code) from None
 
 
 def _check_port() -> None:

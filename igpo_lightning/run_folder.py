@@ -87,7 +87,10 @@ def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:
     if place == ".":
         return []
     try_writing(name, Path(place).absolute())
-    return [] if chosen else [f"{key}={quoted(place)}"]
+    fixed = [] if chosen else [f"{key}={quoted(place)}"]
+    if _has_begun(Path(place)) and not any(text.startswith("hydra.output_subdir=") for text in typed):
+        fixed.append("hydra.output_subdir=null")  # what Hydra wrote there is of the run's own command
+    return fixed
 
 
 def try_writing(name: str, folder: Path) -> None:

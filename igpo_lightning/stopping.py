@@ -54,6 +54,15 @@ def stop_on_signals() -> Iterator[None]:
         _state.update(asked=0, training=False)
 
 
+def end_at_once() -> None:
+    """Let SIGTERM end the process where it stands, until :func:`listen`.
+
+    While processes connect they wait within C code, where no handler of ours would run.
+    """
+    if threading.current_thread() is threading.main_thread() and not _state["asked"]:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def listen() -> None:
     """Let signals wait for the end of an update, from now on.
 

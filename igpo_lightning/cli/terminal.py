@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO, cast
 
 from igpo_lightning.errors import ConfigError
-from igpo_lightning.processes import stay_with_first
+from igpo_lightning.processes import has_nothing_to_add, stay_with_first
 
 BAD_INPUT = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -110,7 +110,8 @@ def refuse(error: ConfigError) -> NoReturn:
     """
     if full_errors():
         raise error
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    if not has_nothing_to_add():
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
     raise SystemExit(BAD_INPUT) from None
 
 

@@ -65,18 +65,19 @@ def _encoded(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, offsets: 
 
 def _special(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Ids that no text may have: those of the special tokens, but for the unknown word."""
-    found = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return found - {tokenizer.unk_token_id}
+    unknown: Any = tokenizer.unk_token_id  # declared as whatever transformers may have
+    return {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} - {unknown}
 
 
 def _unknown(tokenizer: PreTrainedTokenizerBase, special: int) -> int:
-    if tokenizer.unk_token_id is None:
+    unknown: Any = tokenizer.unk_token_id
+    if unknown is None:
         name = tokenizer.convert_ids_to_tokens(special)
         raise ConfigError(
             f"data.tokenizer: {name!r} in a text is the special token itself, as the tokenizer has no "
             "smaller pieces; give it an unk_token"
         )
-    return tokenizer.unk_token_id
+    return unknown
 
 
 class PromptTokens:

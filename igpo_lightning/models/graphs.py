@@ -37,12 +37,15 @@ class Graphed:
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [given.clone() for given in inputs]
-        aside = torch.cuda.Stream(inputs[0].device)
-        aside.wait_stream(torch.cuda.current_stream(inputs[0].device))
+        device = inputs[0].device
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):  # libraries allocate their workspaces at a first call
             for _ in range(_WARM_UPS):
                 self.function(*self._inputs)
-        torch.cuda.current_stream(inputs[0].device).wait_stream(aside)
+        torch.cuda.current_stream(device).wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Of this device, which need not be the current one; other threads may use it meanwhile: rewards do.
+        record = torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local")
+        with torch.cuda.device(device), record:
             self._result = self.function(*self._inputs)

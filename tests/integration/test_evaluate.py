@@ -223,7 +223,7 @@ def program_run(places, tmp_path, monkeypatch):
     (["sampler.temperature=0"], "benchmark.amc.samples=16: at sampler.temperature=0 they would all be"),
     (["benchmark.gsm8k.samples=2"], "benchmark.gsm8k.samples=2: at benchmark.gsm8k.temperature=0 they"),
     (["model.lora={rank: 2, alpha: 4, targets: [q_proj]}"], "model.lora: nothing is trained here; give the"),
-    (["reward=countdown", "benchmark=[amc]"], "reward: problem amc/0 has no 'numbers', which "),
+    (["reward=countdown", "benchmark=[amc]"], "problem amc/0 has no 'numbers', which "),
     (["hardware=zero3"], "hardware: evaluation keeps a whole model on every device; choose cpu, gpu or"),
     (["hardware.strategy=fsdp"], "hardware: evaluation keeps a whole model on every device; choose cpu,"),
     (["sampler.steps=3"], "sampler.steps=3: must be a multiple of the 2 blocks"),

@@ -15,6 +15,7 @@ import pytest
 import torch.distributed as dist
 
 import igpo_lightning
+from igpo_lightning import processes
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.processes import connecting
 
@@ -72,6 +73,66 @@ def test_what_is_no_port(trainer, monkeypatch, port):
     expected = f"^MASTER_PORT={port}: expected a number from 1 to 65535"
     with pytest.raises(ConfigError, match=expected), connecting(trainer):
         raise AssertionError("not reached")
+
+
+def other(code: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("raise SystemExit(2)", 2, "process 2 ended by exit code 2; what it said stands above"),
+        ("import os, time; time.sleep(0.3); os.kill(os.getpid(), 9)", 137, "process 2 ended by signal 9"),
+    ],
+)
+def test_an_error_that_follows_from_another_process_is_one_line_and_its_exit_code(
+    trainer, capsys, code, status, said
+):
+    lasting = other("import time; time.sleep(60)")
+    trainer.strategy.launcher.procs = [lasting, other(code)]
+    with pytest.raises(SystemExit) as ended, connecting(trainer):
+        raise RuntimeError("Connection closed by peer")
+    lasting.kill()
+    assert ended.value.code == status
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mine"), ValueError("mine"), ConfigError("mine")])
+def test_an_error_of_its_own_is_told(trainer, monkeypatch, error):
+    monkeypatch.setattr(processes, "_SOON", 0.2)
+    lasting = other("import time; time.sleep(60)")
+    trainer.strategy.launcher.procs = [lasting]
+    with pytest.raises(type(error), match="mine"), connecting(trainer):
+        raise error
+    lasting.kill()
+
+
+ERROR = """
+import os, subprocess, sys, time
+from igpo_lightning.cli.terminal import refuse
+from igpo_lightning.errors import ConfigError
+first = os.environ.get("LOCAL_RANK") is None
+if first:
+    os.environ["IGPO_FIRST_PROCESS"] = str(os.getpid())
+    subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, "LOCAL_RANK": "1"})
+if first:
+    time.sleep(float(sys.argv[1]))
+refuse(ConfigError("a bad row"))
+"""
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.5, 1), (4, 2)])
+def test_an_error_of_all_processes_is_told_once_and_that_of_one_is_told_too(tmp_path, seconds, times):
+    """The first process comes upon it so many seconds after the other."""
+    (tmp_path / "program.py").write_text(ERROR)
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "IGPO_FIRST_PROCESS")}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, str(tmp_path / "program.py"), str(seconds)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as first:
+        said = first.stderr.read()  # until both have ended
+    assert first.returncode == 2
+    assert said.count("error: a bad row") == times
 
 
 def test_one_process_needs_no_port(trainer, monkeypatch):

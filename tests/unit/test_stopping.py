@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from igpo_lightning.stopping import forget, listen, stop_on_signals, stop_requested
+from igpo_lightning.stopping import end_at_once, forget, listen, stop_on_signals, stop_requested
 
 
 def ctrl_c():
@@ -39,6 +39,18 @@ def test_sigterm_waits_from_the_start():
     with stop_on_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop_requested() == signal.SIGTERM
+
+
+def test_while_processes_connect_the_system_ends_one(tmp_path):
+    """A handler of Python would not run while C code waits."""
+    with stop_on_signals():
+        end_at_once()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop_requested() == signal.SIGTERM
+        end_at_once()
+        assert stop_requested() == signal.SIGTERM  # it has been asked, and is about to end
 
 
 def test_the_handlers_are_put_back():

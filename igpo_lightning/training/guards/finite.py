@@ -82,7 +82,10 @@ class FiniteGuard(Guard):
 
     def inspect_update(self, trainer: Trainer, pl_module: Any) -> str | None:
         grads = _local_gradients(pl_module)
-        if sizes := [grad for grad in grads.values() if grad.numel()]:
+        # In float16 gradients are infinite until the loss's scale is found: the scaler drops those updates.
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        seeks = scaler is not None and scaler.get_scale() > 1
+        if not seeks and (sizes := [grad for grad in grads.values() if grad.numel()]):
             # The largest absolute value: the 2-norm of large gradients is infinite, and they are not.
             self._see("gradients", torch.nn.utils.get_total_norm(sizes, norm_type=torch.inf))
         culprit, terms = self._culprit(pl_module.device), self._bad_terms()

@@ -88,6 +88,8 @@ class Watchdog(Callback):
         if not self.timeout:
             return
         self.rank, self.world = trainer.global_rank, trainer.world_size
+        if self.rank == 0:
+            self._forget_others()
         self.last, self._looked = Heartbeat(self.rank), time.monotonic()
         self._over.clear()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -183,6 +185,12 @@ class Watchdog(Callback):
             with suppress(OSError, ValueError, TypeError):  # not there yet, or left by another version
                 beats.append(Heartbeat(**json.loads(self._file(rank).read_text("utf-8"))))
         return beats
+
+    def _forget_others(self) -> None:
+        """Remove the signs of life of an earlier start's processes that this one does not have."""
+        known = {self._file(rank) for rank in range(self.world)}
+        for file in {*self.folder.glob("rank-*.json")} - known:
+            file.unlink(missing_ok=True)
 
     def _write(self, beat: Heartbeat) -> None:
         with suppress(OSError):  # a watch must not end what it watches: the disk may be full

@@ -245,21 +245,19 @@ def run(policy, folder, *overrides):
 
 
 def test_the_program_writes_it_and_says_who_is_right(tmp_path):
-    """The hint states the answer, so that what an untrained model writes around it does not count."""
+    """The hint fills the canvas and states the answer, so that an untrained model has nothing to write."""
     policy, path, out = tiny_policy(), tmp_path / "a.svg", tmp_path / "out.jsonl"
     path.write_text("what stood there before")
     prompts = tmp_path / "p.jsonl"
-    rows = [{"prompt": "2 + 3 ?", "hint": "#### 5", "answer": answer} for answer in (5, "4")]
-    end = policy.tokenizer.eos_token
-    for row in rows:
-        row["hint"] += f" {end}"
+    hint = ["2"] * (WIDTH - 2) + ["####", "5"]
+    rows = [{"prompt": "2 + 3 ?", "hint": " ".join(hint), "answer": answer} for answer in (5, "4")]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"prompt": "2 + 3 ?"}]))
     done = run(policy, tmp_path, f"prompts={prompts}", f"svg={path}", f"out={out}")
     assert [one.correct for one in done] == [True, False, None]
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(line["answer"], line["correct"]) for line in lines] == [("5", True), ("4", False), (None, None)]
     svg = ElementTree.fromstring(path.read_text(encoding="utf-8"))
-    assert groups(svg, "hint") == [["####", "5", "end"], ["####", "5", "end"], [], []]
+    assert groups(svg, "hint") == [hint, hint, [], []]
     said = [text.text for text in svg.iter() if text.get("class") in ("count right", "count wrong")]
     assert said == ["0 steps: right", "0 steps: wrong, the answer is 4"]
 

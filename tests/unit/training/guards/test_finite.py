@@ -69,6 +69,19 @@ def test_the_gradient_of_one_parameter(tmp_path, value):
     assert "in the gradients of policy.model.model.layers.0.mlp.up_proj.weight;" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("scale", "found"), [(65536.0, None), (1.0, "NaN or infinity in the gradients of weight")]
+)
+def test_the_search_for_a_scale_of_the_loss_is_no_fault(scale, found):
+    """In float16 a scaler drops updates of infinite gradients by itself, until it has found its scale."""
+    module = torch.nn.Linear(2, 1, bias=False)
+    module.device = module.weight.device
+    module.weight.grad = torch.full((1, 2), torch.inf)
+    scaler = SimpleNamespace(get_scale=lambda: scale)
+    run = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler), world_size=1)
+    assert FiniteGuard().inspect_update(run, module) == found
+
+
 def test_a_large_gradient_is_not_an_infinite_one(tmp_path):
     module, data = rollout_fit(tiny_policy(), rollouts=1)
     module.policy.model.lm_head.weight.register_hook(

@@ -89,6 +89,13 @@ def test_files(tmp_path):
     assert Looks(folder, rank=0, world=3).others() == []  # cut off, and not there
 
 
+def test_files_of_processes_that_an_earlier_start_had_are_removed(tmp_path):
+    for rank in (0, 1, 2, 11):
+        write(tmp_path, Heartbeat(rank, "update", 0, 3, 5.0))
+    Looks(tmp_path, world=2)._forget_others()
+    assert {file.name for file in tmp_path.iterdir()} == {"rank-0.json", "rank-1.json"}
+
+
 def test_a_disk_that_refuses_is_no_error(tmp_path):
     (tmp_path / "file").touch()
     write(tmp_path / "file" / "heartbeat", Heartbeat(0, "update"))
