@@ -66,11 +66,12 @@ def test_a_grid_grows_where_the_best_is_at_its_edge(best, more):
 
 
 @cache  # arms and starts are shared among claims
-def learning_rate(overrides):
-    """What a training command learns with."""
-    from jobs import composed
+def composed_of(overrides):
+    """Rate and settings of a training command."""
+    from jobs import composed, settings
 
-    return composed(overrides).algo.optimizer.lr
+    cfg = composed(overrides)
+    return cfg.algo.optimizer.lr, settings(cfg)
 
 
 PLANS = [(p, p.parent.name) for p in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in p.read_text()]
@@ -81,14 +82,17 @@ PLANS = [(p, p.parent.name) for p in sorted(EXPERIMENTS.glob("*/plan.yaml")) if 
     pytest.param(path, id=name, marks=pytest.mark.slow if name == "algorithms" else [])
     for path, name in PLANS
 ])  # fmt: skip
-def test_every_command_of_every_plan_composes(path):
+def test_every_command_of_every_plan_composes_to_the_settings_of_its_kept_results(path):
     from plan import read_plan
     from run import Study
 
     for task in OmegaConf.load(path).tasks:
         study = Study(path.parent, read_plan(path.parent, task))
-        jobs = [study.job(arm, study.plan.seeds[0], 1e-3) for arm in study.plan.arms.values()]
-        assert all(learning_rate(job.overrides) == 1e-3 for job in jobs)
+        for arm in study.plan.arms.values():
+            rate, now = composed_of(study.job(arm, study.plan.seeds[0], 1e-3).overrides)
+            kept = [json.loads(file.read_text()) for file in study.results.glob(f"{arm.name}-*.json")]
+            assert rate == 1e-3
+            assert {run.get("settings", now) for run in kept} == {now}, f"{task}: {arm.name}"
         assert not set(study.plan.seeds) & set(study.plan.tuning_seeds)
 
 
