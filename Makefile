@@ -47,7 +47,7 @@ typecheck: $(TYPES)  ## basedpyright in basic mode (about 2 minutes; loads 75 MB
 
 docs: $(SITE)  ## the documents and a reference of the package as a site: build/site/index.html
 	$(BIN)/python docs/site/pages.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f build/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -f build/mkdocs.yml
 
 format: $(READY)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .

@@ -2,7 +2,7 @@
 
     import igpo_lightning as il
 
-    policy = il.load_policy("runs/first/model")
+    policy = il.load_policy("runs/first/model")  # of a run with output_dir=runs/first, or a hub id
     il.generate(policy, ["What is 3 + 4 ?"], hints=["3 + 4 = ___ ."])
 
 See :mod:`igpo_lightning.api`.

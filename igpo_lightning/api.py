@@ -117,7 +117,7 @@ def roll_out(
 
 
 def texts(policy: Policy, result: Rollout) -> list[list[str]]:
-    """The completions of a rollout as text, [P][G], each up to its end."""
+    """The completions of a rollout as text, each up to its end: of each of P prompts, G of them."""
     group = result.tokens.shape[1]
     flat = completion_texts(policy, result.tokens.flatten(0, 1))
     return [flat[start : start + group] for start in range(0, len(flat), group)]

@@ -51,15 +51,16 @@ def _check_alike(arms: Arms) -> None:
 def table(plan: Plan, tuning: Tuning, arms: Arms) -> str:
     """Each arm's means over its starts, with 95 % intervals where the unit is the start.
 
-    Seconds are those of rollouts and updates; at equal time, accuracy is that after the first arm's.
+    "Test before" is the starts', of the same problems decoded in the same way. Seconds are those of rollouts
+    and updates; at equal time, accuracy is that after the first arm's.
     """
     time = seconds(arms[next(iter(arms))])
     same_time = f"validation after {time:.0f} s" if time else "validation at equal time"
     lines = [
-        f"| | rate | validation before | **test after** | {same_time} | seconds "
+        f"| | rate | validation before | test before | **test after** | {same_time} | seconds "
         "| all-wrong groups, first tenth | last fifth | second tries right, first tenth | completions "
         "| tokens, millions | starts |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in arms.items():
         arm = plan.arms[name]
@@ -71,6 +72,7 @@ def table(plan: Plan, tuning: Tuning, arms: Arms) -> str:
             arm.label,
             f"{rate:.3g}",
             _cell(_mean(runs, "validation_before", "value")),
+            _cell(_of_all(run.get("test_before") for run in runs.values())),
             f"**{interval.mean:.3f}**{half}",
             _cell(_average(accuracy_after(run, time) for run in runs.values()) if time and spent else None),
             _cell(spent, ".0f"),
@@ -173,6 +175,12 @@ def _millions(run: Result) -> float | None:
 def _average(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
+
+
+def _of_all(values: Iterable[float | None]) -> float | None:
+    """Mean; None if one is not known, as the others would be of other starts."""
+    each = list(values)
+    return None if None in each else _average(each)
 
 
 def _cell(value: float | None, form: str = ".3f") -> str:

@@ -60,6 +60,16 @@ class Job:
     def read(self) -> dict[str, Any]:
         return json.loads(self.result.read_text())
 
+    def test_before(self) -> float | None:
+        """Test accuracy of its start; None if that isn't kept, or was measured in another way.
+
+        Where the start's last validation is this run's first, problems and decoding were the same.
+        """
+        if self.start is None or not self.start.done:
+            return None
+        start, run = self.start.read(), self.read()
+        return start["test"]["value"] if start["validation_after"] == run["validation_before"] else None
+
 
 def run_missing(jobs: Sequence[Job], workers: int) -> None:
     """Run the jobs that have no result yet, after those of their starts whose models are not there.

@@ -101,7 +101,12 @@ class Study:
         }
         if run:  # arms in turn, so that an interrupted study has comparable ones
             run_missing([of[seed] for seed in self.plan.seeds for of in jobs.values()], workers)
-        return {name: {seed: job.read() for seed, job in of.items() if job.done} for name, of in jobs.items()}
+        return {
+            name: {
+                seed: {**job.read(), "test_before": job.test_before()} for seed, job in of.items() if job.done
+            }
+            for name, of in jobs.items()
+        }
 
 
 def _digest(overrides: Sequence[str]) -> str:

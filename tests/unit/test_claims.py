@@ -66,11 +66,12 @@ def test_a_grid_grows_where_the_best_is_at_its_edge(best, more):
 
 
 @cache  # arms and starts are shared among claims
-def learning_rate(overrides):
-    """What a training command learns with."""
-    from jobs import composed
+def composed_of(overrides):
+    """Rate and settings of a training command."""
+    from jobs import composed, settings
 
-    return composed(overrides).algo.optimizer.lr
+    cfg = composed(overrides)
+    return cfg.algo.optimizer.lr, settings(cfg)
 
 
 PLANS = [(p, p.parent.name) for p in sorted(EXPERIMENTS.glob("*/plan.yaml")) if "tasks:" in p.read_text()]
@@ -81,14 +82,17 @@ PLANS = [(p, p.parent.name) for p in sorted(EXPERIMENTS.glob("*/plan.yaml")) if 
     pytest.param(path, id=name, marks=pytest.mark.slow if name == "algorithms" else [])
     for path, name in PLANS
 ])  # fmt: skip
-def test_every_command_of_every_plan_composes(path):
+def test_every_command_of_every_plan_composes_to_the_settings_of_its_kept_results(path):
     from plan import read_plan
     from run import Study
 
     for task in OmegaConf.load(path).tasks:
         study = Study(path.parent, read_plan(path.parent, task))
-        jobs = [study.job(arm, study.plan.seeds[0], 1e-3) for arm in study.plan.arms.values()]
-        assert all(learning_rate(job.overrides) == 1e-3 for job in jobs)
+        for arm in study.plan.arms.values():
+            rate, now = composed_of(study.job(arm, study.plan.seeds[0], 1e-3).overrides)
+            kept = [json.loads(file.read_text()) for file in study.results.glob(f"{arm.name}-*.json")]
+            assert rate == 1e-3
+            assert {run.get("settings", now) for run in kept} == {now}, f"{task}: {arm.name}"
         assert not set(study.plan.seeds) & set(study.plan.tuning_seeds)
 
 
@@ -115,11 +119,15 @@ def test_tables_are_made_from_kept_files_alone(tmp_path, monkeypatch):
         "igpo": {0: result(0.9), 1: result(0.8), 2: result(0.7)},
         "grpo": {0: result(0.8, spent=120.0), 1: result(0.6, spent=120.0), 2: result(0.4, spent=120.0)},
     }
+    for name, found in {"igpo": (0.1, 0.2, 0.3), "grpo": (0.1, 0.2, None)}.items():
+        for seed, before in enumerate(found):
+            runs[name][seed]["test_before"] = before
     collect.collect(tmp_path, plan, {"igpo": {1e-3: 0.5, 2e-3: 0.4}, "grpo": {1e-3: 0.3}}, runs)
     text = (tmp_path / "results-words.md").read_text()
     # leads 0.1, 0.2, 0.3: mean 0.2, half 4.303 x 0.1 / sqrt(3) = 0.248; all signs alike: p = 2/8
     assert "| GRPO | +0.200 [-0.048, +0.448] | 0.250 | 3 | not decided |" in text
-    assert "| IGPO | 0.001 | 0.200 | **0.800** ± 0.248 | 0.800 | 80 | 0.500 → 0.250 |" in text
+    assert "| IGPO | 0.001 | 0.200 | 0.200 | **0.800** ± 0.248 | 0.800 | 80 | 0.500 → 0.250 |" in text
+    assert "| GRPO | 0.001 | 0.200 | – | **0.600**" in text  # one start's is not known
     assert "| 0.100 → 0.100 | – | 500 | 2.00 | 3 |" in text
     # GRPO after IGPO's 80 seconds: half of the way from 0.3 to its end, 0.55, 0.45 and 0.35
     assert "validation after 80 s" in text and "| **0.600** ± 0.497 | 0.450 | 120 |" in text
@@ -226,6 +234,26 @@ def test_a_start_is_trained_for_jobs_that_miss_its_model(tmp_path, monkeypatch):
         one.result.write_text("{}")
     jobs.run_missing([job("finished", unneeded), job("a", there), job("b", gone), job("c", gone)], workers=2)
     assert ran == [["gone"], ["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    "last, kept, known",
+    [({"value": 0.25, "n": 400}, True, 0.31),
+     ({"value": 0.25, "n": 300}, True, None),  # other problems
+     ({"value": 0.5, "n": 400}, True, None),  # others, or decoded otherwise
+     ({"value": 0.25, "n": 400}, False, None)],
+)  # fmt: skip
+def test_a_start_s_test_accuracy_is_that_before_a_run_if_it_was_measured_in_the_same_way(
+    tmp_path, last, kept, known
+):
+    from jobs import Job
+
+    start = Job("start", (), tmp_path, tmp_path / "start.json")
+    run = Job("run", (), tmp_path, tmp_path / "run.json", start)
+    run.result.write_text(json.dumps({"validation_before": {"value": 0.25, "n": 400}}))
+    if kept:
+        start.result.write_text(json.dumps({"validation_after": last, "test": {"value": 0.31, "n": 1000}}))
+    assert run.test_before() == known
 
 
 def test_labels_do_not_lie_on_each_other():

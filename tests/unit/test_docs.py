@@ -39,6 +39,24 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), link
 
 
+def test_the_site_has_every_file_that_its_pages_link_to(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    import pages
+
+    monkeypatch.setattr(pages, "PAGES", tmp_path / "site-pages")
+    pages.main()
+    copied = {page: tmp_path / "site-pages" / page.relative_to(ROOT) for page in PAGES}
+    targets = {
+        target.parent / place: link
+        for page, target in copied.items()
+        for link in LINK.findall(prose(page))
+        if (place := link.partition("#")[0]) and not place.startswith("http")
+    }
+    assert {".py", ".md", ".png"} <= {target.suffix for target in targets}
+    assert [link for target, link in targets.items() if not target.exists()] == []
+    assert "experiments/README.md" in (tmp_path / "mkdocs.yml").read_text(encoding="utf-8")
+
+
 def test_the_walk_names_files_that_there_are():
     found = re.findall(r"`([\w/]+\.py|[\w/]+/)`", prose(ROOT / "docs" / "architecture.md"))
     assert len(found) > 20

@@ -1,6 +1,7 @@
 """The composed recipes against the paper's table, value by value."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_the_page_has_every_deviation_and_every_switch(recipes):
     assert all(f"`{row['key']}`" in page for row in TABLE if "ours" in row)
     assert all(f"`{name}=" in page for name in recipes["train", "paper_igpo"].algo.compat)
     assert all(f"experiment={name}" in page for name in RECIPES)
+
+
+def test_the_page_names_keys_that_there_are_and_the_table_s_sources_of_them(recipes):
+    page = (CONF.parent / "docs" / "paper.md").read_text(encoding="utf-8")
+    rows = [row for row in TABLE if "program" not in row and "recipe" not in row]
+    compared, cfg = set(), recipes["train", "paper_igpo"]
+    for source, keys in re.findall(r"^\|.*\| ([PC ]+) \| (`.*) \|$", page, re.MULTILINE):
+        for key in re.findall(r"`([\w.]+)`", keys):
+            assert OmegaConf.select(cfg, key, default="absent") != "absent", key
+            found = [row for row in rows if f"{row['key']}.".startswith(f"{key}.")]
+            assert {row["source"] for row in found} <= {source}, key
+            compared |= {row["quantity"] for row in found}
+    assert len(compared) > 25
 
 
 # ---------------------------------------------------------------- what a model changes

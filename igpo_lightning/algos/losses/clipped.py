@@ -18,7 +18,7 @@ class ClippedSurrogate(Surrogate):
     """-mean [ min(ρ A, clip(ρ, 1-ε, 1+ε) A) - β · KL ] over kept tokens and completions.
 
     Args:
-        importance_sampling_level: Whether each "token" has a ratio ρ, or each "sequence".
+        importance_sampling_level: Whether each "token" has a ratio ρ, each "sequence", or each "step".
         epsilon: ε below 1 and, unless ``epsilon_high`` is given, above.
         epsilon_high: ε above 1 (clip-higher).
         dual_clip: c above 1: where A < 0, the gain is not below c · A, however large the ratio is (dual-clip
