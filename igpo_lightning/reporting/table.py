@@ -15,6 +15,7 @@ def table(run: Run) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that is also aligned plain text; its first row is the head."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     rule = "|".join("-" * (width + 2) for width in widths)
