@@ -181,6 +181,19 @@ def test_samples_are_printed_above_the_progress_line(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("wish", "coloured"), [(None, True), ("", True), ("1", False), ("0", False)])
+def test_samples_are_without_colours_where_the_user_asks_for_that(tmp_path, monkeypatch, wish, coloured):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if wish is not None:
+        monkeypatch.setenv("NO_COLOR", wish)
+    monkeypatch.setattr("sys.stdout", out := Terminal())
+    fit(tmp_path, Rollouts(1), SampleTable(tmp_path / "s.jsonl", console=1))
+    assert ("\x1b[30;43mhint\x1b[0m" in out.getvalue(), "[[hint]]" in out.getvalue()) == (
+        coloured,
+        not coloured,
+    )
+
+
 def test_a_stage_begins_with_what_it_works_with(tmp_path):
     out = io.StringIO()
     fit(tmp_path, Rollouts(1), RolloutProgress(stream=out, stage="igpo", model="tiny", data="toys"))
