@@ -83,6 +83,12 @@ class Line:
         text = self._sayable(text)
         self._write(f"{_CLEAR}{text}\n{self._standing}" if self.in_place else text + "\n")
 
+    def clear(self) -> None:
+        """Take away what stands on the line."""
+        if self._standing:
+            self._write(_CLEAR)
+        self._standing = ""
+
     def end(self) -> None:
         """Leave the line as it is and begin a new one."""
         if self._standing and self.in_place:
@@ -98,6 +104,11 @@ class Line:
         self.out.flush()
 
 
+def colours() -> bool:
+    """True unless the user's ``NO_COLOR`` asks for text without colours."""
+    return not os.environ.get("NO_COLOR")
+
+
 def printable(text: str) -> str:
     """The text without control characters but tabs and ends of lines: model output can't steer a terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
@@ -108,6 +119,7 @@ _NOISE = (
     ".*isinstance\\(treespec, LeafSpec\\).*",
     ".*does not have many workers.*",
     ".*gradient_checkpointing.* is deprecated.*",  # its new name came with transformers 5.20
+    ".*callbacks used to create the checkpoint need to be provided.*",  # what has changed is said by the run
     "Total length of .* across ranks is zero.*",  # an evaluation that is done already
 )
 

@@ -10,6 +10,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from igpo_lightning.config import resolved_yaml
+from igpo_lightning.errors import ConfigError
 from igpo_lightning.files import write_atomic
 
 PACKAGES = (
@@ -25,6 +27,7 @@ PACKAGES = (
     "openai", "aiolimiter",
 )  # fmt: skip
 
+FILE = "provenance.json"
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _GIT_SECONDS = 20
 
@@ -33,15 +36,29 @@ def write(folder: str | Path, cfg: DictConfig) -> None:
     """Write ``config.yaml`` (interpolations resolved) and ``provenance.json`` into ``folder``.
 
     Each file appears whole or not at all. Call it on one rank only. What can't be found out (no git,
-    no repository, a package that is not installed) is written as null.
+    no repository, a package that is not installed) is written as null. What an earlier start wrote into the
+    same folder is kept beneath ``earlier``, oldest first.
 
     Raises:
         omegaconf.errors.OmegaConfBaseException: An interpolation of ``cfg`` can't be resolved.
+        ConfigError: What is there is not JSON.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "config.yaml", resolved_yaml(cfg))
-    write_atomic(folder / "provenance.json", json.dumps(collect(cfg), indent=2) + "\n")
+    record = folder / FILE
+    try:
+        earlier = starts(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else []
+    except ValueError as error:
+        raise ConfigError(f"{record}: not JSON ({error}); move it away") from error
+    now = collect(cfg) | ({"earlier": earlier} if earlier else {})
+    write_atomic(record, json.dumps(now, indent=2) + "\n")
+
+
+def starts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Records of all starts of a run, oldest first, of the content of its ``provenance.json``."""
+    last = {name: value for name, value in record.items() if name != "earlier"}
+    return [*record.get("earlier", []), last]
 
 
 def collect(cfg: DictConfig) -> dict[str, Any]:

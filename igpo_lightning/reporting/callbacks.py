@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 
 from igpo_lightning import progress
-from igpo_lightning.console import Cell, Line
+from igpo_lightning.console import Cell, Line, colours
 from igpo_lightning.progress import Work
 from igpo_lightning.reporting import samples as samples_file
 from igpo_lightning.reporting.cells import pace_cells, rollout_cells, supervised_cells, work_cells
@@ -47,6 +47,7 @@ class WorkProgress(Callback):
         self._enabled = True
         self._contexts = ExitStack()  # who is told of work, and the work that a whole loop is
         self._work: Work | None = None
+        self._standing: Work | None = None  # what the line that stands is of, if of work
         self._shown = self._work_began = clock()
 
     def before_data(self, trainer: pl.Trainer) -> None:
@@ -81,8 +82,11 @@ class WorkProgress(Callback):
     def _report_work(self, work: Work) -> None:
         if work is not self._work:
             self._work, self._work_began = work, self.clock()
-        if not work.over and self._due():
+        if work.over and work is self._standing:
+            self._line.clear()
+        elif not work.over and self._due():
             self._show(self._cells_of(work))
+            self._standing = work
 
     def _cells_of(self, work: Work) -> list[Cell]:
         return work_cells(work, self.clock() - self._work_began)
@@ -92,7 +96,7 @@ class WorkProgress(Callback):
 
     def _show(self, cells: Sequence[Cell]) -> None:
         if self._enabled:
-            self._shown = self.clock()
+            self._shown, self._standing = self.clock(), None
             self._line.show(cells)
 
     def _end(self) -> None:
@@ -259,7 +263,7 @@ class SampleTable(Callback):
     @staticmethod
     def _print(trainer: Any, records: Sequence[Any]) -> None:
         show = next((c.print for c in trainer.callbacks if isinstance(c, RolloutProgress)), print)
-        style = "ansi" if sys.stdout.isatty() else "plain"
+        style = "ansi" if sys.stdout.isatty() and colours() else "plain"
         for record in records:
             show(samples_file.describe(record, style))
 

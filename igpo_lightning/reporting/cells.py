@@ -21,17 +21,18 @@ def rollout_cells(metrics: Mapping[str, float]) -> list[Cell]:
     """The cells of one rollout, leaving out what was not measured."""
     reward, before = short(metrics.get("rollout/reward")), short(metrics.get("rollout/reward_before"))
     wrong = short(metrics.get("rollout/all_wrong_before"))
-    rescued = short(metrics.get("rollout/all_wrong_after"))
-    # A rollout without an all-wrong group tries no hints; what is left there is of an earlier one.
-    hinted = short(metrics.get("rollout/hint_success")) if metrics.get("rollout/all_wrong_before") else None
+    final = short(metrics.get("rollout/all_wrong_after"))
+    # Of a rollout without second tries, what is left there is of an earlier one.
+    tried = short(metrics.get("rollout/hint_success")) if metrics.get("rollout/resampled") else None
     cells = []
     if reward:
-        own = f" (before {before})" if before and hinted else ""
+        own = f" (before {before})" if before and (tried or before != reward) else ""
         cells.append(Cell(f"reward {reward}{own}", 2, short=f"reward {reward}"))
     if wrong:
-        cells.append(Cell(f"all-wrong {wrong}" + (f"→{rescued}" if rescued and hinted else ""), 3))
-    if hinted:
-        cells.append(Cell(f"hints ok {hinted}", 5))
+        now = f"→{final}" if final and (tried or final != wrong) else ""
+        cells.append(Cell(f"all-wrong {wrong}{now}", 3))
+    if tried:
+        cells.append(Cell(f"second tries ok {tried}", 5, short=f"tries ok {tried}"))
     return [*cells, *_cells(metrics, ("acc", "val/accuracy", 4, 2), ("kl", "train/kl", 6, 3))]
 
 

@@ -37,7 +37,7 @@ CHARTS = (
     Chart("Groups all wrong", {
         "rollout/all_wrong_before": "as sampled", "rollout/all_wrong_after": "final"}, True),
     Chart("Validation accuracy", {"val/accuracy": ""}, True),
-    Chart("Hinted completions that are correct", {"rollout/hint_success": ""}, True),
+    Chart("Second tries that are correct", {"rollout/hint_success": ""}, True),
     Chart("KL divergence", {"train/kl": "to the reference", "train/kl_old": "to the policy that sampled"}),
     Chart("Clipped tokens", {
         "train/clip_fraction": "all", "train/clip_ratio/low_mean": "from below",
@@ -112,7 +112,7 @@ def _found(stage: StageRun, progress: Progress, chart: Chart) -> list[tuple[str,
     for pattern, label in chart.curves.items():
         for name in (name for name in stage.metrics.frame if fnmatch(name, pattern)):
             values = stage.metrics.values(name)
-            if len(values) and not (pattern == "rollout/reward" and not stage.has_hints and found):
+            if len(values) and not (pattern == "rollout/reward" and not stage.change and found):
                 found.append((name, label or name, _placed(progress, values)))
     return found
 

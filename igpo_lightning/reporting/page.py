@@ -11,6 +11,7 @@ from typing import Any
 
 from igpo_lightning.errors import ConfigError
 from igpo_lightning.pages import packed, plotting_library, write_template
+from igpo_lightning.provenance import starts
 from igpo_lightning.reporting.curves import AXES, stage_curves, stations
 from igpo_lightning.reporting.picture import picture
 from igpo_lightning.reporting.result import sentence, tiles
@@ -58,7 +59,7 @@ def page(run: Run, path: str | Path, drawn: Path) -> Path:
         result=sentence(run),
         tiles=list(tiles(run)),
         settings=[[key, show(own), show(default)] for key, own, default in differing(run.config)],
-        commands=(run.provenance or {}).get("command"),
+        commands="\n".join(start["command"] for start in starts(run.provenance or {}) if "command" in start),
         made={name: text for name, text in made.items() if text},
         facts=[list(fact) for fact in facts(run)],
     )

@@ -102,22 +102,17 @@ def _learned(name: str) -> list[Curve]:
 
 
 def _rollout_panels(run: StageRun) -> Iterator[Panel]:
-    reward = [("rollout/reward", OWN, "the model alone")]
+    reward = [(run.own_reward, OWN, "the model alone")]
     wrong = [("rollout/all_wrong_before", WARN, "all wrong")]
-    if run.has_hints:
-        reward = [
-            ("rollout/reward", HINTED, "after hints"),
-            ("rollout/reward_before", OWN, "the model alone"),
-        ]
-        wrong = [
-            ("rollout/all_wrong_before", WARN, "before hints"),
-            ("rollout/all_wrong_after", RIGHT, "after hints"),
-        ]
+    if run.change:
+        sampled, final = run.change
+        reward.insert(0, ("rollout/reward", HINTED, final))
+        wrong = [("rollout/all_wrong_before", WARN, sampled), ("rollout/all_wrong_after", RIGHT, final)]
     yield partial(_curves, run, "Reward", reward, between=HINTED)
     yield partial(_curves, run, "Groups with no correct completion", wrong, between=RIGHT, shares=True)
-    if run.has_hints:
-        hinted = [("rollout/hint_success", HINTED, "")]
-        yield partial(_curves, run, "Hinted completions that are correct", hinted, shares=True)
+    if run.has_second_tries:
+        tried = [("rollout/hint_success", HINTED, "")]
+        yield partial(_curves, run, "Second tries that are correct", tried, shares=True)
     update = [
         ("train/kl", OWN, "KL to the reference"),
         ("train/clip_fraction", WARN, "share of clipped ratios"),
@@ -133,7 +128,7 @@ def _curves(
 
     Args:
         shares: They are in [0, 1], and shown in percent.
-        between: Colour of the ground between two curves that have the same x: what hints changed.
+        between: Colour of the ground between two curves that have the same x: what changed the groups.
         from_zero: The axis includes zero.
     """
     ax.set(title=title, xlabel=run.along)
@@ -183,7 +178,8 @@ def _accuracy(run: Run, ax: Axes) -> None:
         ax.errorbar(place, accuracy.value, errors, color=colour, fmt="o", markersize=7, capsize=4, label=when)
     if run.test is not None:
         ax.axhline(run.test.value, color=WARN, linestyle=(0, (6, 3)), linewidth=1.5, label="test, at the end")
-    ax.set_ylim(bottom=0, top=max(0.01, ax.get_ylim()[1]))
+    top = max(0.01, ax.get_ylim()[1])
+    ax.set_ylim(-0.03 * top, top)  # whole points at 0
     ax.margins(x=0.06)
     in_percent(ax)
     _legend(ax)
@@ -202,4 +198,4 @@ def in_percent(ax: Axes) -> None:
 
 def _legend(ax: Axes) -> None:
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="best")
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, borderaxespad=0)  # off the data

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from igpo_lightning.reporting.run import Run, label
 from igpo_lightning.reporting.summary import Accuracy
-from igpo_lightning.reporting.table import duration, percent, stage_times
+from igpo_lightning.reporting.table import duration, interval, percent, stage_times
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure: what it is, its value, and beneath it of what, ± and n."""
+    """A figure: what it is, its value, and beneath it of what, how sure and n."""
 
     what: str
     value: str
@@ -50,28 +50,27 @@ def tiles(run: Run) -> Iterator[Tile]:
     if (main := run.rollouts) is not None:
         own = main.metrics.values(main.own_reward)
         last = own.iloc[int(0.8 * len(own)) :]
-        what = "reward of the model alone" if main.has_hints else "reward"
+        what = "reward of the model alone" if main.change else "reward"
         spread = last.std() if len(last) > 1 else 0.0
         of = f"± {spread:.3f} from rollout to rollout, n = the last {len(last)} of {len(own)}"
         yield Tile(what, f"{last.mean():.3f}", of)
         if drawn := main.completions:
-            yield Tile("completions sampled", f"{drawn:,.0f}", f"in {len(own):,} rollouts, hinted ones too")
+            tried = ", second tries too" if main.has_second_tries else ""
+            yield Tile("completions sampled", f"{drawn:,.0f}", f"in {len(own):,} rollouts{tried}")
     if run.seconds:
         yield Tile("wall time", duration(run.seconds), ", ".join(stage_times(run)))
 
 
 def _gain(before: Accuracy, after: Accuracy) -> str:
     text = f"{100 * (after.value - before.value):+.1f} points"
-    interval = after.gain(before)
-    if interval is None:
+    gained = after.gain(before)
+    if gained is None:
         return text
-    low, high = (100 * bound for bound in interval)
+    low, high = (100 * bound for bound in gained)
     verdict = ", within the noise" if low <= 0 <= high else ""
     return f"{text}{verdict} (95% interval {low:+.1f} to {high:+.1f})"
 
 
 def _of(accuracy: Accuracy) -> str:
-    interval = accuracy.interval()
-    if interval is None:
-        return "n unknown"
-    return f"± {50 * (interval[1] - interval[0]):.1f} points (95%), n = {accuracy.n:,} problems"
+    known = interval(accuracy)
+    return f"{known} problems" if known else "n unknown"

@@ -97,9 +97,29 @@ class StageRun:
         return self.metrics.last("rollout/reward") is not None
 
     @property
-    def has_hints(self) -> bool:
-        """True if hints were tried at least once; False for GRPO."""
+    def has_second_tries(self) -> bool:
+        """True if groups were sampled again, with hints or without."""
         return self.metrics.last("rollout/hint_success") is not None
+
+    @property
+    def has_hints(self) -> bool:
+        """True if a hint was written at least once."""
+        return self._ever("rollout/resampled_hinted") or self._ever("rollout/hinted")
+
+    @property
+    def change(self) -> tuple[str, str] | None:
+        """Names of the groups as sampled, and as trained on; None if these are the same groups."""
+        if self._ever("rollout/swapped"):
+            return "as sampled", "final groups"
+        if self.has_second_tries:
+            return "before", "after hints" if self.has_hints else "after second tries"
+        return None
+
+    @property
+    def second_tries_correct(self) -> float | None:
+        """Share of correct ones among all completions of second tries."""
+        tries = self.metrics.values("rollout/resampled").sum()
+        return float(self.metrics.values("rollout/resampled_correct").sum() / tries) if tries else None
 
     @property
     def along(self) -> str:
@@ -112,14 +132,18 @@ class StageRun:
 
     @property
     def own_reward(self) -> str:
-        """The metric that is the reward of the model alone, without hints."""
+        """The metric that is the reward of the model alone: of the groups as sampled."""
         before = "rollout/reward_before"
         return before if self.metrics.last(before) is not None else "rollout/reward"
 
     @property
     def completions(self) -> float | None:
-        """Completions sampled, hinted ones too."""
+        """Completions sampled, second tries too."""
         return self.stage.completions or self.metrics.last("rollout/completions")
+
+    def _ever(self, name: str) -> bool:
+        """True if a count was above 0 at some rollout."""
+        return bool((self.metrics.values(name) > 0).any())
 
 
 @dataclass(frozen=True)

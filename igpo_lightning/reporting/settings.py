@@ -47,15 +47,31 @@ def flat(value: Any, own: str, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, tuple(value) if isinstance(value, list) else value
 
 
-def show(value: Any) -> str:
-    """A value as it would be typed; of a long path, its end."""
+def show(value: Any, most: int | None = 80) -> str:
+    """A value as it would be typed, in one line; of a long path, its end.
+
+    Args:
+        most: Characters of a text; of a longer one both ends are shown. None: all of it.
+    """
     if isinstance(value, str) and value.startswith(os.sep) and len(value) > _LONG_PATH:
-        return os.path.join("…", *Path(value).parts[-2:])
+        value = os.path.join("…", *Path(value).parts[-2:])
     if isinstance(value, tuple):
-        return f"[{','.join(map(show, value))}]"
+        return f"[{','.join(show(item, most) for item in value)}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else in_one_line(str(value))
+    return text if most is None else shortened(text, most)
+
+
+def in_one_line(text: str) -> str:
+    r"""The text with ``\n`` for the end of a line, and the like for other control characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in ``most`` characters at most: both its ends, around an ellipsis."""
+    head, tail = most - most // 3 - 1, most // 3
+    return text if len(text) <= most else f"{text[:head]}…{text[-tail:]}"
 
 
 def _defaults() -> Any:

@@ -78,7 +78,7 @@ class SweepResult:
         for key in dict.fromkeys(key for job in jobs for key in job.settings):
             if key.partition(".")[0] in ASIDE or _is_seed(key, jobs):
                 continue
-            told = [{show(job.settings.get(key)): None for job in group.jobs} for group in self.groups]
+            told = [{show(job.settings.get(key), None): None for job in group.jobs} for group in self.groups]
             if len({tuple(values) for values in told}) > 1:
                 rows.append((key, [", ".join(values) for values in told]))
         return rows
@@ -245,4 +245,4 @@ def _sortable(value: Any) -> tuple[Any, ...]:
     """Numbers by size, then intervals by their middle, then everything else by its text."""
     if is_number(value):
         return (0, value, "")
-    return (1, sum(value), str(value)) if is_interval(value) else (2, 0, show(value))
+    return (1, sum(value), str(value)) if is_interval(value) else (2, 0, show(value, None))

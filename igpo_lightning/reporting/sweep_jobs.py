@@ -95,7 +95,7 @@ FIGURES = {
 MEANINGS = {  # of figures that a table has
     "accuracy": "validation accuracy: on problems held out to choose by, before and after the last stage",
     "test": "test accuracy: on problems held out to report on; nothing is chosen by it",
-    "reward": "reward, groups all wrong: of the model alone (before hints), over the last fifth of the run",
+    "reward": "reward, groups all wrong: of the model alone (as sampled), over the last fifth of the run",
 }
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from igpo_lightning.amounts import is_number
 from igpo_lightning.reporting.picture import COLOURS, INK, MUTED, drawn, in_percent
-from igpo_lightning.reporting.settings import show
+from igpo_lightning.reporting.settings import shortened, show
 from igpo_lightning.reporting.sweep import Group, SweepResult, is_interval, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_BARS, _MOST_LEVEL = 40, 5  # names at a picture's foot: at all, and without a slant
+_MOST_BARS, _LONGEST = 40, 30  # names at a picture's foot, and characters of a name
+_LEVEL = 9  # characters without a slant for each inch of a panel
 _LOGARITHMIC = 20  # largest value over smallest from which an axis counts in factors
 
 
@@ -34,10 +35,11 @@ def sweep_picture(result: SweepResult, path: str | Path) -> Path | None:
         others = (f"{short(key)} {show(value)}" for key, value in group.values.items() if key != first)
         lines.setdefault(", ".join(others), []).append(group)
     panels = [(first, lines)] if len(lines) <= len(COLOURS) else [(key, {"": groups}) for key in result.keys]
-    with drawn(path, max(6.4, 4.6 * len(panels)), 4.4) as figure:
+    inches = max(6.4, 4.6 * len(panels))
+    with drawn(path, inches, 4.4) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for (key, shown), ax in zip(panels, axes, strict=True):
-            _panel(ax, result, key, shown, alone=len(panels) == 1)
+            _panel(ax, result, key, shown, inches / len(panels), alone=len(panels) == 1)
         axes[0].set_ylabel(result.figures[result.metric].label)
         figure.suptitle(_headline(groups), x=0.01, ha="left", fontsize=10, color=MUTED)
     return Path(path)
@@ -52,9 +54,10 @@ def _headline(groups: Sequence[Group]) -> str:
 
 
 def _panel(
-    ax: Axes, result: SweepResult, key: str | None, lines: dict[str, list[Group]], *, alone: bool
-) -> None:
-    """The groups against one key; ``alone`` if no other panel is about another key.
+    ax: Axes, result: SweepResult, key: str | None, lines: dict[str, list[Group]], inches: float, *,
+    alone: bool,
+) -> None:  # fmt: skip
+    """The groups against one key, so many ``inches`` wide; ``alone`` if no other panel is about another key.
 
     Only then are groups joined to lines or shown as bars: else those beside each other differ in other keys.
     """
@@ -73,12 +76,12 @@ def _panel(
         means = [group.figures[result.metric].mean for group in line]
         errors = [group.figures[result.metric].error for group in line]  # NaN, of one job, draws no bar
         if alone and scale is None:
-            ax.bar(x, means, 0.9 * width, color=colour, alpha=0.85, label=text)
+            ax.bar(x, means, 0.9 * width, color=colour, alpha=0.85, label=shortened(text, 2 * _LONGEST))
             ax.errorbar(x, means, errors, color=INK, fmt="none", capsize=4, elinewidth=1.4)
             colour = INK
         else:
             look = {"fmt": "o-" if alone else "o", "markersize": 6, "capsize": 4, "elinewidth": 1.4}
-            ax.errorbar(x, means, errors, color=colour, label=text, **look)
+            ax.errorbar(x, means, errors, color=colour, label=shortened(text, 2 * _LONGEST), **look)
         for at, group, mean in zip(x, line, means, strict=True):
             if scale is not None and is_interval(group.values[scale]):
                 ax.hlines(mean, *group.values[scale], color=colour, alpha=0.25, linewidth=7)
@@ -89,7 +92,7 @@ def _panel(
     if scale is not None:
         _scale_ticks(ax, sorted({group.values[scale] for group in groups}, key=_place))
     else:
-        _name_ticks(ax, names)
+        _name_ticks(ax, names, inches)
     ax.margins(x=0.08)
     if result.figures[result.metric].percent:
         in_percent(ax)
@@ -107,10 +110,10 @@ def _scale_ticks(ax: Axes, values: Sequence[Any]) -> None:
         ax.minorticks_off()
 
 
-def _name_ticks(ax: Axes, names: Sequence[str]) -> None:
-    """A tick for every bar; slanted where there are many, none where they could not be read."""
-    slanted = len(names) > _MOST_LEVEL
-    shown = names if len(names) <= _MOST_BARS else []
+def _name_ticks(ax: Axes, names: Sequence[str], inches: float) -> None:
+    """A tick for every bar; slanted where there is no room, none where they could not be read."""
+    shown = [shortened(name, _LONGEST) for name in names] if len(names) <= _MOST_BARS else []
+    slanted = len(shown) * max(map(len, shown), default=0) > _LEVEL * inches
     ax.set_xticks(range(len(shown)), shown, rotation=40 * slanted, ha="right" if slanted else "center")
 
 

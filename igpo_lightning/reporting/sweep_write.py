@@ -144,7 +144,7 @@ def _write_csv(result: SweepResult) -> None:
     import pandas as pd
 
     groups: dict[str, list[Any]] = {
-        key: [show(group.values[key]) for group in result.groups] for key in result.keys
+        key: [show(group.values[key], None) for group in result.groups] for key in result.keys
     }
     groups["jobs"] = [len(group.jobs) for group in result.groups]
     for name in result.figures:
@@ -152,7 +152,9 @@ def _write_csv(result: SweepResult) -> None:
             groups[column] = [getattr(group.figures[name], part) for group in result.groups]
     pd.DataFrame(groups).to_csv(result.folder / "sweep.csv", index=False)
 
-    settings = [{key: show(value_of(job, key)) for key in (*result.keys, "seed")} for job in result.jobs]
+    settings = [
+        {key: show(value_of(job, key), None) for key in (*result.keys, "seed")} for job in result.jobs
+    ]
     jobs = pd.DataFrame(settings, index=[job.name for job in result.jobs]).join(result.measured)
     jobs.insert(0, "state", [job.state for job in result.jobs])
     jobs["error"] = [job.error for job in result.jobs]

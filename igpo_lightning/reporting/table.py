@@ -15,6 +15,7 @@ def table(run: Run) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that is also aligned plain text; its first row is the head."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     rule = "|".join("-" * (width + 2) for width in widths)
@@ -50,20 +51,19 @@ def duration(seconds: float | None) -> str:
 def _rollout_facts(run: StageRun) -> list[tuple[str, str]]:
     metrics = run.metrics
     before, after = (percent(metrics.mean(f"rollout/all_wrong_{when}")) for when in ("before", "after"))
-    if run.has_hints:
+    own = _first_last(run, run.own_reward)
+    if run.change:
+        sampled, final = run.change
         rows = [
-            ("reward of the model alone, first → last fifth", _first_last(run, "rollout/reward_before")),
-            ("reward after hints, first → last fifth", _first_last(run, "rollout/reward")),
-            ("groups all wrong, before → after hints", f"{before} → {after}" if before and after else ""),
-            ("completions with hints that are correct", percent(metrics.mean("rollout/hint_success"))),
+            ("reward of the model alone, first → last fifth", own),
+            (f"reward ({final}), first → last fifth", _first_last(run, "rollout/reward")),
+            (f"groups all wrong, {sampled} → {final}", f"{before} → {after}" if before and after else ""),
         ]
     else:
-        rows = [
-            ("reward, first → last fifth", _first_last(run, "rollout/reward")),
-            ("groups all wrong", before),
-        ]
+        rows = [("reward, first → last fifth", own), ("groups all wrong", before)]
     return [
         *rows,
+        ("second tries that are correct", percent(run.second_tries_correct)),
         ("rollouts", _number(len(metrics.values("rollout/reward")), ",.0f")),
         ("completions sampled", _number(run.completions, ",.0f")),
         ("tokens generated", _number(metrics.last("rollout/generated_tokens"), ",.0f")),
@@ -91,11 +91,17 @@ def _first_last(run: StageRun, name: str) -> str:
 
 def accuracy_cell(accuracy: Accuracy) -> str:
     """An accuracy with its interval and n, as far as they are known."""
-    interval = accuracy.interval()
-    if interval is None:
-        return percent(accuracy.value)
-    low, high = (100 * bound for bound in interval)
-    return f"{percent(accuracy.value)}  (95% CI {low:.1f} to {high:.1f}, n = {accuracy.n:,})"
+    known = interval(accuracy)
+    return f"{percent(accuracy.value)}  ({known})" if known else percent(accuracy.value)
+
+
+def interval(accuracy: Accuracy) -> str:
+    """``95% CI 0.0 to 3.7, n = 100`` of an accuracy; nothing if n is unknown."""
+    bounds = accuracy.interval()
+    if bounds is None:
+        return ""
+    low, high = (100 * bound for bound in bounds)
+    return f"95% CI {low:.1f} to {high:.1f}, n = {accuracy.n:,}"
 
 
 def _times(run: Run) -> str:

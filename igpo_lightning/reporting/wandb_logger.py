@@ -27,6 +27,8 @@ class WandbLogger(LightningWandbLogger):
         # W&B's own process writes the files, and lives in the folder in which it was first started.
         super().__init__(save_dir=str(Path(save_dir).absolute()), **options)
         self._cost: dict[str, float] = {}
+        if self._wandb_init.get("anonymous") is None:  # W&B has it no more, and warns where it is passed
+            self._wandb_init.pop("anonymous", None)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

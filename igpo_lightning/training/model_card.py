@@ -12,6 +12,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from omegaconf import DictConfig, OmegaConf
 
+from .. import provenance
 from ..checks import ConfigError
 from ..errors import first_line
 from ..files import write_atomic
@@ -153,16 +154,19 @@ def _data(cfg: DictConfig) -> str:
 
 
 def _origin(run: Path) -> str:
-    path = run / "provenance.json"
+    path = run / provenance.FILE
     if not path.is_file():
         return "The run has left no record."
-    known = json.loads(path.read_text(encoding="utf-8"))
+    first, *later = provenance.starts(json.loads(path.read_text(encoding="utf-8")))
+    known = later[-1] if later else first
     git, packages = known.get("git") or {}, known.get("packages") or {}
     versions = ", ".join(
         f"{name} {packages[name]}" for name in ("torch", "transformers") if packages.get(name)
     )
     dirty = " (with changes that were not committed)" if git.get("dirty") else ""
+    resumed = "".join(f", resumed {start.get('started')}" for start in later)
+    commands = "\n".join(str(start.get("command")) for start in (first, *later))
     return (
-        f"Begun {known.get('started')}; igpo_lightning {packages.get('igpo-lightning')}, commit "
-        f"{git.get('commit', 'unknown')}{dirty}; {versions}.\n\n```bash\n{known.get('command')}\n```"
+        f"Begun {first.get('started')}{resumed}; igpo_lightning {packages.get('igpo-lightning')}, commit "
+        f"{git.get('commit', 'unknown')}{dirty}; {versions}.\n\n```bash\n{commands}\n```"
     )

@@ -157,7 +157,8 @@ def run_stage(
     if cfg.evaluate:
         trainer.callbacks.insert(0, heldout)
         at_the_end.append(heldout.measure_after)
-    trainer.callbacks.insert(0, StageRecord(cfg, resumption, heldout))
+    record = StageRecord(cfg, resumption, heldout, started)
+    trainer.callbacks.insert(0, record)
     trainer.callbacks.append(Finish(*at_the_end))
     if resumption.checkpoint is not None:
         check_strategy(Path(resumption.checkpoint), trainer.strategy)
@@ -169,7 +170,7 @@ def run_stage(
     completions = trainer.callback_metrics.get("rollout/completions")
     return Stage(
         name=cfg.algo.name,
-        seconds=time.perf_counter() - started,
+        seconds=record.seconds,
         accuracy_before=heldout.before,
         accuracy_after=heldout.after,
         test=heldout.test,

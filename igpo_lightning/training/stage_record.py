@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -24,10 +26,26 @@ class StageRecord(Callback):
         cfg: The stage's config.
         resumption: Where it goes on; it then says so.
         heldout: Knows the accuracies that go to loggers with a ``log_outcome``.
+        started: When this process began with the stage, by ``time.perf_counter``.
     """
 
-    def __init__(self, cfg: DictConfig, resumption: Resumption, heldout: HeldOutAccuracy):
-        self.cfg, self.resumption, self.heldout = cfg, resumption, heldout
+    def __init__(self, cfg: DictConfig, resumption: Resumption, heldout: HeldOutAccuracy, started: float):
+        self.cfg, self.resumption, self.heldout, self.started = cfg, resumption, heldout, started
+        self._before = 0.0  # seconds of the processes before this one
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the stage so far, in all its processes.
+
+        Of those before this one it counts what was spent up to the checkpoint that this one goes on from.
+        """
+        return self._before + time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         done = trainer.global_step

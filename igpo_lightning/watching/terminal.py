@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from ..console import Cell, join
+from ..console import Cell, colours, join
 from ..sampling.steps import Step
 from .filling import Filling, Pieces, printable, take
 
@@ -49,7 +48,7 @@ class Terminal:
         self.pieces, self.stop_ids, self.clock = pieces, stop_ids, clock
         self.out = stream or sys.stdout
         self.in_place = self.out.isatty()
-        self.colour = "NO_COLOR" not in os.environ
+        self.colour = colours()
         self._drawn = 0  # lines of the canvas that stand on the terminal
 
     def begin(self, filling: Filling, steps: int, block_length: int) -> None:

@@ -116,6 +116,18 @@ def test_a_base_of_the_hub_is_named(trained, tmp_path, monkeypatch):
     assert "Not stated" in card.text
 
 
+def test_a_resumed_run_was_begun_when_it_was_first_started(trained, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    record = json.loads((trained / "provenance.json").read_text()) | {"started": "2031", "command": "go on"}
+    record["earlier"] = [{"started": year, "command": f"start of {year}"} for year in ("2029", "2030")]
+    (run / "provenance.json").write_text(json.dumps(record))
+    write_card(run, OmegaConf.load(trained / "config.yaml"), tmp_path, None)
+    text = ModelCard.load(tmp_path / "README.md").text
+    assert "Begun 2029, resumed 2030, resumed 2031; igpo_lightning" in text
+    assert "```bash\nstart of 2029\nstart of 2030\ngo on\n```" in text
+
+
 def test_a_push_goes_to_a_private_repository(trained, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(

@@ -13,6 +13,7 @@ from fakes import TINY, TINY_RL, compose, tiny_policy
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.locks import locked
 from igpo_lightning.reporting.run import read_metrics
+from igpo_lightning.reporting.summary import Summary
 from igpo_lightning.training.checkpoint_files import newest
 from igpo_lightning.training.run import run
 
@@ -57,8 +58,15 @@ def test_a_longer_run_is_the_run_that_was_longer_from_the_start(tmp_path, sft, c
     constant = "algo.scheduler=null"
     for folder in ("a", "b"):
         run(compose(tmp_path / folder, *SFT, constant, *(["algo.steps=9"] if folder == "b" else [])))
+    last = newest(tmp_path / "a" / "checkpoints")
+    former = torch.load(last, weights_only=True)
+    former["callbacks"]["StageRecord"]["seconds"] += 1000
+    torch.save(former, last)
     run(compose(tmp_path / "a", *SFT, constant, "algo.steps=9", "resume=auto"))
     assert "going on after update 6 of 9" in capsys.readouterr().out
+    (seconds,) = (stage.seconds for stage in Summary.load(tmp_path / "a").stages)
+    saved = torch.load(newest(tmp_path / "a" / "checkpoints"), weights_only=True)["callbacks"]["StageRecord"]
+    assert 1000 < saved["seconds"] < seconds  # those of the process before, and its own
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 

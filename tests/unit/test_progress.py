@@ -148,9 +148,23 @@ def test_on_a_terminal_every_step_is_seen_with_pace_and_eta(monkeypatch, columns
     monkeypatch.setattr("shutil.get_terminal_size", lambda *args, **kwargs: os.terminal_size((columns, 20)))
     shown = lines_of_long_work(Terminal(), interval=1e6).split("\r\x1b[2K")[1:]
     assert len(shown) > 100 and max(map(len, shown)) < columns
-    late = shown[10:]
+    late = shown[10:-1]
+    assert shown[-1] == ""  # its work is over
     assert all("rollout 3/40 | sample " in line and " tok/s | ETA " in line for line in late)
     assert all(("block " in line) == (columns == 200) for line in late)
+
+
+def test_what_was_said_of_work_does_not_outlive_it():
+    out = Terminal()
+    shown = RolloutProgress(stream=out, clock=Clock())
+    with progress.observed(shown._report_work), progress.work("test problems", rows=5):
+        progress.began(5)
+    shown.print("accuracy 0.5")
+    shown._show([Cell("step 3/9")])
+    shown._report_work(Work("encoding", rows=4, over=True))  # none of whose lines stands
+    shown.print("a sample")
+    *_, last = out.getvalue().split("test problems")
+    assert last.replace("\r\x1b[2K", "\r") == " 0/5 rows\r\raccuracy 0.5\n\rstep 3/9\ra sample\nstep 3/9"
 
 
 def test_a_run_that_fails_leaves_no_work_behind():

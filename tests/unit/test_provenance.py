@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from igpo_lightning import provenance
+from igpo_lightning.checks import ConfigError
 
 
 @pytest.fixture
@@ -40,6 +41,21 @@ def test_a_run_folder_says_what_the_run_was(tmp_path, cfg, monkeypatch):
     assert record["cpu"]["name"] and record["cpu"]["cores"] >= 1
     assert record["started"].endswith("+00:00")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.yaml", "provenance.json"]
+
+
+def test_a_run_that_goes_on_keeps_the_records_of_its_earlier_starts(tmp_path, cfg, monkeypatch):
+    commands = [f"igpo-train resume={word}" for word in ("null", "auto", "old.ckpt")]
+    for command in commands:
+        monkeypatch.setattr(sys, "orig_argv", command.split())
+        provenance.write(tmp_path, cfg)
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    assert record["command"] == commands[-1]
+    assert [start["command"] for start in provenance.starts(record)] == commands
+    assert [start["command"] for start in record["earlier"]] == commands[:-1]
+    assert all("earlier" not in start and start["started"] for start in record["earlier"])
+    (tmp_path / "provenance.json").write_text("")
+    with pytest.raises(ConfigError, match=r"provenance\.json: not JSON .*; move it away"):
+        provenance.write(tmp_path, cfg)
 
 
 def test_a_clean_commit(repository):

@@ -5,12 +5,13 @@ import json
 import pytest
 
 IGPO_ROWS = """epoch,rollout/all_wrong_after,rollout/all_wrong_before,rollout/completions,\
-rollout/hint_success,rollout/reward,rollout/reward_before,step,train/kl,val/accuracy
-0,0.0,0.5,32,0.4,0.5,0.25,1,0.0,
-0,,,,,,,2,0.002,
-0,0.25,0.75,64,0.6,0.75,0.5,3,0.004,
-0,,,,,,,4,nan,
-,,,,,,,4,,0.3
+rollout/hint_success,rollout/hinted,rollout/resampled,rollout/resampled_correct,rollout/reward,\
+rollout/reward_before,step,train/kl,val/accuracy
+0,0.0,0.5,32,0.4,2,10,4,0.5,0.25,1,0.0,
+0,,,,,,,,,,2,0.002,
+0,0.25,0.75,64,0.6,3,30,18,0.75,0.5,3,0.004,
+0,,,,,,,,,,4,nan,
+,,,,,,,,,,4,,0.3
 """
 
 SFT_ROWS = """epoch,step,train/loss,val/loss,val/token_accuracy

@@ -106,15 +106,16 @@ def test_short_numbers():
 def test_the_cells_of_a_rollout():
     metrics = {
         "rollout/reward": 0.31, "rollout/reward_before": 0.22, "rollout/all_wrong_before": 0.55,
-        "rollout/all_wrong_after": 0.08, "rollout/hint_success": 0.47, "val/accuracy": 0.31,
-        "train/kl": 0.002,
+        "rollout/all_wrong_after": 0.08, "rollout/hint_success": 0.47, "rollout/resampled": 32.0,
+        "val/accuracy": 0.31, "train/kl": 0.002,
     }  # fmt: skip
     assert join(rollout_cells(metrics)) == (
-        "reward .31 (before .22) | all-wrong .55→.08 | hints ok .47 | acc .31 | kl .002"
+        "reward .31 (before .22) | all-wrong .55→.08 | second tries ok .47 | acc .31 | kl .002"
     )
-    without = {key: value for key, value in metrics.items() if key != "rollout/hint_success"}
-    assert join(rollout_cells(without)) == "reward .31 | all-wrong .55 | acc .31 | kl .002"
-    assert "hints ok" not in join(rollout_cells({**metrics, "rollout/all_wrong_before": 0.0}))
+    swapped = {**metrics, "rollout/resampled": 0.0}  # what is left of tries is of an earlier rollout
+    assert join(rollout_cells(swapped)) == "reward .31 (before .22) | all-wrong .55→.08 | acc .31 | kl .002"
+    alone = {**swapped, "rollout/reward": 0.22, "rollout/all_wrong_after": 0.55}
+    assert join(rollout_cells(alone)) == "reward .22 | all-wrong .55 | acc .31 | kl .002"
     assert join(supervised_cells({"train/loss": 2.5, "val/accuracy": 0.1})) == "loss 2.50 | val acc .10"
 
 
@@ -177,6 +178,19 @@ def test_samples_are_printed_above_the_progress_line(tmp_path):
     fit(tmp_path, Rollouts(1), RolloutProgress(stream=out), SampleTable(tmp_path / "s.jsonl", console=1))
     assert "[rollout 3] right, inpainted, reward 1.00, gold 7\n  Q: Q?\n  A: a[[hint]]\nrollout 1/1 | " in (
         out.getvalue()
+    )
+
+
+@pytest.mark.parametrize(("wish", "coloured"), [(None, True), ("", True), ("1", False), ("0", False)])
+def test_samples_are_without_colours_where_the_user_asks_for_that(tmp_path, monkeypatch, wish, coloured):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if wish is not None:
+        monkeypatch.setenv("NO_COLOR", wish)
+    monkeypatch.setattr("sys.stdout", out := Terminal())
+    fit(tmp_path, Rollouts(1), SampleTable(tmp_path / "s.jsonl", console=1))
+    assert ("\x1b[30;43mhint\x1b[0m" in out.getvalue(), "[[hint]]" in out.getvalue()) == (
+        coloured,
+        not coloured,
     )
 
 

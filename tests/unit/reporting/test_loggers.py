@@ -88,6 +88,11 @@ def test_rows_tell_what_was_sampled_so_far():
     ]
 
 
+def test_wandb_gets_the_setting_that_it_has_no_more_from_those_only_who_ask_for_it():
+    assert "anonymous" not in WandbLogger(experiment=FakeRun())._wandb_init
+    assert WandbLogger(experiment=FakeRun(), anonymous=True)._wandb_init["anonymous"] == "allow"
+
+
 def read(folder):
     events = EventAccumulator(str(folder))
     events.Reload()

@@ -6,14 +6,16 @@ import re
 import subprocess
 import sys
 import zlib
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 
 from igpo_lightning import report
 from igpo_lightning.reporting import read_run, write_report
+from igpo_lightning.reporting.curves import stage_curves
 from igpo_lightning.reporting.page import page
-from igpo_lightning.reporting.picture import picture, running_mean
+from igpo_lightning.reporting.picture import drawn, picture, running_mean
 from igpo_lightning.reporting.result import sentence, tiles
 from igpo_lightning.reporting.settings import differing
 from igpo_lightning.reporting.summary import Accuracy
@@ -34,9 +36,9 @@ def test_the_figures_of_a_run(run_folder):
         "validation accuracy after IGPO": "50.0%  (95% CI 40.4 to 59.6, n = 100)",
         "test accuracy": "40.0%  (95% CI 33.5 to 46.9, n = 200)",
         "reward of the model alone, first → last fifth": "0.250 → 0.500",
-        "reward after hints, first → last fifth": "0.500 → 0.750",
+        "reward (after hints), first → last fifth": "0.500 → 0.750",
         "groups all wrong, before → after hints": "62.5% → 12.5%",
-        "completions with hints that are correct": "50.0%",
+        "second tries that are correct": "55.0%",  # 22 of 40, not the mean of two rates
         "rollouts": "2",
         "completions sampled": "64",
         "wall time": "2:20  (SFT 1:01, IGPO 1:15)",
@@ -62,6 +64,82 @@ def test_without_hints_nothing_is_said_of_them(run_folder):
     text = table(read_run(run_folder))
     assert "hint" not in text and "unfinished" in text
     assert re.search(r"groups all wrong +\| 50.0%", text)
+
+
+def one_rollout(run_folder, **counts):
+    """The run with one rollout, of which these are the counts."""
+    names = ["step", "rollout/reward", "rollout/reward_before", "rollout/all_wrong_before"]
+    names += ["rollout/all_wrong_after", *(f"rollout/{name}" for name in counts)]
+    cells = ",".join(map(str, (0, 0.625, 0.125, 0.75, 0.25, *counts.values())))
+    (run_folder / "metrics" / "metrics.csv").write_text(f"{','.join(names)}\n{cells}\n")
+    return read_run(run_folder)
+
+
+TRIED = {"resampled": 6, "resampled_correct": 3, "hint_success": 0.5}
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures that are drawn from here on."""
+    kept = []
+
+    @contextmanager
+    def keeping(*args):
+        with drawn(*args) as figure:
+            kept.append(figure)
+            yield figure
+
+    monkeypatch.setattr("igpo_lightning.reporting.picture.drawn", keeping)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("counts", "sampled", "final"),
+    [
+        ({"swapped": 0, "hinted": 0}, None, None),
+        ({**TRIED, "resampled_hinted": 0, "hinted": 0, "swapped": 0}, "before", "after second tries"),
+        ({**TRIED, "resampled_hinted": 2, "hinted": 0}, "before", "after hints"),
+        ({**TRIED, "hinted": 1}, "before", "after hints"),
+        ({"swapped": 2}, "as sampled", "final groups"),
+        ({**TRIED, "hinted": 1, "swapped": 1}, "as sampled", "final groups"),
+    ],
+    ids=["as sampled", "second tries", "hints that failed", "hints", "swaps", "hints and swaps"],
+)
+def test_a_run_is_told_by_what_changed_its_groups(run_folder, figures, counts, sampled, final):
+    run = one_rollout(run_folder, **counts)
+    told, tried = dict(facts(run)), "hint_success" in counts
+    named = {tile.what: tile for tile in tiles(run)}
+    picture(run, run_folder / "report.png")
+    panels = {ax.get_title(loc="left"): ax for ax in figures[0].axes}
+    legend = {line.get_label() for line in panels["Reward"].get_lines()}
+    (charts, _) = stage_curves(run.rollouts)
+    titles = {chart["title"]: [curve["label"] for curve in chart["curves"]] for chart in charts}
+    if final:
+        assert told["reward of the model alone, first → last fifth"] == "0.125 → 0.125"
+        assert told[f"reward ({final}), first → last fifth"] == "0.625 → 0.625"
+        assert told[f"groups all wrong, {sampled} → {final}"] == "75.0% → 25.0%"
+        assert named["reward of the model alone"].value == "0.125" and legend == {"the model alone", final}
+    else:
+        assert told["reward, first → last fifth"] == "0.125 → 0.125" and told["groups all wrong"] == "75.0%"
+        assert named["reward"].value == "0.125" and legend == {"the model alone"}
+    assert titles["Reward"] == ["the model alone", "of the final groups"][: 1 + bool(final)]
+    assert (told.get("second tries that are correct") == "50.0%") is tried
+    assert ("Second tries that are correct" in panels) is ("Second tries that are correct" in titles) is tried
+    assert named["completions sampled"].of.endswith(", second tries too") is tried
+    hinted = final == "after hints"
+    assert all(("hint" in text) is hinted for text in (table(run).partition("\n")[2], str(legend)) if final)
+
+
+def test_legends_lie_off_the_data_and_points_at_zero_are_whole(run_folder, figures):
+    summary = run_folder / "summary.json"
+    summary.write_text(re.sub(r'"value": 0\.\d', '"value": 0.0', summary.read_text()))
+    picture(read_run(run_folder), run_folder / "report.png")
+    legends = [(ax, ax.get_legend()) for ax in figures[0].axes if ax.get_legend()]
+    assert len(legends) >= 4
+    assert all(box.get_window_extent().y1 < ax.get_window_extent().y0 for ax, box in legends)
+    (accuracy,) = (ax for ax in figures[0].axes if ax.get_title(loc="left") == "Validation accuracy")
+    low, high = accuracy.get_ylim()
+    assert -0.1 * high < low < 0
 
 
 @pytest.fixture
@@ -174,7 +252,8 @@ def test_the_result_in_a_sentence(run_folder):
         Accuracy(0.25, 100).gain(Accuracy(0.2, 100))[0] < 0 and Accuracy(0.3).gain(Accuracy(0.2, 9)) is None
     )
     told = [(tile.what, tile.value, tile.of) for tile in tiles(read_run(run_folder))]
-    assert told[2] == ("validation accuracy after IGPO", "50.0%", "± 9.6 points (95%), n = 100 problems")
+    assert told[2] == ("validation accuracy after IGPO", "50.0%", "95% CI 40.4 to 59.6, n = 100 problems")
+    assert told[0] == ("validation accuracy before SFT", "0.0%", "95% CI 0.0 to 3.7, n = 100 problems")
     assert told[4] == (
         "reward of the model alone",
         "0.500",
@@ -209,6 +288,12 @@ def test_the_command_reports_a_wrong_folder_in_one_line(tmp_path, capsys):
         report.main([str(tmp_path)])
     error = capsys.readouterr().err
     assert error.startswith("error: ") and str(tmp_path) in error and error.count("\n") == 1
+
+
+def test_the_page_has_the_command_of_every_start(run_folder, no_library):
+    record = {"command": "igpo-train resume=auto", "earlier": [{"command": "igpo-train algo=igpo"}]}
+    (run_folder / "provenance.json").write_text(json.dumps(record))
+    assert "<pre>igpo-train algo=igpo\nigpo-train resume=auto</pre>" in page_of(run_folder)
 
 
 def test_small_parts():

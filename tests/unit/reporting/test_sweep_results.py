@@ -6,6 +6,8 @@ import csv
 import json
 import math
 import re
+from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -14,9 +16,11 @@ from igpo_lightning.checks import ConfigError
 from igpo_lightning.reporting import write_report
 from igpo_lightning.reporting.curves import mean_curves
 from igpo_lightning.reporting.noise import Figure, apart, difference, student
+from igpo_lightning.reporting.picture import drawn
 from igpo_lightning.reporting.settings import show
 from igpo_lightning.reporting.sweep import is_interval, read_sweep, short
 from igpo_lightning.reporting.sweep_jobs import FIGURES
+from igpo_lightning.reporting.sweep_picture import sweep_picture
 from igpo_lightning.reporting.sweep_write import FILES, amount, table, verdict, write_sweep
 from igpo_lightning.sweeping.record import Record
 
@@ -302,6 +306,10 @@ def test_values_as_text():
         "3",
     ]
     assert show("/a/long/way/to/runs/sft0/model") == "…/sft0/model"
+    assert show("one\ntwo\tthree\x1b[2J é") == "one\\ntwo\\tthree\\x1b[2J é"
+    long = f"Begin. {'word ' * 50}The end."
+    assert len(show(long)) == 80 and re.fullmatch(r"Begin\..*…[wor].*The end\.", show(long))
+    assert show(long, None) == long and show((long, 1), 9) == f"[{show(long, 9)},1]"
     assert (short("algo.name"), short("algo.logprobs._target_"), short("seed")) == (
         "algo",
         "logprobs",
@@ -365,6 +373,45 @@ def test_every_shape_of_sweep_gives_its_files(job, tmp_path, capsys, jobs):
     assert (tmp_path / "sweep" / "sweep.html").is_file()
     assert (tmp_path / "sweep" / "sweep.png").exists() is (jobs != [{"accuracy": None}])
     assert "sweep.csv" in capsys.readouterr().out
+
+
+def test_a_setting_of_several_lines_is_one_row_of_its_table(job, tmp_path):
+    texts = ["Think | step by step.\nThen answer.\r\n", "Answer.", f"{'a long question ' * 20}|"]
+    for i, text in enumerate(texts):
+        job(f"j{i}", prompt=json.dumps(text))
+    result = read(tmp_path)
+    write_sweep(result)
+    head, _, *rows = table(result).splitlines()
+    assert len(rows) == 3 and len({len(row) for row in (head, *rows)}) == 1 and len(head) < 250
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in (head, *rows)}) == 1
+    assert any(r"Think \| step by step.\nThen answer.\r\n" in row for row in rows)
+    with (tmp_path / "sweep" / "sweep.csv").open() as file:  # a program reads all of it
+        assert texts[2] in [row["algo.prompt"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(("names", "length"), [(5, 25), (12, 54), (4, 4), (3, 90), (2, 24)])
+def test_names_at_the_foot_of_a_picture_do_not_overlap(job, tmp_path, monkeypatch, names, length):
+    figures = []
+
+    @contextmanager
+    def keeping(*args):
+        with drawn(*args) as figure:
+            figures.append(figure)
+            yield figure
+
+    monkeypatch.setattr("igpo_lightning.reporting.sweep_picture.drawn", keeping)
+    for i in range(names):
+        job(f"j{i}", prompt=("Problems_in_" * 9)[: length - 2] + f"{i:02d}")
+    sweep_picture(read(tmp_path), tmp_path / "sweep.png")
+    (ax,) = figures[0].axes
+    labels = ax.get_xticklabels()
+    assert len({label.get_text() for label in labels}) == names
+    assert max(len(label.get_text()) for label in labels) == min(length, 30)
+    boxes = [label.get_window_extent() for label in labels]
+    level = all(label.get_rotation() == 0 for label in labels)
+    assert not level or all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert level == (names * length < 50)
+    assert ax.get_window_extent().height > figures[0].bbox.height / 3
 
 
 @pytest.mark.parametrize(
