@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from yaml import YAMLError
 from .errors import ConfigError
 
 _PACKAGE = Path(__file__).resolve().parent
+_hydras_own = threading.Lock()  # Hydra has one state for all threads
 
 
 def resolved_yaml(cfg: DictConfig) -> str:
@@ -70,15 +72,16 @@ def composed(overrides: Iterable[str], program: str = "train", *, within_run: bo
         program: Name of the main config.
         within_run: In a run, look where that looks: also in the folder of its ``--config-dir``.
     """
-    hydra = GlobalHydra.instance()
-    if within_run and hydra.is_initialized():
-        return compose(program, list(overrides))
-    theirs, hydra.hydra = hydra.hydra, None  # of a program that uses this package as a library
-    try:
-        with initialize_config_dir(str(find_conf()), version_base="1.3"):
+    with _hydras_own:
+        hydra = GlobalHydra.instance()
+        if within_run and hydra.is_initialized():
             return compose(program, list(overrides))
-    finally:
-        GlobalHydra.instance().hydra = theirs  # which may be another object now
+        theirs, hydra.hydra = hydra.hydra, None  # of a program that uses this package as a library
+        try:
+            with initialize_config_dir(str(find_conf()), version_base="1.3"):
+                return compose(program, list(overrides))
+        finally:
+            GlobalHydra.instance().hydra = theirs  # which may be another object now
 
 
 def construct(node: Any, **values: Any) -> Any:

@@ -23,8 +23,8 @@ def part(key: str, value: Any, *attributes: str) -> Any:
     missing = [name for name in attributes if not hasattr(value, name)]
     if missing or not callable(value):
         lacks = f"has no {missing[0]}" if missing else "can't be called"
-        wanted = ", ".join(["it is called", *(f"has {name}" for name in attributes)])
-        raise ConfigError(f"{key}: {_name(value)} {lacks}; of such a part {wanted}")
+        has = f", and has {' and '.join(attributes)}" if attributes else ""
+        raise ConfigError(f"{key}: {_name(value)} {lacks}; such a part can be called{has}")
     return value
 
 

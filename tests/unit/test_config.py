@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -65,3 +67,9 @@ def test_within_another_hydra_program_the_config_is_ours_and_within_a_run_the_ru
         assert composed(["name=mine"], within_run=True).name == "mine"
     assert composed(["seed=4", "output_dir=."], within_run=True).algo.name == "igpo"
     assert composed([], "bench").keys() >= {"model", "sampler"}
+
+
+def test_threads_compose_one_after_the_other():
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: composed([f"seed={seed}", "output_dir=."]).seed, range(8)))
+    assert found == list(range(8))

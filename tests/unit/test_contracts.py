@@ -145,7 +145,7 @@ def test_a_part_of_an_algorithm_that_lacks_something(parts, said):
 @pytest.mark.parametrize(("part", "value"), [("acceptance", DrawnProbability()), ("order", Threshold(0.9))])
 def test_a_part_of_the_sampler_that_lacks_something(part, value):
     with pytest.raises(
-        ConfigError, match=rf"^sampler\.{part}: {type(value).__name__} has no \w+; of such a part"
+        ConfigError, match=rf"^sampler\.{part}: {type(value).__name__} has no \w+; such a part"
     ):
         BlockwiseSampler(WIDTH, BLOCK, WIDTH, **{part: value})
 
