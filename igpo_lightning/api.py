@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Sequence
 
@@ -54,6 +55,10 @@ def generate(
         ConfigError: Prompts or hints are no list of texts, their numbers differ, or a hint is longer than the
             canvas.
     """
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise ConfigError(f"seed={seed}: expected a whole number") from None
     steps = length if steps is None else steps
     sampler = sampler or BlockwiseSampler(length, block_length, steps, temperature)
     _check_texts("prompts", prompts)

@@ -31,13 +31,16 @@ def part(key: str, value: Any, *attributes: str) -> Any:
 def tensor(key: str, of: Any, value: Any, *shapes: Sequence[int], boolean: bool = False) -> Tensor:
     """``value``, which the part ``of`` returned, if it is a real (or boolean) tensor of one of ``shapes``.
 
+    Whole numbers and booleans count as what is wanted.
+
     Raises:
         ConfigError: Naming ``key``, the part, what came and what would be right.
     """
     if isinstance(value, Tensor) and any(tuple(value.shape) == tuple(shape) for shape in shapes):
-        fits = value.dtype == torch.bool if boolean else value.is_floating_point()
-        if fits:
-            return value
+        if boolean and not value.is_floating_point() and not value.is_complex():
+            return value.to(torch.bool)
+        if not boolean and not value.is_complex():
+            return value if value.is_floating_point() else value.to(torch.float32)
     kind = "bool" if boolean else "real numbers"
     refuse(key, of, value, f"a tensor {' or '.join(str(list(shape)) for shape in shapes)} of {kind}")
 

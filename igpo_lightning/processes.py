@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _FIRST = "IGPO_FIRST_PROCESS"  # number of the process that starts the others; they inherit it
 _LOOK = 1.0  # seconds
-_SOON = 5.0  # seconds for a process that has printed its error to be gone
-_GRACE = 20.0  # seconds for a process to end by itself, as all do at the end of a run
+_SOON = 2.5  # seconds until all processes have come upon the same error
+_GRACE = 20.0  # seconds for a process to end by itself, as all do at the end of a run and after an error
 _PORTS = range(1, 1 << 16)
 
 
@@ -41,13 +41,13 @@ def stay_with_first() -> None:
 
 def has_nothing_to_add() -> bool:
     """True in a process that the first one started, if that ends within a moment: it has told the error."""
-    first, until = os.environ.get(_FIRST), time.monotonic() + _SOON / 2
+    first, until = os.environ.get(_FIRST), time.monotonic() + _SOON
     if first is None or os.environ.get("LOCAL_RANK", "0") == "0":
         return False
     while os.getppid() == int(first):
         if time.monotonic() > until:
             return False
-        time.sleep(_SOON / 50)
+        time.sleep(0.1)
     return True
 
 
@@ -94,12 +94,12 @@ def _of_the_port(error: str) -> str | None:
 
 def _ended(others: Sequence[subprocess.Popen[Any]]) -> tuple[int, int] | None:
     """(rank, exit code) of a process that has ended with an error, or is about to."""
-    until = time.monotonic() + _SOON
+    until = time.monotonic() + _GRACE
     while others and time.monotonic() < until:
         for rank, process in enumerate(others, start=1):
             if code := process.poll():
                 return rank, code
-        time.sleep(_SOON / 50)
+        time.sleep(0.1)
     return None
 
 

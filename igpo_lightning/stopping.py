@@ -81,7 +81,10 @@ def forget() -> None:
 
 @contextmanager
 def interruptible(trainer: Trainer) -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit of its own; give it back as what it was."""
+    """Lightning turns Ctrl-C into an exit of its own; give it back as what it was.
+
+    Of no other exception: Lightning calls each an interruption.
+    """
     try:
         yield
     except SystemExit:

@@ -82,9 +82,17 @@ def _is_argument(key: str, flat: Flat) -> bool:
 
 
 def _is_referred(key: str, interpolations: str) -> bool:
-    paths = "|".join(map(re.escape, _ancestors(key)))
-    leaf = re.escape(key.rpartition(".")[2])
-    return re.search(rf"[{{:,](?:{paths}|\.+(?:\w+\.)*{leaf})[,}}]", interpolations) is not None
+    """True if an interpolation names the key, or what it is a part of or has parts of."""
+    *holders, whole = map(_as_named, _ancestors(key))
+    below = r"(?:[.\[][^,}]*)?"
+    own = rf"(?:{whole}|\.+(?:\w+\.)*{_as_named(key.rpartition('.')[2])}){below}"
+    return re.search(rf"[{{:,](?:{'|'.join([*holders, own])})[,}}]", interpolations) is not None
+
+
+def _as_named(key: str) -> str:
+    """A pattern of ``a.b`` that matches ``a[b]``, too."""
+    first, *more = map(re.escape, key.split("."))
+    return first + "".join(rf"(?:\.{part}|\[{part}\])" for part in more)
 
 
 def other_program(error: str, program: str) -> str | None:

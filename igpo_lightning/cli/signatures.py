@@ -112,7 +112,7 @@ def _of_class(node: ast.ClassDef, module: str) -> Signature | None:
     if _is_dataclass(node):
         fields = _fields(node, module)
         return None if fields is None else Signature(module, fields)
-    if node.decorator_list or node.keywords or _method(node, "__new__"):
+    if node.decorator_list or node.keywords or {"__init__", "__new__"} & {*dict(_defined(node.body))}:
         return None
     return _of_base(node, module)
 
@@ -140,7 +140,7 @@ def _fields(node: ast.ClassDef, module: str) -> dict[str, ast.expr | None] | Non
     fields: dict[str, ast.expr | None] = {}
     for base in reversed(_bases(node)):
         found = _resolve(f"{module}.{base}")
-        if not isinstance(found, tuple) or not isinstance(found[1], ast.ClassDef):
+        if not isinstance(found, tuple) or not isinstance(found[1], ast.ClassDef) or found[1] is node:
             return None
         theirs = _fields(found[1], found[0]) if _is_dataclass(found[1]) else {}
         if theirs is None:
@@ -165,11 +165,12 @@ def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
 
 
 def _hands_on(init: ast.FunctionDef) -> bool:
-    """True if a constructor gives all further keywords to that of its base."""
+    """True if a constructor gives all further keywords to that of its base, and only that."""
+    further = init.args.kwarg.arg if init.args.kwarg else ""
+    uses = [name for name in ast.walk(init) if isinstance(name, ast.Name) and name.id == further]
     calls = (call for call in ast.walk(init) if isinstance(call, ast.Call))
-    further = f"**{init.args.kwarg.arg}" if init.args.kwarg else ""
-    return any(
-        ast.unparse(call.func) == "super().__init__" and ast.unparse(call).endswith(f"{further})")
+    return len(uses) == 1 and any(
+        ast.unparse(call.func) == "super().__init__" and ast.unparse(call).endswith(f"**{further})")
         for call in calls
     )
 

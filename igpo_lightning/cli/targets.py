@@ -61,7 +61,8 @@ def _check_argument(
         if signature.open or key in _NOT_THE_TRAINERS:
             return
         near = did_you_mean([f"{path}.{other}" for other in close(argument, signature.parameters)])
-        if not near and (told := habit(argument, composed.flat)):
+        told = habit(argument, composed.flat)
+        if not near and told and not told.startswith(f"{key}="):
             raise ConfigError(f"{key}: here it is {told}")
         near = near or f"; {name} takes: {', '.join(signature.parameters) or 'nothing'}"
         raise ConfigError(f"{key}: {name} takes no such argument{near}")

@@ -58,7 +58,7 @@ class ProblemDataModule(L.LightningDataModule):
         self.length = algorithm.sampler.length  # C, completion width in tokens
         positive_int("algo.validate_every", algorithm.validate_every)
         self.eval_batch = positive_int("data.eval_batch", eval_batch)
-        if check := getattr(algorithm.reward, "check", None):
+        if check := getattr(algorithm.reward, "check_problems", None):
             check([*source.val, *source.test, *(source.train if self.hints else ())])
         self.encoder, self.decontaminate = encoder, decontaminate or (lambda _, rows: Decontaminated(rows))
         self.account: Account | None = None

@@ -76,7 +76,7 @@ def _evaluate(cfg: DictConfig) -> float:
     use_threads(cfg.hardware)
     benchmarks = {name: _benchmark(name, node, cfg) for name, node in cfg.benchmark.items()}
     problems, reward = _problems(cfg, benchmarks), construct(cfg.reward)
-    if check := getattr(reward, "check", None):
+    if check := getattr(reward, "check_problems", None):
         check([problem for rows in problems.values() for problem in rows[: cfg.limit]])
     policy = construct(cfg.model.load)(cfg.model.path, lora=None)
     batches, trainer = _batches(cfg, policy, benchmarks, problems), _trainer(cfg)
@@ -93,7 +93,7 @@ def _evaluate(cfg: DictConfig) -> float:
     }
     started, data = time.perf_counter(), EvaluationData(batches, folder, cfg.sampler.length)
     try:
-        with interruptible(trainer), connecting(trainer):
+        with connecting(trainer), interruptible(trainer):
             trainer.predict(EvaluationModule(policy, samplers), datamodule=data, return_predictions=False)
     except KeyboardInterrupt:
         if trainer.is_global_zero:

@@ -55,7 +55,7 @@ class Stated:
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[float]:
         return self.judge(problems, completions)[0]
 
-    def check(self, problems: Sequence[Problem]) -> None:
+    def check_problems(self, problems: Sequence[Problem]) -> None:
         """Refuse problems that can't be judged.
 
         Raises:
@@ -72,7 +72,7 @@ class Stated:
         self, problems: Sequence[Problem], completions: Sequence[str]
     ) -> tuple[list[float], list[str | None]]:
         """The values, and the answers that they are about; None where a completion states none."""
-        self.check(problems)
+        self.check_problems(problems)
         values, stated = [], []
         for problem, completion in zip(problems, completions, strict=True):
             progress.step(len(values), len(completions))
@@ -184,10 +184,10 @@ class RewardSum:
         correct = decides > 0 if least is None else decides >= least
         return Scores(total, correct, parts, None if stated is None else _alike(stated))
 
-    def check(self, problems: Sequence[Problem]) -> None:
+    def check_problems(self, problems: Sequence[Problem]) -> None:
         """Refuse problems that a term can't judge, before anything is asked of a model."""
         for term in self.terms.values():
-            if asked := getattr(term, "check", None):
+            if asked := getattr(term, "check_problems", None):
                 asked(problems)
 
     def read(self, completion: str) -> str | None:

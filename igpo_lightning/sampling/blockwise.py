@@ -197,7 +197,7 @@ class BlockwiseSampler:
         candidates = Distribution(logits)
         drawn = candidates.draw(self.temperature, uniforms[0][masked])
         confidence = self.order(candidates, drawn, uniforms[-1][masked])
-        tensor("sampler.order", self.order, confidence, drawn.shape)
+        confidence = tensor("sampler.order", self.order, confidence, drawn.shape)
         if self.eos == "last":
             confidence = torch.where(torch.isin(drawn, stop_ids), _LAST, confidence)
         entropy = None

@@ -37,6 +37,9 @@ def run(cfg: DictConfig) -> None:
     settings = _settings(folder, cfg.dtype)
     ended = cfg.checkpoint is None and (folder / MODEL).is_dir()
     source = folder / MODEL if ended else _checkpoint(folder, cfg.checkpoint)
+    is_adapter = (source / ADAPTER).is_file() or bool(settings.model.lora)
+    if cfg.dtype is not None and is_adapter and not cfg.merge:
+        raise ConfigError("dtype: an adapter is written as it was trained; merge=true adds it to the weights")
     write = _write_last if ended else _write_checkpoint
     lineage.write(out, write(settings, source, out, cfg.merge))
     write_card(folder, settings, out, cfg.license)

@@ -132,10 +132,11 @@ class PolicyOptimization(DiffusionModule):
     def _loss(self, inputs: LossInputs) -> Tensor:
         loss, metrics = pair("algo.loss", self.loss, self.loss(inputs), "a scalar and a dict of metrics")
         tensor("algo.loss", self.loss, loss, ())
-        if not isinstance(metrics, Mapping) or not all(map(_is_metric, metrics.items())):
-            refuse(
-                "algo.loss", self.loss, metrics, "a dict of metrics, each a name and a tensor [] or a Share"
-            )
+        if not isinstance(metrics, Mapping):
+            refuse("algo.loss", self.loss, metrics, "a dict of metrics")
+        if bad := next((item for item in metrics.items() if not _is_metric(*item)), None):
+            wanted = f"for {bad[0]!r}, if that is its name, a number, a tensor [] or a Share"
+            refuse("algo.loss", self.loss, bad[1], wanted)
         self.accumulate({"loss": loss.detach(), **policy_metrics(inputs), **metrics})
         return loss
 
@@ -197,11 +198,9 @@ class PolicyOptimization(DiffusionModule):
         return result
 
 
-def _is_metric(item: tuple[Any, Any]) -> bool:
-    name, value = item
-    return isinstance(name, str) and (
-        isinstance(value, Share) or (isinstance(value, Tensor) and value.dim() == 0)
-    )
+def _is_metric(name: Any, value: Any) -> bool:
+    is_scalar = value.dim() == 0 if isinstance(value, Tensor) else isinstance(value, (int, float, Share))
+    return isinstance(name, str) and is_scalar
 
 
 def _made(rollout: Rollout, name: str) -> Tensor:

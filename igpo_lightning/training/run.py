@@ -162,7 +162,7 @@ def run_stage(
     trainer.callbacks.append(Finish(*at_the_end))
     if resumption.checkpoint is not None:
         check_strategy(Path(resumption.checkpoint), trainer.strategy)
-    with interruptible(trainer), connecting(trainer):
+    with connecting(trainer), interruptible(trainer):
         trainer.fit(module, datamodule=datamodule, ckpt_path=resumption.checkpoint, weights_only=True)
     if cfg.algo.trainer.get("max_time") and trainer.global_step < datamodule.updates and _is_first_process():
         done = f"{trainer.global_step:,} of {datamodule.updates:,} updates"

@@ -68,7 +68,7 @@ def test_a_seed_counts_by_its_value(policy):
     found = il.generate(policy, QUESTIONS, seed=5, **options)
     assert found == il.generate(policy, QUESTIONS, seed=np.int64(5), **options)
     assert found != il.generate(policy, QUESTIONS, seed=6, **options)
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigError, match=r"^seed=5\.5: expected a whole number"):
         il.generate(policy, QUESTIONS, seed=5.5, **options)
 
 

@@ -41,10 +41,9 @@ SCORES = Scores(torch.ones(8), torch.ones(8, dtype=torch.bool))
         ("advantage", None, r"None; expected a tensor \[2, 4\] or \[2, 4, 16\] of real numbers"),
         ("advantage", torch.ones(2, 1), r"a tensor \[2, 1\] of float32"),
         ("advantage", torch.ones(2, 4, dtype=torch.complex64), r"a tensor \[2, 4\] of complex64"),
-        ("advantage", torch.ones(2, 4, dtype=torch.long), r"a tensor \[2, 4\] of int64"),
         ("credit", torch.ones(4), r"a tensor \[4\] of float32"),
         ("token_filter", None, "None"),
-        ("token_filter", lambda learnt, *_: learnt.float(), r"a tensor \[2, 4, 16\] of float32"),
+        ("token_filter", lambda learnt, *_: learnt.float(), r"a tensor \[2, 4, 16\] of float32; .* of bool"),
         ("token_filter", lambda learnt, *_: learnt[:1], r"a tensor \[1, 4, 16\] of bool"),
         ("inpaint", None, "None; expected a Rollout and a report with replaced"),
         ("inpaint", lambda rollout, _: rollout, "a Rollout"),
@@ -56,6 +55,18 @@ SCORES = Scores(torch.ones(8), torch.ones(8, dtype=torch.bool))
 def test_what_a_part_of_a_rollout_returns(part, value, said):
     with pytest.raises(ConfigError, match=rf"^algo\.{part}: Mine returned .*{said}"):
         run(**{part: Mine(value)})
+
+
+def test_whole_numbers_and_booleans_count_as_what_is_meant(tmp_path):
+    rollout = run(
+        advantage=Mine(lambda rewards: (rewards > 0.5).int()),
+        token_filter=Mine(lambda learnt, *_: learnt.int()),
+    )
+    assert rollout.advantages.dtype == torch.float32 and rollout.loss_mask.dtype == torch.bool
+    module, data = rollout_fit(tiny_policy(), rollouts=1, loss=Mine(lambda x: (x.logps.sum(), {"mine": 0.5})))
+    trainer(tmp_path).fit(module, datamodule=data)
+    order = Mine(lambda step, drawn, uniform: drawn)
+    assert not (sample(order=order).tokens == tiny_policy().mask_id).any()
 
 
 def test_a_reward_that_gives_no_scores():
@@ -77,8 +88,15 @@ METRIC = {"mine": torch.ones(())}
         (lambda x: (x.logps.sum((2, 3)), METRIC), r"a tensor \[4, 4\] of float32; expected a tensor \[\]"),
         (lambda x: (1.0, METRIC), r"a float; expected a tensor \[\]"),
         (lambda x: (x.logps.sum(), None), "None; expected a dict of metrics"),
-        (lambda x: (x.logps.sum(), {"mine": torch.ones(2)}), "expected a dict of metrics"),
-        (lambda x: (x.logps.sum(), {3: torch.ones(())}), "expected a dict of metrics"),
+        (
+            lambda x: (x.logps.sum(), {"mine": torch.ones(2)}),
+            r"a tensor \[2\] of float32; expected for 'mine'",
+        ),
+        (
+            lambda x: (x.logps.sum(), {3: torch.ones(())}),
+            r"a tensor \[\] of float32; expected for 3, if that is",
+        ),
+        (lambda x: (x.logps.sum(), {"mine": "high"}), "a str; expected for 'mine', if that is its name, a"),
     ],
 )
 def test_what_a_loss_returns(tmp_path, value, said):
@@ -99,7 +117,7 @@ def sample(canvas=None, **parts):
         ("acceptance", None, "None"),
         ("acceptance", lambda *given: given[2].float(), r"a tensor \[2, \d+\] of float32"),
         ("acceptance", lambda *given: given[2][:1], r"a tensor \[1, \d+\] of bool"),
-        ("order", lambda *given: given[1], r"a tensor \[\d+\] of int64"),
+        ("order", lambda *given: given[1].to(torch.complex64), r"a tensor \[\d+\] of complex64"),
         ("order", lambda *given: given[1].double()[:-1], r"a tensor \[\d+\] of float64"),
     ],
 )

@@ -100,7 +100,7 @@ def test_an_error_that_follows_from_another_process_is_one_line_and_its_exit_cod
 
 @pytest.mark.parametrize("error", [RuntimeError("mine"), ValueError("mine"), ConfigError("mine")])
 def test_an_error_of_its_own_is_told(trainer, monkeypatch, error):
-    monkeypatch.setattr(processes, "_SOON", 0.2)
+    monkeypatch.setattr(processes, "_GRACE", 0.2)
     lasting = other("import time; time.sleep(60)")
     trainer.strategy.launcher.procs = [lasting]
     with pytest.raises(type(error), match="mine"), connecting(trainer):

@@ -17,6 +17,8 @@ import datetime
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, Literal, Protocol
 
+from pieces_of_a_test import parts
+
 raise RuntimeError("this module is only read")
 
 Kind = Literal["sum", "mean"]
@@ -61,6 +63,21 @@ class Whole(Protocol[T]):
 
 class Bare(Whole):
     def __call__(self): ...
+
+
+@dataclass
+class Anew(parts.Anew):
+    more: int = 1
+
+
+class Assigned:
+    __init__ = elsewhere.init
+
+
+class Taking(argparse.ArgumentParser):
+    def __init__(self, **options):
+        self.kind = options.pop("kind", 1)
+        super().__init__(**options)
 
 
 @elsewhere.register
@@ -157,7 +174,10 @@ def test_a_wrong_class_or_argument_is_named(pieces_tree, override, message):
      "+book={_target_: pieces_of_a_test.parts.Longer, pages: 1, size: 2}",
      "+box={_target_: pieces_of_a_test.parts.Drawer, name: a, prog: b, description: 3}",
      "+zone={_target_: pieces_of_a_test.parts.Clock, any: 1}",
-     "+other={_target_: pieces_of_a_test.parts.Registered, any: 1}"],
+     "+other={_target_: pieces_of_a_test.parts.Registered, any: 1}",
+     "+other={_target_: pieces_of_a_test.parts.Anew, more: 2}",
+     "+other={_target_: pieces_of_a_test.parts.Assigned, any: 1}",
+     "+other={_target_: pieces_of_a_test.parts.Taking, kind: 2}"],
 )  # fmt: skip
 def test_what_fits_passes(pieces_tree, override):
     check_command_line(pieces_tree, "train", [override])
@@ -188,6 +208,10 @@ def test_a_key_that_is_added_and_that_nothing_reads_is_named(pieces_tree, line, 
         ["+comments.first=1"],
         ["+mine.size=3", "algo.num_generations=${mine.size}"],
         ["+algo.several=3", "algo.num_generations=${.several}"],
+        ["+algo.mine={a: {b: 3}}", "algo.num_generations=${algo.mine.a.b}"],
+        ["+algo.mine={a: 3}", "algo.num_generations=${.mine.a}"],
+        ["+algo.mine=[3,4]", "algo.num_generations=${algo.mine[0]}"],
+        ["+algo.mine=3", "algo.num_generations=${algo[mine]}"],
         ["+algo.several=3", "algo.num_generations=${oc.select:algo.several,2}"],
         ["+data.mine={_target_: pieces_of_a_test.parts.Anything}", "+data.mine.options={deep: 1}"],
     ],
@@ -211,3 +235,11 @@ def test_every_class_of_the_project_is_found_with_its_arguments():
         ["data=metamath", "algo=grpo"],
     ):
         check_command_line(find_conf(), "train", texts)
+
+
+def test_a_key_that_another_class_left_is_not_its_own_advice():
+    typed = "algo.optimizer={_target_: torch.optim.SGD, _partial_: true, lr: 1e-3}"
+    with pytest.raises(
+        ConfigError, match=r"^algo\.optimizer\.betas: SGD takes no such argument; SGD takes: "
+    ):
+        check_command_line(find_conf(), "train", [typed])
