@@ -1,4 +1,4 @@
-# Everything from a bare python3: `make train`, `make test`.  Another Python: make PYTHON=python3.12 …
+# Everything from a bare python3: `make train`, `make test`.  Another Python: make PYTHON=python3.12 VENV=.venv312 …
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -7,6 +7,14 @@ READY  := $(VENV)/.installed
 TYPES  := $(VENV)/.types
 SITE   := $(VENV)/.site
 WORKERS ?= 2
+
+ifneq ($(origin PYTHON),file)  # asked for, and there may be an environment of another one
+ifneq ($(wildcard $(BIN)/python),)
+ifneq ($(shell $(PYTHON) --version 2>&1),$(shell $(BIN)/python --version 2>&1))
+$(error $(VENV) is $(shell $(BIN)/python --version), not $(shell $(PYTHON) --version 2>&1): name another folder, VENV=.venv-other)
+endif
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep test test-slow test-gpu bench bench-check lint typecheck docs format clean
@@ -57,20 +65,21 @@ clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find igpo_lightning tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml. The lock is
-# complete, so pip need not resolve anything (--no-deps); what is imported is compiled when it is (--no-compile).
+# The lock holds versions that need Python 3.11; on 3.10 pip chooses from the ranges in pyproject.toml. It holds all but
+# the libraries of torch's CUDA build, which pip adds; what is imported is compiled when it is (--no-compile).
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)': install Python 3.10 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.10 or later is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) can't make environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV), about a minute the first time ..."
+	@echo "installing into $(VENV): a minute, and gigabytes more where pip takes torch's CUDA build ..."
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r requirements.lock -e . ; \
+	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -r requirements.lock -e . ; \
 	 else \
 	   $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
 	     -e '.[tasks,rewrite,sweep-joblib,dashboards,dev]' ; \
 	 fi
+	@$(BIN)/python -c 'import torch' || { echo "make: torch does not work in $(VENV): make clean, and try again" >&2; exit 1; }
 	@touch $@
 
 $(SITE): $(READY)

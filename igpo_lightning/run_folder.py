@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -65,7 +66,8 @@ def sweep_of(folder: str | Path, sweep_dir: Any) -> Path | None:
 def how_to_go_on(folder: str | Path, sweep_dir: Any) -> str:
     """Words for what has to be done so that the run in ``folder`` goes on; a job does so with its sweep."""
     sweep = sweep_of(folder, sweep_dir)
-    return f"repeat the command with {f'sweep_dir={sweep}' if sweep else f'output_dir={folder} resume=auto'}"
+    where = shlex.quote(f"sweep_dir={sweep}" if sweep else f"output_dir={folder}")
+    return f"repeat the command with {where}{'' if sweep else ' resume=auto'}"
 
 
 def before_hydra(cfg: DictConfig, typed: Sequence[str]) -> list[str]:

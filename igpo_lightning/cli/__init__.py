@@ -7,6 +7,18 @@ read (:mod:`quoting`), names that don't exist (:mod:`names`, :mod:`habits`), val
 (:mod:`targets`). Nothing here imports torch.
 """
 
-from igpo_lightning.cli.program import Job, entry
+import sys
+
+try:
+    from igpo_lightning.cli.program import Job, entry
+except ModuleNotFoundError as missing:  # from a checkout, by a Python without its packages
+    if (missing.name or "").partition(".")[0] not in ("hydra", "omegaconf", "yaml"):
+        raise
+    print(
+        f"error: the package {missing.name} is not installed for {sys.executable}: make setup, and then "
+        ".venv/bin/python -m igpo_lightning…; or pip install igpo-lightning",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 __all__ = ["Job", "entry"]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Cache, PreTrainedConfig
+
+
+@functools.cache
+def cache_argument(backbone: type) -> str:
+    """Name of the argument by which a backbone takes a cache: transformers gave it another one in 5.24."""
+    return "cache" if "cache" in inspect.signature(backbone.forward).parameters else "past_key_values"
 
 
 class CanvasCache(Cache):

@@ -17,7 +17,7 @@ from .attention import blocks_of
 from .casting import cast, exact_buffers
 from .compiling import Compiling
 from .head import TokenScores, chunked_scores
-from .kv_cache import CanvasCache
+from .kv_cache import CanvasCache, cache_argument
 from .moving import MovingReference
 from .published import Published
 from .tokens import special_id, stop_ids
@@ -136,8 +136,8 @@ class Policy(nn.Module):
             input_ids=tokens,
             attention_mask=attention,
             position_ids=position_ids,
-            past_key_values=cache,
             use_cache=False,
+            **({} if cache is None else {cache_argument(type(self.network.model)): cache}),
         ).last_hidden_state
 
     @property

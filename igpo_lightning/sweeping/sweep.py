@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -107,8 +108,9 @@ class Sweep:
             log = f"; see {path / LOG}" if (path / LOG).exists() else ""
             print(f"  {path.name}: {record.error or 'unfinished'}{log}", file=sys.stderr)
         if failed or counts["not reached"] > 0:
-            print(f"the same command with sweep_dir={self.folder} runs what is not done, and nothing else")
-        print(f"table and picture: python -m igpo_lightning.collect {self.folder}")
+            again = shlex.quote(f"sweep_dir={self.folder}")
+            print(f"the same command with {again} runs what is not done, and nothing else")
+        print(f"table and picture: python -m igpo_lightning.collect {shlex.quote(str(self.folder))}")
         if not failed:
             return 0
         return 2 if all(record.bad_input for record in failed.values()) else 1

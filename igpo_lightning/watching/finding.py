@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def run_of(folder: Path) -> Path | None:
     if not _is_model(folder / MODEL):
         raise ConfigError(
             f"model.path={folder}: this run has left no model yet; a checkpoint makes one: "
-            f"python -m igpo_lightning.export {folder} output_dir=FOLDER"
+            f"python -m igpo_lightning.export {shlex.quote(str(folder))} output_dir=FOLDER"
         )
     return folder
 

@@ -5,10 +5,12 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
+import igpo_lightning
 from igpo_lightning import cli
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.cli.help import help_text
@@ -238,3 +240,11 @@ def test_a_class_in_the_current_folder_is_found(program, tmp_path, monkeypatch):
 def test_a_class_that_cannot_be_imported_is_one_line(program, capsys):
     assert program("raises=target") == 2
     assert capsys.readouterr().err.startswith("error: a.b._target_: Error loading 'json.nowhere.X'")
+
+
+def test_a_python_without_the_packages_is_told_in_one_line():
+    root = Path(igpo_lightning.__file__).resolve().parents[1]
+    command = [sys.executable, "-S", "-m", "igpo_lightning.train", "--help"]  # -S: no installed packages
+    done = subprocess.run(command, cwd=root, env={"PATH": ""}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: the package hydra is not installed for ")

@@ -1,4 +1,4 @@
-"""requirements.lock is installed with --no-deps, so it must hold everything."""
+"""requirements.lock holds all but what torch's CUDA build names itself, so machines do not differ."""
 
 import sys
 from importlib.metadata import PackageNotFoundError, requires

@@ -5,7 +5,7 @@ from fakes import encoded, tiny_policy
 from igpo_lightning.checks import ConfigError
 from igpo_lightning.models import load_policy
 from igpo_lightning.models.cached_session import CachedSession
-from igpo_lightning.models.kv_cache import CanvasCache, bytes_per_column
+from igpo_lightning.models.kv_cache import CanvasCache, bytes_per_column, cache_argument
 from igpo_lightning.models.session import Session
 from igpo_lightning.sampling import BlockwiseSampler, Threshold
 from igpo_lightning.sampling.canvas import attention_of, collate
@@ -186,3 +186,13 @@ def test_a_fast_sampler_takes_fewer_calls_and_says_when_each_token_came(canvas):
     drawn = fast.step_map[:, -WIDTH:]
     given = canvas[1][:, -WIDTH:] != canvas[0].mask_id
     assert (drawn[given] == -1).all() and (drawn < 12).all()
+
+
+def test_a_cache_goes_under_the_name_that_the_network_has_for_it():
+    class Former:
+        def forward(self, input_ids, past_key_values=None): ...
+
+    class Later:
+        def forward(self, input_ids, cache=None, **kwargs): ...
+
+    assert cache_argument(Former) == "past_key_values" and cache_argument(Later) == "cache"
