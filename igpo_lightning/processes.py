@@ -84,7 +84,7 @@ def connecting(trainer: Trainer) -> Iterator[None]:
 
 
 def _of_the_port(error: str) -> str | None:
-    """What an error says of the port."""
+    """Reason that an error gives about the port; None if it is about something else."""
     if "EADDRINUSE" in error:
         return "another program on this machine listens there; unset it, or name a free port"
     if "EACCES" in error:

@@ -118,7 +118,7 @@ def _of_class(node: ast.ClassDef, module: str) -> Signature | None:
 
 
 def _of_base(node: ast.ClassDef, module: str) -> Signature | None:
-    """What a class takes that has no constructor of its own; None if that can't be told."""
+    """Signature of a class without a constructor of its own; None if that can't be told."""
     if not (bases := _bases(node)):
         return Signature(module, {})
     found = _resolve(f"{module}.{bases[0]}")
